@@ -1,0 +1,50 @@
+"""The one exception that is shown to people, and the budget for items that fail."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+
+class MasdError(Exception):
+    """Bad input or a bad request.
+
+    The message is one line that names the file, utterance or key at fault and says what to do.
+    Entry points print it without a traceback and exit with status 1.
+    """
+
+
+class Failures:
+    """Items that could not be processed: each is logged once, the rest of the work goes on.
+
+    Args:
+        what: the kind of item, for messages ("utterance").
+        max_share: the share of all items, 0 to 1, that may fail before `check` raises.
+    """
+
+    def __init__(self, what: str = "utterance", max_share: float = 0.01) -> None:
+        self.what = what
+        self.max_share = max_share
+        self.reasons: dict[str, str] = {}
+
+    def add(self, item: str, reason: object) -> None:
+        """Record that `item` failed because of `reason` and log one line."""
+        self.reasons[item] = " ".join(str(reason).split())
+        log.warning("%s %s: %s", self.what, item, self.reasons[item])
+
+    def lines(self) -> list[str]:
+        """Return `<item> <reason>` lines, sorted, as they are written to a `failures` file."""
+        return [f"{item} {reason}" for item, reason in sorted(self.reasons.items())]
+
+    def check(self, total: int, where: str | Path = "") -> None:
+        """Raise `MasdError` if more than `max_share` of `total` items failed."""
+        if len(self.reasons) <= self.max_share * total:
+            return
+        item, reason = sorted(self.reasons.items())[0]
+        place = f" in {where}" if where else ""
+        raise MasdError(
+            f"{len(self.reasons)} of {total} {self.what}s failed{place}, more than --max-fail {self.max_share:g} allows; "
+            f"the first: {item}: {reason}"
+        )

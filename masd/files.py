@@ -1,0 +1,185 @@
+"""Files that appear whole or not at all, content hashes, and the marks of finished work."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from masd.errors import MasdError
+
+
+@contextmanager
+def atomic(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it is synced to disk and renamed to `path`.
+
+    The temporary name keeps the suffix of `path`, since libraries choose formats by it. Whatever
+    is raised inside, `path` is left as it was and the temporary file is removed.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tmp = path.with_name(f".{path.stem}.tmp{os.getpid()}{path.suffix}")
+    try:
+        yield tmp
+        _sync(tmp)
+        os.replace(tmp, path)
+        _sync(path.parent)
+    finally:
+        if tmp.is_dir():
+            shutil.rmtree(tmp, ignore_errors=True)
+        else:
+            tmp.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write `text` (UTF-8) to `path`, whole or not at all."""
+    with atomic(path) as tmp:
+        tmp.write_text(text, encoding="utf-8")
+
+
+def write_lines(path: str | Path, lines: Iterable[str]) -> None:
+    """Write lines, each ended by a line feed, whole or not at all."""
+    write_text(path, "".join(f"{line}\n" for line in lines))
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write `value` as indented JSON with sorted keys."""
+    write_text(path, json.dumps(plain(value), indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def write_yaml(path: str | Path, value: Any) -> None:
+    """Write `value` as YAML in the order of its keys."""
+    write_text(path, yaml.safe_dump(plain(value), sort_keys=False, allow_unicode=True))
+
+
+def read_text(path: str | Path) -> str:
+    """Return a file's text.
+
+    Raises:
+        MasdError: the file is missing, unreadable or not UTF-8.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise MasdError(f"{path}: not UTF-8 text; convert it (iconv -t UTF-8)") from None
+    except OSError as error:
+        raise MasdError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def read_json(path: str | Path) -> Any:
+    """Return what a JSON file holds; `MasdError` names the file if it cannot be read."""
+    try:
+        return json.loads(read_text(path))
+    except ValueError as error:
+        raise MasdError(f"{path}: not valid JSON ({error})") from None
+
+
+def read_yaml(path: str | Path) -> Any:
+    """Return what a YAML file holds (plain values only); `MasdError` names the file if it cannot be read."""
+    try:
+        return yaml.safe_load(read_text(path))
+    except yaml.YAMLError as error:
+        raise MasdError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
+
+
+def plain(value: Any) -> Any:
+    """Turn dataclasses, paths, tuples and numpy scalars into what JSON and YAML can hold."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted(plain(v) for v in value)
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
+        return value.item()
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return str(value)
+
+
+def digest(*values: Any) -> str:
+    """Return a hex digest of plain values (configuration, other digests); equal content, equal digest."""
+    text = json.dumps(plain(list(values)), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def sha256(path: str | Path) -> str:
+    """Return the sha256 of a file's content in hex."""
+    try:
+        with open(path, "rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise MasdError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def input_digest(path: str | Path) -> str:
+    """Return the digest of a stage's input: a file, a data folder, a dump or a model folder.
+
+    A folder that carries marks of finished work (`.done*.json`) is known by them, else by the
+    content of the small files directly in it (lists, yaml, npz), never by its audio.
+
+    Raises:
+        MasdError: nothing is there.
+    """
+    path = Path(path)
+    if path.is_file():
+        return sha256(path)
+    if not path.is_dir():
+        raise MasdError(f"{path}: no such file or folder; run the stage that makes it first")
+    marks = sorted(path.glob(".done*.json"))
+    lists = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
+    if marks:
+        lists = [p for p in lists if p.suffix in {"", ".scp"}]
+        return digest([[p.name, read_json(p)["digest"]] for p in marks], [[p.name, sha256(p)] for p in lists])
+    return digest([[p.name, sha256(p)] for p in lists])
+
+
+class Mark:
+    """The mark of one finished piece of work: `<folder>/.done[.<name>].json`.
+
+    It holds the digest of the work's inputs and configuration, so that a rerun can tell what is
+    missing or stale.
+
+    Args:
+        folder: where the work's output is.
+        name: which piece of the work (a job number, a set), empty for all of it.
+    """
+
+    def __init__(self, folder: str | Path, name: str = "") -> None:
+        self.path = Path(folder) / (f".done.{name}.json" if name else ".done.json")
+
+    def fresh(self, work_digest: str) -> bool:
+        """Return whether this work is finished and was made from these very inputs."""
+        return self.path.is_file() and read_json(self.path).get("digest") == work_digest
+
+    def read(self) -> dict[str, Any]:
+        """Return what `write` stored."""
+        return read_json(self.path)
+
+    def write(self, work_digest: str, **info: Any) -> None:
+        """State that the work is finished; call last, when every output is in place."""
+        write_json(self.path, {"digest": work_digest, **info})
+
+    def clear(self) -> None:
+        """Remove the mark; call before outputs are replaced."""
+        self.path.unlink(missing_ok=True)
