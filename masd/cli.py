@@ -17,9 +17,10 @@ def run(function: Callable[..., Any], output: str = "out", argv: list[str] | Non
 
     Arguments are the function's typed parameters (its docstring is the help text); `--config
     file.yaml` reads any of them from a file, later arguments override, unknown keys are errors and
-    booleans are written `true` or `false`. The resolved configuration is written beside the output
-    before the work begins, as `<out>/<entry point>.yaml` (`<out>.<entry point>.yaml` where the
-    output is a file).
+    booleans are written `true` or `false`. One file may serve several entry points: then its
+    top-level keys are the entry points' names, and each takes its own section. The resolved
+    configuration is written beside the output before the work begins, as `<out>/<entry point>.yaml`
+    (`<out>.<entry point>.yaml` where the output is a file).
 
     Args:
         function: the entry point.
@@ -47,14 +48,53 @@ def run(function: Callable[..., Any], output: str = "out", argv: list[str] | Non
 
 
 def _parse(function: Callable[..., Any], name: str, argv: list[str] | None) -> dict[str, Any]:
-    from jsonargparse import ArgumentParser
+    from jsonargparse import ArgumentError, ArgumentParser
 
     summary = (function.__doc__ or "").split("\n\nArgs:")[0].strip()
-    parser = ArgumentParser(prog=f"python3 -m masd.bin.{name}", description=summary)
+    parser = ArgumentParser(prog=f"python3 -m masd.bin.{name}", description=summary, exit_on_error=False)
     parser.add_argument("--config", action="config", help="a YAML file with any of the arguments below")
     parser.add_function_arguments(function, as_group=False)
-    parsed = parser.parse_args(argv)
+    try:
+        parsed = parser.parse_args(_own_sections(sys.argv[1:] if argv is None else argv, name))
+    except ArgumentError as error:
+        raise MasdError(f"{' '.join(str(error).split())} (--help lists the arguments)") from None
     return dict(vars(parser.instantiate_classes(parsed)))
+
+
+def _own_sections(argv: list[str], name: str) -> list[str]:
+    """Replace each `--config FILE` by the part of the file that is meant for this entry point."""
+    words: list[str] = []
+    for word in argv:
+        if word.startswith("--config="):
+            words += ["--config", section(word.removeprefix("--config="), name)]
+        elif words and words[-1] == "--config":
+            words.append(section(word, name))
+        else:
+            words.append(word)
+    return words
+
+
+def section(path: str, name: str) -> str:
+    """Return, as YAML text, what the configuration file `path` says to the entry point `name`.
+
+    Raises:
+        MasdError: the file is missing or not a mapping, or mixes sections with plain arguments.
+    """
+    import yaml
+
+    from masd.files import read_yaml
+
+    content = read_yaml(path)
+    if not isinstance(content, dict):
+        raise MasdError(f"{path}: a configuration is a mapping of arguments to values")
+    names = {p.stem for p in (Path(__file__).parent / "bin").glob("*.py")}
+    sections = names & content.keys()
+    if not sections:
+        return yaml.safe_dump(content)
+    strangers = sorted(content.keys() - names)
+    if strangers:
+        raise MasdError(f"{path}: {strangers[0]!r} is not an entry point; a file with sections has nothing else at its top")
+    return yaml.safe_dump(content.get(name) or {})
 
 
 def _write_config(name: str, arguments: dict[str, Any], target: Path) -> None:

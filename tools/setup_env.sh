@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# Makes the virtual environment tools/venv from setup.cfg.
+#
+# Usage: tools/setup_env.sh [extra ...]        extras: test vocoders mini all
+#
+# MASD_PYTHON       the interpreter to use (default: python3); 3.11 or newer
+# MASD_VENV         where the environment goes (default: tools/venv)
+# MASD_TORCH        what to install as torch, e.g. "torch==2.14.1 torchaudio==2.11.0" (default: what setup.cfg says)
+# MASD_TORCH_INDEX  an index to take it from, e.g. the PyTorch project's index of CPU or ROCm builds
+# An active virtual environment or conda environment that can import masd's requirements is left alone and
+# used as it is (see path.sh). Nothing is done twice: the environment remembers what it was made from.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+venv=${MASD_VENV:-$root/tools/venv}
+python=${MASD_PYTHON:-python3}
+log=$root/tools/setup_env.log
+
+fail() { echo "setup_env.sh: error: $*" >&2; exit 1; }
+say() { echo "setup_env.sh: $*" >&2; }
+
+extras=("$@")
+[ ${#extras[@]} -gt 0 ] || extras=(all)
+for extra in "${extras[@]}"; do
+  case $extra in
+    test | vocoders | mini | all) ;;
+    *) fail "unknown extra '$extra'; known: test vocoders mini all" ;;
+  esac
+done
+
+command -v "$python" > /dev/null || fail "no '$python'; install Python 3.11 or newer (Debian: apt-get install python3 python3-venv), or set MASD_PYTHON"
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+  fail "$("$python" --version 2>&1) is too old; MASD needs Python 3.11 or newer, set MASD_PYTHON"
+"$python" -c 'import venv, ensurepip' 2> /dev/null ||
+  fail "this Python cannot make virtual environments; install its venv package (Debian: apt-get install python3-venv)"
+
+# What is asked for, with what was asked for before: a second extra never takes the first away.
+wanted=$venv/masd.extras
+mapfile -t all_extras < <({ [ -f "$wanted" ] && cat "$wanted"; printf '%s\n' "${extras[@]}"; } | sort -u)
+joined=$(IFS=,; echo "${all_extras[*]}")
+case ,$joined, in *,all,*) joined=all ;; esac
+stamp=$(printf '%s\n' "$joined" "${MASD_TORCH:-}" "${MASD_TORCH_INDEX:-}" "$root" | cat - "$root/setup.cfg" | sha256sum | cut -d ' ' -f 1)
+if [ -f "$venv/masd.stamp" ] && [ "$(cat "$venv/masd.stamp")" = "$stamp" ]; then
+  say "the environment $venv is up to date"
+  exit 0
+fi
+
+say "making the environment $venv with [$joined]; the log is $log"
+[ -x "$venv/bin/python3" ] || "$python" -m venv "$venv" > "$log" 2>&1 || fail "python3 -m venv failed; see $log"
+pip=("$venv/bin/python3" -m pip --disable-pip-version-check)
+if [ -n "${MASD_TORCH:-}" ]; then
+  say "installing ${MASD_TORCH}"
+  read -r -a torch_packages <<< "$MASD_TORCH"
+  "${pip[@]}" install ${MASD_TORCH_INDEX:+--index-url "$MASD_TORCH_INDEX"} "${torch_packages[@]}" >> "$log" 2>&1 ||
+    fail "pip could not install $MASD_TORCH; the last line of $log: $(tail -n 1 "$log")"
+fi
+say "installing masd and what it needs (PyTorch is the large one: a few minutes)"
+"${pip[@]}" install --editable "$root[$joined]" >> "$log" 2>&1 ||
+  fail "pip could not install the requirements; the last line of $log: $(tail -n 1 "$log")"
+"$venv/bin/python3" -c 'import torch, torchaudio, masd' >> "$log" 2>&1 ||
+  fail "torch and torchaudio do not work together here; choose a pair with MASD_TORCH; see $log"
+printf '%s\n' "${all_extras[@]}" > "$wanted"
+echo "$stamp" > "$venv/masd.stamp"
+say "done"

@@ -1,0 +1,17 @@
+# shellcheck shell=bash
+# Sourced: puts the Python that runs MASD first on PATH, and this repository on PYTHONPATH.
+# An active virtual or conda environment is used if it has torch; else tools/venv; else one clear line.
+
+MASD_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+export MASD_ROOT
+if ! { [ -n "${VIRTUAL_ENV:-}${CONDA_PREFIX:-}" ] && python3 -c 'import importlib.util as u, sys; sys.exit(u.find_spec("torch") is None)' 2> /dev/null; }; then
+  masd_venv=${MASD_VENV:-$MASD_ROOT/tools/venv}
+  if [ ! -x "$masd_venv/bin/python3" ]; then
+    echo "no environment: run tools/setup_env.sh, or activate one that has the packages of setup.cfg" >&2
+    exit 1
+  fi
+  export PATH="$masd_venv/bin:$PATH"
+fi
+export PYTHONPATH="$MASD_ROOT${PYTHONPATH:+:$PYTHONPATH}"
+export PATH="$MASD_ROOT/utils:$PATH"
+export LC_ALL=C PYTHONUTF8=1

@@ -1,0 +1,50 @@
+# shellcheck shell=bash
+# Sourced by a script after it has declared its options as commented variables:
+#
+#   # options
+#   nj=2          # number of parallel jobs
+#   . "$MASD_ROOT/utils/parse_options.sh"
+#
+# Then --nj 4 sets nj, --some-name sets some_name, an option that was not declared is an error, and
+# --help prints the header comment of the script and its options. Values stay as given; for an option
+# that is declared true or false only those two are taken. What remains is left in "$@".
+
+_option_lines() { sed -n '/^# options/,/parse_options\.sh/p' "$0" | grep -E '^[a-z][a-z0-9_]*='; }
+
+_print_help() {
+  sed -n '2,/^$/p' "$0" | sed -n 's/^# \{0,1\}//p'
+  echo "Options:"
+  _option_lines | sed -E 's/^([a-z0-9_]+)=("[^"]*"|[^ #]*) *#? ?(.*)$/\1\t\2\t\3/' |
+    while IFS=$'\t' read -r name value comment; do
+      printf '  --%-16s %s [%s]\n' "${name//_/-}" "$comment" "${value//\"/}"
+    done
+}
+
+while [ $# -gt 0 ]; do
+  case $1 in
+    --help | -h) _print_help; exit 0 ;;
+    --) shift; break ;;
+    --*)
+      _name=${1#--}
+      _name=${_name//-/_}
+      if ! _option_lines | grep -q "^$_name="; then
+        echo "$(basename "$0"): error: unknown option $1; --help lists the options" >&2
+        exit 1
+      fi
+      if [ $# -lt 2 ]; then
+        echo "$(basename "$0"): error: option $1 needs a value" >&2
+        exit 1
+      fi
+      case ${!_name} in
+        true | false)
+          case $2 in
+            true | false) ;;
+            *) echo "$(basename "$0"): error: option $1 takes true or false, not '$2'" >&2; exit 1 ;;
+          esac ;;
+      esac
+      printf -v "$_name" '%s' "$2"
+      shift 2 ;;
+    *) break ;;
+  esac
+done
+unset _name
