@@ -1,0 +1,62 @@
+"""Entry points: sections of configuration files, one-line errors, the written configuration."""
+
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from masd.cli import section
+from masd.errors import Failures, MasdError
+
+
+def call(*words, cwd):
+    return subprocess.run([sys.executable, "-m", *map(str, words)], capture_output=True, text=True, cwd=cwd)
+
+
+def test_a_file_with_sections_gives_each_entry_point_its_own(tmp_path):
+    path = tmp_path / "all.yaml"
+    path.write_text("dump_feats:\n  compress: true\npretrain:\n  epochs: 3\n")
+    assert yaml.safe_load(section(str(path), "dump_feats")) == {"compress": True}
+    assert yaml.safe_load(section(str(path), "score")) == {}
+
+
+def test_a_flat_file_is_taken_whole(tmp_path):
+    path = tmp_path / "flat.yaml"
+    path.write_text("compress: true\n")
+    assert yaml.safe_load(section(str(path), "dump_feats")) == {"compress": True}
+
+
+def test_a_stranger_among_sections_is_named(tmp_path):
+    path = tmp_path / "bad.yaml"
+    path.write_text("dump_feats: {}\npretrian: {}\n")
+    with pytest.raises(MasdError, match=r"bad\.yaml: 'pretrian' is not an entry point"):
+        section(str(path), "dump_feats")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--config", "missing.yaml"], "missing.yaml: cannot be read"),
+        (["--bogus", "1"], "bogus"),
+        (["--config", "typo.yaml"], "compres"),
+        (["--compress", "maybe"], "compress"),
+    ],
+)
+def test_wrong_arguments_are_one_line_and_status_one(tmp_path, words, said):
+    (tmp_path / "typo.yaml").write_text("compres: true\n")
+    done = call("masd.bin.dump_feats", "--data", "d", "--out", "o", *words, cwd=tmp_path)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert not (tmp_path / "o").exists()
+
+
+def test_failures_are_counted_against_their_share():
+    failures = Failures("utterance", max_share=0.5)
+    failures.add("u2", "silent\nfile")
+    failures.check(2)
+    assert failures.lines() == ["u2 silent file"]
+    failures.add("u1", "empty")
+    with pytest.raises(MasdError, match="2 of 3 utterances failed in data/x.*u1: empty"):
+        failures.check(3, "data/x")

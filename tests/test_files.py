@@ -1,0 +1,56 @@
+"""Whole files, digests and marks: what resuming rests on."""
+
+import numpy as np
+import pytest
+
+from masd import files
+from masd.errors import MasdError
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "list.txt"
+    files.write_text(path, "old\n")
+    with pytest.raises(ZeroDivisionError), files.atomic(path) as tmp:
+        tmp.write_text("half")
+        raise ZeroDivisionError
+    assert path.read_text() == "old\n"
+    assert [p.name for p in tmp_path.iterdir()] == ["list.txt"]
+
+
+def test_a_mark_is_fresh_only_for_the_same_inputs(tmp_path):
+    mark = files.Mark(tmp_path, "3")
+    assert not mark.fresh("a")
+    mark.write("a", utterances=5)
+    assert mark.fresh("a")
+    assert not mark.fresh("b")
+    assert mark.read()["utterances"] == 5
+    mark.clear()
+    assert not mark.fresh("a")
+
+
+def test_digests_follow_content_not_order_of_keys():
+    assert files.digest({"a": 1, "b": [1.5]}) == files.digest({"b": [np.float64(1.5)], "a": np.int64(1)})
+    assert files.digest({"a": 1}) != files.digest({"a": 2})
+
+
+def test_the_digest_of_a_folder_sees_its_lists_and_its_mark(tmp_path):
+    files.write_text(tmp_path / "wav.scp", "u a.wav\n")
+    first = files.input_digest(tmp_path)
+    files.write_text(tmp_path / "wav.scp", "u b.wav\n")
+    second = files.input_digest(tmp_path)
+    files.Mark(tmp_path).write("x")
+    third = files.input_digest(tmp_path)
+    files.Mark(tmp_path).write("y")
+    assert len({first, second, third, files.input_digest(tmp_path)}) == 4
+
+
+@pytest.mark.parametrize(("content", "said"), [(b"\xff\xfe", "not UTF-8"), (b"{", "not valid JSON")])
+def test_unreadable_json_is_named(tmp_path, content, said):
+    (tmp_path / "x.json").write_bytes(content)
+    with pytest.raises(MasdError, match=f"x.json: {said}"):
+        files.read_json(tmp_path / "x.json")
+
+
+def test_missing_input_says_what_to_do(tmp_path):
+    with pytest.raises(MasdError, match="run the stage that makes it first"):
+        files.input_digest(tmp_path / "nothing")

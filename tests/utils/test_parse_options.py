@@ -1,0 +1,64 @@
+"""The shell option parser: what was not declared is an error, help is the comments."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = """#!/usr/bin/env bash
+# Does a thing with options.
+#   ./script.sh --nj 4
+
+set -euo pipefail
+# options
+nj=2              # number of jobs
+some_name="a b"   # a name
+force=false       # redo
+. "$MASD_ROOT/utils/parse_options.sh"
+hidden=1
+echo "$nj|$some_name|$force|$hidden|$*"
+"""
+
+
+@pytest.fixture
+def script(tmp_path):
+    path = tmp_path / "script.sh"
+    path.write_text(SCRIPT)
+
+    def call(*words):
+        return subprocess.run(
+            ["bash", path, *words], capture_output=True, text=True, env={"MASD_ROOT": str(ROOT), "PATH": "/usr/bin:/bin"}
+        )
+
+    return call
+
+
+def test_declared_options_are_set_and_the_rest_is_left(script):
+    done = script("--nj", "4", "--some-name", "x; rm -rf $HOME", "rest", "--nj")
+    assert done.stdout == "4|x; rm -rf $HOME|false|1|rest --nj\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--bogus", "1"], "unknown option --bogus"),
+        (["--hidden", "2"], "unknown option --hidden"),
+        (["--nj"], "option --nj needs a value"),
+        (["--force", "yes"], "takes true or false, not 'yes'"),
+    ],
+)
+def test_wrong_options_are_one_line_and_status_one(script, words, said):
+    done = script(*words)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_help_prints_the_comments_and_the_defaults(script):
+    done = script("--help")
+    assert done.returncode == 0
+    assert done.stdout.startswith("Does a thing with options.\n")
+    assert "--some-name" in done.stdout
+    assert "number of jobs [2]" in done.stdout
+    assert "hidden" not in done.stdout

@@ -1,0 +1,86 @@
+"""The local job launcher: Kaldi's calling convention, no lost exit status, no stray processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+RUN = Path(__file__).parents[2] / "utils" / "run.py"
+
+
+def launch(*words, cwd=None):
+    return subprocess.run([sys.executable, RUN, *map(str, words)], capture_output=True, text=True, cwd=cwd)
+
+
+def test_job_number_replaces_its_name_in_log_and_command(tmp_path):
+    done = launch("JOB=2:4", tmp_path / "x.JOB.log", "sh", "-c", "echo job-JOB")
+    assert done.returncode == 0
+    for job in (2, 3, 4):
+        assert f"\njob-{job}\n" in (tmp_path / f"x.{job}.log").read_text()
+
+
+def test_log_shows_command_status_and_time(tmp_path):
+    launch(tmp_path / "x.log", "sh", "-c", "exit 0")
+    text = (tmp_path / "x.log").read_text()
+    assert text.startswith("# sh -c 'exit 0'\n# Started at ")
+    assert "# Ended (code 0) at " in text
+
+
+def test_one_failed_job_fails_the_array_and_shows_its_log(tmp_path):
+    done = launch("JOB=1:3", tmp_path / "x.JOB.log", "sh", "-c", "[ JOB != 2 ] || { echo the reason; exit 7; }")
+    assert done.returncode == 1
+    assert "1 of 3 jobs failed; job 2 ended with status 7" in done.stderr
+    assert "the reason" in done.stderr
+
+
+def test_a_job_killed_by_a_signal_has_failed(tmp_path):
+    done = launch(tmp_path / "x.log", "sh", "-c", "kill -9 $$")
+    assert done.returncode == 1
+    assert "was ended by signal 9" in done.stderr
+
+
+def test_a_command_that_does_not_exist_is_named(tmp_path):
+    done = launch(tmp_path / "x.log", "no-such-command-here")
+    assert done.returncode == 1
+    assert "no-such-command-here: No such file" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--bogus", "1"], "unknown option --bogus"),
+        (["JOB=3:2", "log", "true"], "empty range"),
+        (["--num-threads", "zero", "log", "true"], "--num-threads takes a positive whole number"),
+        (["log"], "a log file and a command"),
+        (["--mem"], "needs a value"),
+    ],
+)
+def test_wrong_calls_get_one_line(tmp_path, words, said):
+    done = launch(*words, cwd=tmp_path)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_threads_are_shared_among_the_jobs_that_run_at_once(tmp_path):
+    launch("--max-jobs-run", 1, "--num-threads", 3, tmp_path / "x.log", "sh", "-c", "echo threads=$OMP_NUM_THREADS")
+    assert "threads=3" in (tmp_path / "x.log").read_text()
+
+
+def test_stopping_the_launcher_stops_its_jobs(tmp_path):
+    started = subprocess.Popen([sys.executable, RUN, tmp_path / "x.log", "sh", "-c", "echo $$; exec sleep 60"])
+    pid = None
+    for _ in range(100):
+        time.sleep(0.05)
+        lines = (tmp_path / "x.log").read_text().splitlines() if (tmp_path / "x.log").exists() else []
+        pid = next((int(line) for line in lines if line.isdigit()), None)
+        if pid:
+            break
+    started.send_signal(signal.SIGTERM)
+    assert started.wait(timeout=10) == 1
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
