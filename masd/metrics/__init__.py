@@ -1,0 +1,1 @@
+"""Metrics of spoofing countermeasures; scores are higher for bona fide speech everywhere."""

@@ -1,0 +1,195 @@
+"""Intervals of the EER by resampling groups of trials: source recordings, or speakers.
+
+Spoofed copies of one recording and the recording itself are no independent trials, so whole groups
+are drawn with replacement. A draw is a vector of counts over trials sorted once by score; its EER is
+read off cumulative counts and equals, to the last digit, `masd.metrics.eer.eer` of the trials so drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from masd.errors import MasdError
+from masd.metrics.eer import as_scores
+from masd.seeding import generator
+
+BLOCK = 4_000_000  # counts held at once: 32 MB
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A percentile interval: value of the sample itself, bounds, standard error, draws used, groups."""
+
+    value: float
+    lo: float
+    hi: float
+    se: float
+    draws: int
+    groups: int
+
+
+def bootstrap_eers(
+    scores: ArrayLike, is_fake: ArrayLike, groups: ArrayLike, n: int = 1000, seed: int = 0
+) -> np.ndarray:
+    """Return the EERs of `n` draws of groups, the same draws for every system.
+
+    Args:
+        scores: (N,) or (S, N), S systems scored on the same N trials, higher is more bona fide.
+        is_fake: (N,) labels, true for fake.
+        groups: (N,) group of each trial (any type that sorts).
+        n: how many draws.
+        seed: of the draws; the same seed and groups give the same draws.
+
+    Returns:
+        (n,) or (S, n) EERs, 0 to 1; NaN where a draw holds one class only.
+
+    Raises:
+        MasdError: a class is empty, shapes differ, a score is not finite, or there is one group only.
+    """
+    matrix, fake, index, count = _check(scores, is_fake, groups)
+    out = np.empty((len(matrix), n))
+    orders = [_order(row, fake) for row in matrix]
+    for start, counts in _draws(count, index, n, seed):
+        for system, order in enumerate(orders):
+            out[system, start : start + len(counts)] = _weighted_eers(counts[:, index[order]], fake[order])
+    return out[0] if np.ndim(scores) == 1 else out
+
+
+def _check(
+    scores: ArrayLike, is_fake: ArrayLike, groups: ArrayLike
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    matrix = np.atleast_2d(np.asarray(scores, dtype=np.float64))
+    fake = np.asarray(is_fake, dtype=bool)
+    names, index = np.unique(np.asarray(groups), return_inverse=True)
+    if matrix.ndim != 2 or matrix.shape[1:] != fake.shape or fake.shape != index.shape:
+        raise MasdError(
+            f"scores {matrix.shape}, labels {fake.shape} and groups {index.shape} differ in length"
+        )
+    as_scores(matrix[:, ~fake], "bona fide")
+    as_scores(matrix[:, fake], "spoofed")
+    if len(names) < 2:
+        raise MasdError("an interval needs at least two groups to resample; all trials are of one")
+    return matrix, fake, index, len(names)
+
+
+def _order(row: np.ndarray, fake: np.ndarray) -> np.ndarray:
+    """Sort by score, bona fide first among ties, as `masd.metrics.eer.det` does."""
+    return np.lexsort((fake, row))
+
+
+def _draws(count: int, index: np.ndarray, n: int, seed: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (first draw, counts (draws, groups)): how often each group is drawn, in blocks."""
+    rng = generator(seed, "bootstrap", count)
+    block = max(1, BLOCK // index.size)
+    for start in range(0, n, block):
+        rows = min(block, n - start)
+        drawn = rng.integers(count, size=(rows, count)) + count * np.arange(rows)[:, None]
+        yield start, np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count)
+
+
+def _weighted_eers(counts: np.ndarray, fake: np.ndarray) -> np.ndarray:
+    """Return the EER of each row of counts (R, N) over trials sorted by score, labels `fake` (N,).
+
+    With NB, NS trials of each class and b, r of them rejected, FRR - FAR = 0 where b NS + r NB = NB NS.
+    The left side grows with every trial (of several equal copies, with every copy), so |FRR - FAR| is
+    least at one of the two steps on either side of that crossing.
+    """
+    spoofs = counts[:, fake].sum(axis=1)
+    bonas = counts.sum(axis=1) - spoofs
+    steps = np.where(fake, bonas[:, None], spoofs[:, None])
+    totals = np.cumsum(counts * steps, axis=1)
+    goal = bonas * spoofs
+    rows = np.arange(len(counts))
+    cross = np.argmax(totals >= goal[:, None], axis=1)
+    step = np.maximum(steps[rows, cross], 1)
+    before = totals[rows, cross] - counts[rows, cross] * step
+    copies = -((before - goal) // step)  # of the crossing trial, so that the goal is reached
+    below = np.arange(counts.shape[1]) < cross[:, None]
+    rejected_spoof = np.einsum("ij,ij->i", counts[:, fake], below[:, fake])
+    rejected_bona = np.einsum("ij,ij->i", counts[:, ~fake], below[:, ~fake])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        options = []
+        for taken in (copies - 1, copies):
+            frr = (rejected_bona + np.where(fake[cross], 0, taken)) / bonas
+            far = (spoofs - rejected_spoof - np.where(fake[cross], taken, 0)) / spoofs
+            options.append((np.abs(frr - far), (frr + far) / 2))
+    value = np.where(options[0][0] <= options[1][0], options[0][1], options[1][1])
+    return np.where((bonas > 0) & (spoofs > 0), value, np.nan)
+
+
+def bootstrap_eer(
+    scores: ArrayLike,
+    is_fake: ArrayLike,
+    groups: ArrayLike,
+    n: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Interval:
+    """Return the EER of one system, or the mean EER over S systems (seeds), with its interval.
+
+    Args:
+        scores: (N,), or (S, N) for the mean over S training seeds on the same trials.
+        is_fake: (N,) labels, true for fake.
+        groups: (N,) what is resampled: source recordings or speakers.
+        n: draws.
+        seed: of the draws.
+        level: of the interval, 0.95 for 95 %.
+
+    Raises:
+        MasdError: see `bootstrap_eers`.
+    """
+    draws = np.atleast_2d(bootstrap_eers(scores, is_fake, groups, n, seed)).mean(axis=0)
+    return _interval(_eers(scores, is_fake).mean(), draws, groups, level)
+
+
+def paired_bootstrap(
+    first: ArrayLike,
+    second: ArrayLike,
+    is_fake: ArrayLike,
+    groups: ArrayLike,
+    n: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Interval:
+    """Return EER(first) - EER(second) on the same trials with its interval, negative where `first` is better.
+
+    Both are evaluated on the same draws. With (S, N) scores, row s of `first` is paired with row s
+    of `second` (the same seed) and the difference is averaged over the rows.
+
+    Raises:
+        MasdError: the shapes differ; see also `bootstrap_eers`.
+    """
+    first, second = np.atleast_2d(first), np.atleast_2d(second)
+    if first.shape != second.shape:
+        raise MasdError(
+            f"paired systems need the same trials and seeds: shapes {first.shape} and {second.shape}"
+        )
+    draws = bootstrap_eers(np.concatenate([first, second]), is_fake, groups, n, seed)
+    difference = (draws[: len(first)] - draws[len(first) :]).mean(axis=0)
+    value = (_eers(first, is_fake) - _eers(second, is_fake)).mean()
+    return _interval(value, difference, groups, level)
+
+
+def _eers(scores: ArrayLike, is_fake: ArrayLike) -> np.ndarray:
+    """Return the EER of each row of scores on the sample itself (counts of one)."""
+    fake = np.asarray(is_fake, dtype=bool)
+    values = []
+    for row in np.atleast_2d(np.asarray(scores, dtype=np.float64)):
+        order = _order(row, fake)
+        values.append(_weighted_eers(np.ones((1, fake.size), dtype=np.int64), fake[order])[0])
+    return np.array(values)
+
+
+def _interval(value: float, draws: np.ndarray, groups: ArrayLike, level: float) -> Interval:
+    valid = draws[np.isfinite(draws)]
+    if valid.size < 0.5 * draws.size or valid.size < 2:
+        raise MasdError(
+            "most draws of groups hold one class only: no interval; resample larger sets or other groups"
+        )
+    lo, hi = np.quantile(valid, [(1 - level) / 2, (1 + level) / 2])
+    count = len(np.unique(np.asarray(groups)))
+    return Interval(float(value), float(lo), float(hi), float(valid.std(ddof=1)), int(valid.size), count)
