@@ -7,9 +7,12 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from masd.errors import MasdError
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
 
 
 def run(function: Callable[..., Any], output: str = "out", argv: list[str] | None = None) -> None:
@@ -47,13 +50,21 @@ def run(function: Callable[..., Any], output: str = "out", argv: list[str] | Non
         sys.exit(141)
 
 
-def _parse(function: Callable[..., Any], name: str, argv: list[str] | None) -> dict[str, Any]:
-    from jsonargparse import ArgumentError, ArgumentParser
+def build_parser(function: Callable[..., Any], name: str) -> ArgumentParser:
+    """Return the argument parser of an entry point; it raises `ArgumentError` rather than exit."""
+    from jsonargparse import ArgumentParser
 
     summary = (function.__doc__ or "").split("\n\nArgs:")[0].strip()
     parser = ArgumentParser(prog=f"python3 -m masd.bin.{name}", description=summary, exit_on_error=False)
     parser.add_argument("--config", action="config", help="a YAML file with any of the arguments below")
     parser.add_function_arguments(function, as_group=False)
+    return parser
+
+
+def _parse(function: Callable[..., Any], name: str, argv: list[str] | None) -> dict[str, Any]:
+    from jsonargparse import ArgumentError
+
+    parser = build_parser(function, name)
     try:
         parsed = parser.parse_args(_own_sections(sys.argv[1:] if argv is None else argv, name))
     except ArgumentError as error:
@@ -93,14 +104,18 @@ def section(path: str, name: str) -> str:
         return yaml.safe_dump(content)
     strangers = sorted(content.keys() - names)
     if strangers:
-        raise MasdError(f"{path}: {strangers[0]!r} is not an entry point; a file with sections has nothing else at its top")
+        raise MasdError(f"{path}: {strangers[0]!r} is not an entry point, as the other top-level keys are")
     return yaml.safe_dump(content.get(name) or {})
 
 
 def _write_config(name: str, arguments: dict[str, Any], target: Path) -> None:
     from masd.files import write_yaml
 
-    path = target.with_name(f"{target.name}.{name}.yaml") if target.suffix or target.is_file() else target / f"{name}.yaml"
+    path = (
+        target.with_name(f"{target.name}.{name}.yaml")
+        if target.suffix or target.is_file()
+        else target / f"{name}.yaml"
+    )
     write_yaml(path, arguments)
 
 

@@ -45,6 +45,6 @@ class Failures:
         item, reason = sorted(self.reasons.items())[0]
         place = f" in {where}" if where else ""
         raise MasdError(
-            f"{len(self.reasons)} of {total} {self.what}s failed{place}, more than --max-fail {self.max_share:g} allows; "
-            f"the first: {item}: {reason}"
+            f"{len(self.reasons)} of {total} {self.what}s failed{place}, "
+            f"more than --max-fail {self.max_share:g} allows; the first: {item}: {reason}"
         )

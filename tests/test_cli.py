@@ -58,5 +58,5 @@ def test_failures_are_counted_against_their_share():
     failures.check(2)
     assert failures.lines() == ["u2 silent file"]
     failures.add("u1", "empty")
-    with pytest.raises(MasdError, match="2 of 3 utterances failed in data/x.*u1: empty"):
+    with pytest.raises(MasdError, match=r"2 of 3 utterances failed in data/x.*u1: empty"):
         failures.check(3, "data/x")

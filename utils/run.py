@@ -84,7 +84,12 @@ def run_job(log: Path, command: list[str], threads: int) -> int:
                 return 130
             try:
                 process = subprocess.Popen(
-                    command, stdout=stream, stderr=stream, stdin=subprocess.DEVNULL, env=environment, start_new_session=True
+                    command,
+                    stdout=stream,
+                    stderr=stream,
+                    stdin=subprocess.DEVNULL,
+                    env=environment,
+                    start_new_session=True,
                 )
             except OSError as error:
                 print(f"{command[0]}: {error.strerror}", file=stream)
@@ -94,7 +99,10 @@ def run_job(log: Path, command: list[str], threads: int) -> int:
         with lock:
             running.discard(process)
         code = 128 - code if code < 0 else code
-        print(f"# Ended (code {code}) at {time.ctime()}, elapsed time {time.time() - start:.0f} seconds", file=stream)
+        print(
+            f"# Ended (code {code}) at {time.ctime()}, elapsed time {time.time() - start:.0f} seconds",
+            file=stream,
+        )
     return code
 
 
@@ -132,7 +140,10 @@ def main() -> None:
     if failed:
         job, path, code = failed[0]
         why = f"was ended by signal {code - 128}" if code > 128 else f"ended with status {code}"
-        print(f"run.py: {len(failed)} of {len(jobs)} jobs failed; job {job} {why}; its log, {path}, ends:", file=sys.stderr)
+        print(
+            f"run.py: {len(failed)} of {len(jobs)} jobs failed; job {job} {why}; its log, {path}, ends:",
+            file=sys.stderr,
+        )
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines()[-10:]:
             print(f"  {line}", file=sys.stderr)
         sys.exit(1)

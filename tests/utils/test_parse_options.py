@@ -28,7 +28,10 @@ def script(tmp_path):
 
     def call(*words):
         return subprocess.run(
-            ["bash", path, *words], capture_output=True, text=True, env={"MASD_ROOT": str(ROOT), "PATH": "/usr/bin:/bin"}
+            ["bash", path, *words],
+            capture_output=True,
+            text=True,
+            env={"MASD_ROOT": str(ROOT), "PATH": "/usr/bin:/bin"},
         )
 
     return call

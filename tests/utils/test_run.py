@@ -31,7 +31,9 @@ def test_log_shows_command_status_and_time(tmp_path):
 
 
 def test_one_failed_job_fails_the_array_and_shows_its_log(tmp_path):
-    done = launch("JOB=1:3", tmp_path / "x.JOB.log", "sh", "-c", "[ JOB != 2 ] || { echo the reason; exit 7; }")
+    done = launch(
+        "JOB=1:3", tmp_path / "x.JOB.log", "sh", "-c", "[ JOB != 2 ] || { echo the reason; exit 7; }"
+    )
     assert done.returncode == 1
     assert "1 of 3 jobs failed; job 2 ended with status 7" in done.stderr
     assert "the reason" in done.stderr
@@ -67,12 +69,23 @@ def test_wrong_calls_get_one_line(tmp_path, words, said):
 
 
 def test_threads_are_shared_among_the_jobs_that_run_at_once(tmp_path):
-    launch("--max-jobs-run", 1, "--num-threads", 3, tmp_path / "x.log", "sh", "-c", "echo threads=$OMP_NUM_THREADS")
+    launch(
+        "--max-jobs-run",
+        1,
+        "--num-threads",
+        3,
+        tmp_path / "x.log",
+        "sh",
+        "-c",
+        "echo threads=$OMP_NUM_THREADS",
+    )
     assert "threads=3" in (tmp_path / "x.log").read_text()
 
 
 def test_stopping_the_launcher_stops_its_jobs(tmp_path):
-    started = subprocess.Popen([sys.executable, RUN, tmp_path / "x.log", "sh", "-c", "echo $$; exec sleep 60"])
+    started = subprocess.Popen(
+        [sys.executable, RUN, tmp_path / "x.log", "sh", "-c", "echo $$; exec sleep 60"]
+    )
     pid = None
     for _ in range(100):
         time.sleep(0.05)

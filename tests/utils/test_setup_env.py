@@ -1,0 +1,64 @@
+"""The environment script fails with one clear line, and finds an environment that is active."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def setup(*words, **variables):
+    return subprocess.run(
+        [ROOT / "tools" / "setup_env.sh", *words],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **variables},
+    )
+
+
+def old_python(folder):
+    path = folder / "python3"
+    path.write_text('#!/bin/sh\n[ "$1" = --version ] && echo "Python 3.9.2" && exit 0\nexit 1\n')
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.mark.parametrize("case", ["extra", "interpreter", "old"])
+def test_what_is_missing_is_one_line(tmp_path, case):
+    words, variables, said = {
+        "extra": (["bogus"], {}, "unknown extra 'bogus'"),
+        "interpreter": ([], {"MASD_PYTHON": "no-such-python"}, "no 'no-such-python'"),
+        "old": ([], {"MASD_PYTHON": old_python(tmp_path)}, "Python 3.9.2 is too old"),
+    }[case]
+    done = setup(*words, MASD_VENV=str(tmp_path / "venv"), **variables)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "venv").exists()
+
+
+def sourced(**variables):
+    clean = {k: v for k, v in os.environ.items() if k not in {"VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH"}}
+    return subprocess.run(
+        ["bash", "-c", f'. "{ROOT}/utils/find_env.sh" && command -v python3 && python3 -c "import masd"'],
+        capture_output=True,
+        text=True,
+        cwd="/",
+        env={**clean, **variables},
+    )
+
+
+def test_an_active_environment_with_torch_is_used_as_it_is():
+    here = Path(sys.executable).parent
+    done = sourced(VIRTUAL_ENV=str(here.parent), PATH=f"{here}:{os.environ['PATH']}")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(here / "python3")
+
+
+def test_without_an_environment_it_says_how_to_make_one(tmp_path):
+    done = sourced(MASD_VENV=str(tmp_path / "none"), PATH="/usr/bin:/bin")
+    assert done.returncode == 1
+    assert "run tools/setup_env.sh" in done.stderr
