@@ -1,0 +1,274 @@
+"""The encoder E: five residual blocks over each frequency band, convolutions shared (Sec. II-A.1, Eq. 1)."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from masd.errors import MasdError
+from masd.files import atomic, plain, read_yaml, write_yaml
+from masd.models.bands import band_ranges
+from masd.models.normalization import MaskedBatchNorm2d, frame_mask
+
+if TYPE_CHECKING:
+    from masd.feats.config import FeatsConfig
+
+
+@dataclass
+class EncoderConfig:
+    """What the encoder looks like. The literal reading of the paper stands in brackets.
+
+    Args:
+        channels: output channels of the residual blocks.
+        freq_stride: stride of each block along frequency.
+        time_stride: stride of each block along time, 401 frames -> 101 [2,2,2,2,2: 401 -> 13].
+        dim: size D of an output frame.
+        bands: `multi` for low, mid and high, `single` for the full band.
+        batch_norm: `per_band`: each band has its own statistics and affine map [`shared`].
+        normalise: `per_bin`: each mel bin standardised by the pretraining set [`raw`].
+        fuse_weights: `learned`: alpha = softmax of learnable scalars [`fixed`: equal weights].
+        bn_momentum: weight of a new batch in the running statistics of batch normalisation.
+    """
+
+    channels: tuple[int, ...] = (64, 128, 256, 256, 128)
+    freq_stride: tuple[int, ...] = (2, 2, 2, 2, 2)
+    time_stride: tuple[int, ...] = (2, 2, 1, 1, 1)
+    dim: int = 128
+    bands: Literal["multi", "single"] = "multi"
+    batch_norm: Literal["per_band", "shared"] = "per_band"
+    normalise: Literal["per_bin", "raw"] = "per_bin"
+    fuse_weights: Literal["learned", "fixed"] = "learned"
+    bn_momentum: float = 0.1
+
+    def __post_init__(self) -> None:
+        self.channels, self.freq_stride, self.time_stride = (
+            tuple(int(v) for v in values) for values in (self.channels, self.freq_stride, self.time_stride)
+        )
+        if not len(self.channels) == len(self.freq_stride) == len(self.time_stride) > 0:
+            raise MasdError(
+                "channels, freq_stride and time_stride of the encoder must have one value a block"
+            )
+
+    @property
+    def frame_step(self) -> int:
+        """Input frames to one output frame."""
+        return math.prod(self.time_stride)
+
+
+class _Block(nn.Module):
+    """conv3x3 - BN - ReLU - conv3x3 - BN, plus 1x1 conv - BN, ReLU after the sum; `sets` sets of BN."""
+
+    def __init__(
+        self, inputs: int, outputs: int, stride: tuple[int, int], sets: int, momentum: float
+    ) -> None:
+        super().__init__()
+        self.stride = stride
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.skip = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+        self.norm1, self.norm2, self.norm_skip = (
+            nn.ModuleList(MaskedBatchNorm2d(outputs, momentum) for _ in range(sets)) for _ in range(3)
+        )
+
+    def forward(self, x: Tensor, mask: Tensor | None, which: int) -> Tensor:
+        y = F.relu(self.norm1[which](self.conv1(x), mask))
+        y = self.norm2[which](self.conv2(y), mask)
+        return F.relu(y + self.norm_skip[which](self.skip(x), mask))
+
+
+class Encoder(nn.Module):
+    """Maps a log-mel spectrogram to a sequence of vectors for each frequency band.
+
+    Whatever stands in padded frames has no influence: they are zeroed in the input and after every
+    normalisation, and enter no statistics, so an utterance's output does not depend on its batch.
+
+    Args:
+        config: the layout.
+        n_mels: mel bins of the input.
+        f_min: lower edge of the mel filter bank in Hz (says which bins form a band).
+        f_max: upper edge in Hz.
+
+    Attributes:
+        mel_mean: buffer (n_mels,), subtracted from the input.
+        mel_std: buffer (n_mels,), the input is divided by it.
+        alpha_logits: (J,), zero at first; alpha = softmax(alpha_logits).
+    """
+
+    def __init__(
+        self, config: EncoderConfig | None = None, n_mels: int = 64, f_min: float = 0.0, f_max: float = 8000.0
+    ) -> None:
+        super().__init__()
+        self.config = config = config or EncoderConfig()
+        self.ranges = band_ranges(config.bands, n_mels, f_min, f_max)
+        self.register_buffer("mel_mean", torch.zeros(n_mels))
+        self.register_buffer("mel_std", torch.ones(n_mels))
+        sets = self.num_bands if config.batch_norm == "per_band" else 1
+        strides = list(zip(config.time_stride, config.freq_stride, strict=True))
+        inputs = (1, *config.channels[:-1])
+        self.blocks = nn.ModuleList(
+            _Block(i, o, s, sets, config.bn_momentum)
+            for i, o, s in zip(inputs, config.channels, strides, strict=True)
+        )
+        self.project = nn.Linear(config.channels[-1], config.dim)
+        learned = config.fuse_weights == "learned" and self.num_bands > 1
+        self.alpha_logits = nn.Parameter(torch.zeros(self.num_bands), requires_grad=learned)
+
+    @property
+    def num_bands(self) -> int:
+        """J, 3 or 1."""
+        return len(self.ranges)
+
+    @property
+    def alpha(self) -> Tensor:
+        """The weights of the bands (J,), positive, of sum 1."""
+        return self.alpha_logits.softmax(0)
+
+    def set_statistics(self, mean: Tensor, std: Tensor) -> None:
+        """Store each mel bin's mean and deviation (n_mels,); ignored where the config says `raw`."""
+        if self.config.normalise == "per_bin":
+            self.mel_mean.copy_(mean)
+            self.mel_std.copy_(std.clamp_min(1e-3))
+
+    def standardise(self, mel: Tensor) -> Tensor:
+        """Return (B, T, n_mels) log-mel with each bin standardised (as it is where the config says `raw`)."""
+        return (mel - self.mel_mean) / self.mel_std
+
+    def out_lengths(self, lengths: Tensor) -> Tensor:
+        """Return the output frames (B,) for input frames (B,): ceil(n / stride) in every block."""
+        for stride in self.config.time_stride:
+            lengths = torch.div(lengths + stride - 1, stride, rounding_mode="floor")
+        return lengths
+
+    def forward(self, mel: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode log-mel.
+
+        Args:
+            mel: (B, T, n_mels), natural log; anything may stand in padded frames.
+            lengths: (B,), valid frames, 1 to T.
+
+        Returns:
+            z (B, J, T', D), zero in padded frames, and the valid frames of each item (B,).
+        """
+        return self.encode(self.standardise(mel), lengths)
+
+    def encode(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """As `forward`, from an already standardised (B, T, n_mels) input (which may have been masked)."""
+        masks = self._masks(lengths, x.shape[1])
+        if masks[0] is not None:
+            # where, not a product: a padded frame may hold NaN
+            x = torch.where(masks[0][:, :, None], x, 0.0)
+        layout = _layout(self)
+        z = torch.stack(
+            [self._band(x[..., a:b], masks, j, layout) for j, (a, b) in enumerate(self.ranges)], 1
+        )
+        return z, self.out_lengths(lengths)
+
+    def _band(self, x: Tensor, masks: list[Tensor | None], band: int, layout: torch.memory_format) -> Tensor:
+        x = x[:, None].contiguous(memory_format=layout)
+        which = band if self.config.batch_norm == "per_band" else 0
+        for block, mask in zip(self.blocks, masks[1:], strict=True):
+            x = block(x, mask if mask is None else mask[:, None, :, None].to(_compute_type(x)), which)
+        z = self.project(x.mean(3).transpose(1, 2))
+        return z if masks[-1] is None else z * masks[-1][:, :, None]
+
+    def _masks(self, lengths: Tensor, frames: int) -> list[Tensor | None]:
+        """Boolean masks (B, T_i) for the input and after every block; None where no frame is padded."""
+        if bool((lengths == frames).all()):
+            return [None] * (len(self.blocks) + 1)
+        masks = [frame_mask(lengths, frames)]
+        for stride in self.config.time_stride:
+            lengths, frames = (lengths + stride - 1) // stride, -(-frames // stride)
+            masks.append(frame_mask(lengths, frames))
+        return masks
+
+    def fuse(self, z: Tensor) -> Tensor:
+        """Return z_fused (B, T', D) = sum_j alpha_j z_j (Eq. 1) of z (B, J, T', D)."""
+        return torch.einsum("j,bjtd->btd", self.alpha.to(z.dtype), z)
+
+
+def _compute_type(x: Tensor) -> torch.dtype:
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+
+
+def _layout(encoder: Encoder) -> torch.memory_format:
+    # A weight of many channels tells in which layout the encoder was put.
+    weight = encoder.blocks[0].conv2.weight
+    last = weight.is_contiguous(memory_format=torch.channels_last) and not weight.is_contiguous()
+    return torch.channels_last if last else torch.contiguous_format
+
+
+def save_encoder(
+    folder: str | Path,
+    encoder: Encoder,
+    encoder_config: EncoderConfig,
+    feats_config: FeatsConfig,
+    extra: dict[str, Any],
+) -> None:
+    """Write `encoder.safetensors` and `encoder.yaml` (both configurations and `extra`) into `folder`."""
+    folder = Path(folder)
+    state = {name: value.detach().cpu().contiguous() for name, value in encoder.state_dict().items()}
+    write_yaml(
+        folder / "encoder.yaml", {"encoder": encoder_config, "feats": feats_config, "extra": plain(extra)}
+    )
+    with atomic(folder / "encoder.safetensors") as path:
+        save_file(state, path)
+
+
+def load_encoder(folder: str | Path) -> tuple[Encoder, EncoderConfig, FeatsConfig]:
+    """Read what `save_encoder` wrote; the encoder is on the CPU, frozen, in evaluation mode.
+
+    Raises:
+        MasdError: a file is missing, a configuration has unknown keys, or the weights do not fit it.
+    """
+    from masd.feats.config import FeatsConfig
+
+    folder = Path(folder)
+    content = read_yaml(folder / "encoder.yaml")
+    if not isinstance(content, dict) or not {"encoder", "feats"} <= content.keys():
+        raise MasdError(
+            f"{folder / 'encoder.yaml'}: not an encoder's configuration (sections encoder and feats)"
+        )
+    config = config_from(EncoderConfig, content["encoder"], folder / "encoder.yaml")
+    feats = config_from(FeatsConfig, content["feats"], folder / "encoder.yaml")
+    encoder = Encoder(config, feats.n_mels, feats.f_min, feats.f_max)
+    load_weights(encoder, folder / "encoder.safetensors")
+    return encoder.eval().requires_grad_(False), config, feats
+
+
+def config_from(kind: type, values: Any, where: str | Path) -> Any:
+    """Return the dataclass `kind` from a mapping; `MasdError` names `where` and the first unknown key."""
+    values = values if isinstance(values, dict) else {}
+    unknown = sorted(values.keys() - {f.name for f in dataclasses.fields(kind)})
+    if unknown:
+        raise MasdError(f"{where}: unknown key {unknown[0]!r} for {kind.__name__}; made by another version?")
+    return kind(**values)
+
+
+def load_weights(module: nn.Module, path: str | Path) -> None:
+    """Load a safetensors file into `module`, strictly; `MasdError` names what does not fit."""
+    try:
+        state = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise MasdError(f"{path}: cannot be read as safetensors ({' '.join(str(error).split())})") from None
+    check_state(module.state_dict(), state, path)
+    module.load_state_dict(state)
+
+
+def check_state(expected: dict[str, Tensor], state: dict[str, Tensor], path: str | Path) -> None:
+    """Raise `MasdError` naming the first tensor of `state` that is missing, unknown or of another shape."""
+    for name in sorted(expected.keys() | state.keys()):
+        have: Sequence[int] | str = tuple(state[name].shape) if name in state else "nothing"
+        want: Sequence[int] | str = tuple(expected[name].shape) if name in expected else "nothing"
+        if have != want:
+            raise MasdError(f"{path}: tensor {name} is {have} where the configuration asks for {want}")
