@@ -66,10 +66,19 @@ def _parse(function: Callable[..., Any], name: str, argv: list[str] | None) -> d
 
     parser = build_parser(function, name)
     try:
-        parsed = parser.parse_args(_own_sections(sys.argv[1:] if argv is None else argv, name))
+        words = _own_sections(sys.argv[1:] if argv is None else argv, name)
+        parsed = parser.parse_args([_with_underscores(word, parser) for word in words])
     except ArgumentError as error:
         raise MasdError(f"{' '.join(str(error).split())} (--help lists the arguments)") from None
     return dict(vars(parser.instantiate_classes(parsed)))
+
+
+def _with_underscores(word: str, parser: ArgumentParser) -> str:
+    """Let `--num-jobs` stand for `--num_jobs`, as the recipes' own options are written."""
+    option, equals, value = word.partition("=")
+    name = "--" + option[2:].replace("-", "_")
+    known = option.startswith("--") and name in parser._option_string_actions
+    return name + equals + value if known else word
 
 
 def _own_sections(argv: list[str], name: str) -> list[str]:
