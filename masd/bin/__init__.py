@@ -1,0 +1,1 @@
+"""Entry points: `python3 -m masd.bin.<name> --help`."""

@@ -1,0 +1,134 @@
+"""Kaldi's tables, `<id> <value>` a line: strict reading, sorted writing.
+
+Order is that of LC_ALL=C, bytes. UTF-8 keeps the order of code points, so Python's own string order
+is the same.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from masd.errors import MasdError
+from masd.files import write_lines
+
+_BLANK = re.compile("[ \t]+")
+
+
+def scan_table(path: str | Path, blank_values: bool = False) -> tuple[dict[str, str], list[str]]:
+    """Read what can be read of a table and list all that is wrong with it.
+
+    Args:
+        path: the table.
+        blank_values: whether a line may hold an id alone (Kaldi's `text`).
+
+    Returns:
+        The usable lines in file order (of lines with one id, the first), and problems, one line each.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        return {}, [f"{path}: cannot be read ({error.strerror})"]
+    if not data:
+        return {}, [f"{path}: empty"]
+    lines, problems = _decode(path, data)
+    table: dict[str, str] = {}
+    last = ""
+    unsorted = 0
+    for number, line in lines:
+        key, value = ([*_BLANK.split(line.rstrip(" \t"), 1), ""])[:2]
+        if not key:
+            problems.append(f"{path}:{number}: blank {'first column' if value else 'line'}")
+        elif not value and not blank_values:
+            problems.append(f"{path}:{number}: blank second column after '{key}'")
+        elif key in table:
+            same = "" if table[key] == value else ", with another value"
+            problems.append(f"{path}:{number}: duplicate id '{key}'{same}")
+        else:
+            table[key] = value
+            if key < last and not unsorted:
+                unsorted = number
+                problems.append(f"{path}:{number}: not sorted, '{key}' after '{last}' (LC_ALL=C sort)")
+            last = key
+    return table, problems
+
+
+def _decode(path: str | Path, data: bytes) -> tuple[list[tuple[int, str]], list[str]]:
+    """Split into numbered lines of text; lines that are not UTF-8 become problems."""
+    problems = []
+    if data.startswith(b"\xef\xbb\xbf"):
+        problems.append(f"{path}:1: starts with a byte order mark; save as plain UTF-8")
+        data = data[3:]
+    if b"\r" in data:
+        number = data.count(b"\n", 0, data.index(b"\r")) + 1
+        problems.append(f"{path}:{number}: Windows line end (carriage return); run dos2unix")
+        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    raw = data.split(b"\n")
+    if raw[-1]:
+        problems.append(f"{path}:{len(raw)}: the last line has no line end; was the file cut short?")
+    else:
+        raw.pop()
+    lines = []
+    for number, line in enumerate(raw, 1):
+        try:
+            lines.append((number, line.decode("utf-8")))
+        except UnicodeDecodeError:
+            shown = line.decode("utf-8", "backslashreplace")
+            problems.append(f"{path}:{number}: not UTF-8: {shown} (rename such files and ids)")
+    return lines, problems
+
+
+def read_table(path: str | Path, blank_values: bool = False) -> dict[str, str]:
+    """Return a table as a dict, in its (sorted) order; whatever follows the id is the value.
+
+    Raises:
+        MasdError: the file is missing, empty, not UTF-8, not sorted (LC_ALL=C), or has a duplicate
+            id, a blank column or Windows line ends; the line names the first problem.
+    """
+    table, problems = scan_table(path, blank_values)
+    raise_first(problems)
+    return table
+
+
+def raise_first(problems: list[str]) -> None:
+    """Raise `MasdError` with the first of the problems and the number of the others, if there are any."""
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise MasdError(problems[0] + more)
+
+
+def write_table(path: str | Path, table: Mapping[str, object], blank_values: bool = False) -> None:
+    """Write a table, sorted, whole or not at all. Floats are written to the microsecond.
+
+    Raises:
+        MasdError: an id is blank or holds white space, a value is blank (unless `blank_values`) or holds
+            a line end, or text is not UTF-8 (a file name in another encoding); nothing is written.
+    """
+    lines = []
+    for key in sorted(table):
+        item = table[key]
+        value = f"{item:.6f}".rstrip("0").rstrip(".") if isinstance(item, float) else str(item)
+        problem = _fault(key, value, blank_values)
+        if problem:
+            raise MasdError(f"{path}: {problem}")
+        lines.append(f"{key} {value}".rstrip(" "))
+    if not lines:
+        raise MasdError(f"{path}: nothing to write; the list is empty")
+    write_lines(path, lines)
+
+
+def _fault(key: str, value: str, blank_values: bool) -> str:
+    shown = key.encode("utf-8", "backslashreplace").decode()
+    try:
+        f"{key} {value}".encode()
+    except UnicodeEncodeError:
+        text = f"{key} {value}".encode("utf-8", "backslashreplace").decode()
+        return f"'{text}' is not UTF-8; rename the file"
+    if not key or key.split() != [key]:
+        return f"the id '{shown}' is blank or holds white space"
+    if not value.strip() and not blank_values:
+        return f"'{key}' has no value"
+    if "\n" in value or "\r" in value:
+        return f"the value of '{key}' holds a line end"
+    return ""
