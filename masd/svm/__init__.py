@@ -1,0 +1,1 @@
+"""Kernel SVM back end: inputs, fitting, calibration, the stored detector, selective prediction."""

@@ -1,0 +1,133 @@
+"""RBF support vector machine: fitted by scikit-learn, evaluated by blocked matrix products (Eq. 9)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from masd.errors import MasdError
+
+ARRAYS = ("support", "dual", "intercept", "gamma")
+
+
+@dataclass
+class KernelSvm:
+    """f(v) = sum_i dual_i exp(-gamma |v - support_i|^2) + intercept; f > 0 says fake.
+
+    Args:
+        support: (M, D) float32 support vectors.
+        dual: (M,) float64 signed dual coefficients.
+        intercept: the offset.
+        gamma: the kernel's width, 1 / squared distance.
+    """
+
+    support: np.ndarray
+    dual: np.ndarray
+    intercept: float
+    gamma: float
+
+    def decision(self, values: np.ndarray, block_bytes: int = 64 << 20) -> np.ndarray:
+        """Return f (N,) float64 of values (N, D).
+
+        The kernel is made in blocks of at most `block_bytes`, so memory does not grow with N x M.
+
+        Raises:
+            MasdError: the values have another dimension than the support vectors.
+        """
+        values = np.atleast_2d(values)
+        if values.shape[1] != self.support.shape[1]:
+            raise MasdError(
+                f"the SVM takes {self.support.shape[1]} dimensions, got {values.shape[1]}; "
+                "features and model are not of one system"
+            )
+        # centred, so that the subtraction below loses no digits when the data lie far from the origin
+        centre = self.support.mean(axis=0, dtype=np.float64)
+        support = self.support.astype(np.float64) - centre
+        half_norms = 0.5 * np.einsum("md,md->m", support, support)
+        out = np.empty(len(values))
+        rows = max(1, block_bytes // (8 * max(1, len(support))))
+        for start in range(0, len(values), rows):
+            block = values[start : start + rows].astype(np.float64) - centre
+            kernel = block @ support.T
+            kernel -= half_norms
+            kernel -= 0.5 * np.einsum("nd,nd->n", block, block)[:, None]
+            kernel *= 2.0 * self.gamma
+            np.minimum(kernel, 0.0, out=kernel)
+            np.exp(kernel, out=kernel)
+            out[start : start + rows] = kernel @ self.dual
+        return out + self.intercept
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return the machine as plain arrays, the content of `svm.npz`."""
+        return {
+            "support": self.support,
+            "dual": self.dual,
+            "intercept": np.float64(self.intercept),
+            "gamma": np.float64(self.gamma),
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], where: str | Path = "svm.npz") -> KernelSvm:
+        """Return the machine whose `arrays` these are.
+
+        Raises:
+            MasdError: the arrays do not fit together or hold something not finite.
+        """
+        support, dual = arrays["support"], arrays["dual"]
+        shapes = support.ndim == 2 and dual.shape == support.shape[:1] and len(dual) > 0
+        if not shapes or not all(np.isfinite(arrays[name]).all() for name in ARRAYS):
+            raise MasdError(f"{where}: the SVM's arrays do not fit together; run fit_svm again")
+        return cls(support, dual, float(arrays["intercept"]), float(arrays["gamma"]))
+
+
+def mean_squared_distance(values: np.ndarray) -> float:
+    """Return the mean of |x - y|^2 over all pairs of different rows of `values` (N, D), in closed form.
+
+    Raises:
+        MasdError: fewer than two rows, or all rows equal.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    centred = values - values.mean(axis=0)
+    total = 2.0 * float((centred**2).sum()) / max(1, len(values) - 1)
+    if not total > 0:
+        raise MasdError("the SVM's training inputs are all equal; gamma has no scale")
+    return total
+
+
+def fit_svm(
+    values: np.ndarray,
+    is_fake: np.ndarray,
+    c: float = 10.0,
+    gamma: float | Literal["mean_distance"] = "mean_distance",
+    class_weight: Literal["balanced", "none"] = "balanced",
+) -> KernelSvm:
+    """Fit an RBF support vector classifier, positive side fake.
+
+    Args:
+        values: (N, D) inputs.
+        is_fake: (N,) booleans.
+        c: the cost of slack.
+        gamma: the kernel width, or `mean_distance` for 1 / mean squared distance between the inputs.
+        class_weight: `balanced` weighs both classes alike.
+
+    Raises:
+        MasdError: one class is missing, or a value is not finite.
+    """
+    from sklearn.svm import SVC
+
+    values = np.ascontiguousarray(values, dtype=np.float32)
+    is_fake = np.asarray(is_fake, dtype=bool)
+    if is_fake.all() or not is_fake.any():
+        raise MasdError("the SVM needs both bona fide and spoof utterances to fit")
+    if not np.isfinite(values).all():
+        raise MasdError("the SVM's training inputs hold NaN or infinity")
+    width = 1.0 / mean_squared_distance(values) if gamma == "mean_distance" else float(gamma)
+    weight = "balanced" if class_weight == "balanced" else None
+    machine = SVC(C=c, kernel="rbf", gamma=width, class_weight=weight, cache_size=1000)
+    machine.fit(values.astype(np.float64), is_fake)
+    dual = np.ascontiguousarray(machine.dual_coef_[0], dtype=np.float64)
+    return KernelSvm(values[machine.support_], dual, float(machine.intercept_[0]), width)

@@ -1,0 +1,333 @@
+"""A fitted detector: from inputs to decision values, scores and probabilities; its folder on disk."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from masd.errors import MasdError
+from masd.files import atomic, read_yaml, sha256, write_yaml
+from masd.svm.config import SystemSpec, system_spec
+from masd.svm.inputs import Compact, Inputs, unpack_index
+from masd.svm.kernel import ARRAYS, KernelSvm
+
+if TYPE_CHECKING:
+    from masd.feats.config import FeatsConfig
+    from masd.models.encoder import Encoder
+    from masd.models.fusion import Fusion
+
+FORMAT = 1
+ENCODER_FILES = ("encoder.safetensors", "encoder.yaml")
+HAND_NAMES = ("pcs", "hfer", "sfi")
+BLOCK = 2048  # utterances a step
+
+
+@dataclass
+class Scaler:
+    """x -> (x - mean) / std by dimension; mean 0 and std 1 where nothing is standardised."""
+
+    mean: np.ndarray
+    std: np.ndarray
+
+    @classmethod
+    def of(cls, values: np.ndarray, active: bool = True) -> Scaler:
+        """Return the scaler of values (N, D): their mean and deviation, or the identity if not active."""
+        if not active:
+            return cls(np.zeros(values.shape[1], np.float32), np.ones(values.shape[1], np.float32))
+        std = values.std(axis=0, dtype=np.float64)
+        # a dimension that never varies says nothing and must not be divided by rounding noise
+        std = np.where(std > 1e-7, std, 1.0)
+        return cls(values.mean(axis=0, dtype=np.float64).astype(np.float32), std.astype(np.float32))
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """Return the standardised values (N, D), float32."""
+        return ((values - self.mean) / self.std).astype(np.float32)
+
+
+@dataclass
+class FeatureMap:
+    """From inputs to what the SVM takes: f_SSL, f_hand, both, or f_fused (Table II, Eq. 8).
+
+    Args:
+        spec: what the system uses.
+        ssl: the scaler of f_SSL, None where it is not used.
+        hand: the scaler of f_hand, None where it is not used.
+        alpha: (J,) weights of the bands, None for embeddings made elsewhere.
+        fusion: the trained fusion of a fused system, in evaluation mode.
+    """
+
+    spec: SystemSpec
+    ssl: Scaler | None = None
+    hand: Scaler | None = None
+    alpha: np.ndarray | None = None
+    fusion: Fusion | None = None
+
+    def f_ssl(self, inputs: Inputs) -> np.ndarray:
+        """Return f_SSL (N, D), not standardised.
+
+        Raises:
+            MasdError: the embeddings are of another kind than those the system was fitted on.
+        """
+        if self.alpha is None:
+            if inputs.vectors is None:
+                raise MasdError(
+                    "the model was fitted on embedding vectors made elsewhere; score it on such vectors"
+                )
+            values = inputs.vectors
+        else:
+            if inputs.compact is None:
+                raise MasdError(
+                    "the model was fitted on the encoder's statistics; score it on extract_embeddings' output"
+                )
+            if inputs.compact.num_bands != len(self.alpha):
+                raise MasdError(
+                    f"embeddings of {inputs.compact.num_bands} bands, the model has {len(self.alpha)}"
+                )
+            values = pooled(inputs.compact, self.alpha)
+        if self.ssl is not None and values.shape[1] != len(self.ssl.mean):
+            raise MasdError(
+                f"embeddings of {values.shape[1]} dimensions, the model takes {len(self.ssl.mean)}"
+            )
+        return values
+
+    def parts(self, inputs: Inputs) -> list[np.ndarray]:
+        """Return the scaled f_SSL (N, D) and f_hand (N, 3), those of them that the system uses."""
+        parts = []
+        if self.ssl is not None:
+            parts.append(self.ssl(self.f_ssl(inputs)))
+        if self.hand is not None:
+            if inputs.hand is None:
+                raise MasdError("the model needs handcrafted features; give the dump folder")
+            parts.append(self.hand(inputs.hand))
+        return parts
+
+    def values(self, inputs: Inputs) -> np.ndarray:
+        """Return the SVM's input (N, d), float32."""
+        parts = self.parts(inputs)
+        if self.fusion is None:
+            return np.concatenate(parts, axis=1)
+        return self._blocks(self.fusion, parts)
+
+    def attention(self, inputs: Inputs) -> np.ndarray | None:
+        """Return the attention weights (N, 3) over PCS, HFER, SFI ((N, 1) for one token); None if not fused."""
+        return None if self.fusion is None else self._blocks(self.fusion.attention, self.parts(inputs))
+
+    @staticmethod
+    def _blocks(function: Any, parts: list[np.ndarray]) -> np.ndarray:
+        import torch
+
+        out = []
+        with torch.inference_mode():
+            for start in range(0, len(parts[0]), BLOCK):
+                out.append(function(*(torch.from_numpy(p[start : start + BLOCK]) for p in parts)).numpy())
+        return np.concatenate(out)
+
+
+def pooled(compact: Compact, alpha: np.ndarray) -> np.ndarray:
+    """Return f_SSL (N, D + 2) = [mu; sigma_tr; kappa] of the bands fused with weights alpha (J,)."""
+    import torch
+
+    from masd.models.pooling import from_compact
+
+    index = unpack_index(compact.num_bands)
+    out = []
+    for start in range(0, len(compact.lengths), BLOCK):
+        block = compact.rows(np.arange(start, min(start + BLOCK, len(compact.lengths))))
+        mu, gram, lengths = (torch.from_numpy(a) for a in (block.mu, block.gram, block.lengths))
+        weights = torch.from_numpy(np.asarray(alpha, dtype=np.float32))
+        out.append(from_compact(mu, gram[..., index], weights, lengths).numpy())
+    return np.concatenate(out)
+
+
+@dataclass
+class System:
+    """A fitted and calibrated detector.
+
+    Args:
+        name: the row of Table II.
+        features: from inputs to the SVM's input.
+        svm: the machine, positive for fake.
+        info: what `model.yaml` says: calibration, thresholds, feature configuration, training sets.
+        folder: where it was loaded from.
+    """
+
+    name: str
+    features: FeatureMap
+    svm: KernelSvm
+    info: dict[str, Any] = field(default_factory=dict)
+    folder: Path | None = None
+
+    def values(self, inputs: Inputs) -> np.ndarray:
+        """Return the SVM's input (N, d)."""
+        return self.features.values(inputs)
+
+    def decision(self, values: np.ndarray) -> np.ndarray:
+        """Return f (N,), positive for fake, of the SVM's inputs (N, d)."""
+        return self.svm.decision(values)
+
+    def scores(self, decision: np.ndarray) -> np.ndarray:
+        """Return -f / T: higher is more bona fide, and P(fake) = 1 / (1 + exp(score)) (Eq. 10)."""
+        return -np.asarray(decision) / float(self.info["temperature"]["value"])
+
+    def affine_scores(self, decision: np.ndarray) -> np.ndarray:
+        """Return -(a f + b), the affinely calibrated score, with the same reading as `scores`."""
+        affine = self.info["affine"]
+        return -(float(affine["a"]) * np.asarray(decision) + float(affine["b"]))
+
+    def feats_config(self) -> FeatsConfig | None:
+        """Return the feature configuration the model was fitted with, None if it takes no features."""
+        from masd.feats.config import FeatsConfig
+
+        stored = self.info.get("features")
+        if stored is None:
+            return None
+        try:
+            return FeatsConfig(**stored)
+        except TypeError as error:
+            raise MasdError(
+                f"{self.folder}/model.yaml: features of another version of this program ({error})"
+            ) from None
+
+    def encoder(self) -> Encoder:
+        """Return the stored encoder, frozen, in evaluation mode.
+
+        Raises:
+            MasdError: the system has none.
+        """
+        from masd.models.encoder import load_encoder
+
+        if self.folder is None or not self.info.get("encoder"):
+            raise MasdError(
+                f"{self.folder}: no encoder inside, the model takes embeddings made elsewhere; use masd.bin.score"
+            )
+        return load_encoder(self.folder)[0]
+
+    def save(self, folder: str | Path, encoder: str | Path | None = None) -> None:
+        """Write the model folder; `model.yaml`, which states the other files' digests, comes last.
+
+        Args:
+            folder: where to.
+            encoder: the pretraining folder whose encoder is copied, so that the model stands alone.
+        """
+        folder = Path(folder)
+        (folder / "model.yaml").unlink(missing_ok=True)
+        for name in ("svm.npz", "fusion.safetensors", *ENCODER_FILES):
+            (folder / name).unlink(missing_ok=True)
+        save_arrays(folder / "svm.npz", self._arrays())
+        if self.features.fusion is not None:
+            from safetensors.torch import save_file
+
+            with atomic(folder / "fusion.safetensors") as tmp:
+                save_file(self.features.fusion.state_dict(), tmp)
+        for name in ENCODER_FILES if encoder is not None else ():
+            with atomic(folder / name) as tmp:
+                shutil.copyfile(Path(encoder or "") / name, tmp)
+        self.info["encoder"] = encoder is not None
+        files = sorted(
+            p for p in folder.iterdir() if p.suffix in {".npz", ".safetensors"} or p.name == "encoder.yaml"
+        )
+        fusion = None if self.features.fusion is None else dataclasses.asdict(self.features.fusion.config)
+        head = {"format": FORMAT, "system": self.name, "fusion": fusion}
+        write_yaml(folder / "model.yaml", head | self.info | {"files": {p.name: sha256(p) for p in files}})
+        self.folder = folder
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        arrays = self.svm.arrays()
+        for name, scaler in (("ssl", self.features.ssl), ("hand", self.features.hand)):
+            if scaler is not None:
+                arrays |= {f"{name}_mean": scaler.mean, f"{name}_std": scaler.std}
+        if self.features.alpha is not None:
+            arrays["alpha"] = self.features.alpha
+        return arrays
+
+    @classmethod
+    def load(cls, folder: str | Path) -> System:
+        """Read a model folder; nothing in it is unpickled and none of it is code.
+
+        Raises:
+            MasdError: the folder is no model, was cut short, or its files are not those it states.
+        """
+        folder = Path(folder)
+        info = _read_info(folder)
+        spec = system_spec(info["system"])
+        arrays = load_arrays(folder / "svm.npz")
+        features = FeatureMap(spec, _scaler(arrays, "ssl"), _scaler(arrays, "hand"), arrays.get("alpha"))
+        if (spec.ssl and features.ssl is None) or (spec.hand and features.hand is None):
+            raise MasdError(
+                f"{folder}/svm.npz: lacks the scaling of system {info['system']}; run fit_svm again"
+            )
+        if spec.fused:
+            features.fusion = _load_fusion(folder, info)
+        return cls(info["system"], features, KernelSvm.from_arrays(arrays, folder / "svm.npz"), info, folder)
+
+
+def _read_info(folder: Path) -> dict[str, Any]:
+    if not folder.is_dir():
+        raise MasdError(f"{folder}: no such model folder; fit_svm makes it as exp/<tag>/model")
+    if not (folder / "model.yaml").is_file():
+        hint = "give the folder exp/<tag>/model that fit_svm makes"
+        if (folder / "model" / "model.yaml").is_file():
+            hint = f"the model is {folder / 'model'}"
+        elif (folder / "encoder.yaml").is_file():
+            hint = f"this is a pretrained encoder alone; {hint}"
+        raise MasdError(f"{folder}: not a fitted model (no model.yaml); {hint}")
+    info = read_yaml(folder / "model.yaml")
+    if not isinstance(info, dict) or info.get("format") != FORMAT:
+        raise MasdError(
+            f"{folder}/model.yaml: not a model of format {FORMAT}; fit it again with this version"
+        )
+    for key in ("system", "temperature", "affine", "thresholds", "files"):
+        if key not in info:
+            raise MasdError(f"{folder}/model.yaml: no key '{key}'; fit the model again")
+    for name, stated in info["files"].items():
+        if Path(name).name != name or not (folder / name).is_file() or sha256(folder / name) != stated:
+            raise MasdError(
+                f"{folder}/{name}: missing or not the file that model.yaml states; copy or fit the model again"
+            )
+    return info
+
+
+def _scaler(arrays: dict[str, np.ndarray], name: str) -> Scaler | None:
+    if f"{name}_mean" not in arrays:
+        return None
+    return Scaler(arrays[f"{name}_mean"], arrays[f"{name}_std"])
+
+
+def _load_fusion(folder: Path, info: dict[str, Any]) -> Fusion:
+    from masd.models.encoder import config_from, load_weights
+    from masd.models.fusion import Fusion, FusionConfig
+
+    fusion = Fusion(config_from(FusionConfig, info.get("fusion"), folder / "model.yaml"))
+    load_weights(fusion, folder / "fusion.safetensors")
+    return fusion.eval().requires_grad_(False)
+
+
+def save_arrays(path: str | Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write plain arrays as npz, whole or not at all; equal arrays give equal bytes."""
+    with atomic(path) as tmp:
+        np.savez(tmp, **arrays)
+
+
+def load_arrays(path: str | Path) -> dict[str, np.ndarray]:
+    """Read an npz of plain arrays; nothing is unpickled.
+
+    Raises:
+        MasdError: the file is missing, no npz, or lacks the SVM's arrays.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise MasdError(
+            f"{path}: not a stored SVM ({' '.join(str(error).split())}); run fit_svm again"
+        ) from None
+    missing = sorted(set(ARRAYS) - arrays.keys())
+    if missing:
+        raise MasdError(f"{path}: lacks the array '{missing[0]}'; run fit_svm again")
+    return arrays
