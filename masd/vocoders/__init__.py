@@ -1,0 +1,53 @@
+"""Vocoders behind one interface: a waveform in, its re-synthesis of the same length and level out.
+
+`get(name, config)` makes one. Nothing heavy is imported before a vocoder is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+from masd.errors import MasdError
+from masd.vocoders.base import Adapter, Vocoder
+
+REGISTRY: dict[str, str] = {
+    "bigvgan": "masd.vocoders.bigvgan:BigVGAN",
+    "griffin_lim": "masd.vocoders.griffin_lim:GriffinLim",
+    "hifigan": "masd.vocoders.hifigan:HiFiGAN",
+    "lpc": "masd.vocoders.lpc:LPC",
+    "mb_melgan": "masd.vocoders.mb_melgan:MBMelGAN",
+    "melgan": "masd.vocoders.melgan:MelGAN",
+    "mlsa": "masd.vocoders.mlsa:MLSA",
+    "univnet": "masd.vocoders.univnet:UnivNet",
+    "waveglow": "masd.vocoders.waveglow:WaveGlow",
+    "world": "masd.vocoders.world:World",
+}
+
+__all__ = ["REGISTRY", "Adapter", "Vocoder", "get"]
+
+
+def get(name: str, config: Mapping[str, Any] | None = None) -> Vocoder:
+    """Return the vocoder `name`, set up by `config`.
+
+    Args:
+        name: what the vocoder is called in utterance ids and tables. It is also the kind of
+            vocoder, unless `config` has a key `type` that says the kind: so two checkpoints of one
+            architecture can stand beside each other under two names.
+        config: the fields of the adapter's configuration (see its dataclass), paths relative to the
+            working directory. Unknown keys are errors.
+
+    Raises:
+        MasdError: no such vocoder; a wrong key or value; a missing package or missing weights.
+    """
+    values = dict(config or {})
+    kind = values.pop("type", name)
+    if kind not in REGISTRY:
+        raise MasdError(
+            f"vocoder {name}: no such type {kind!r}; there are {', '.join(sorted(REGISTRY))} "
+            "(a name of your own needs the key `type` in its configuration)"
+        )
+    module, _, attribute = REGISTRY[kind].partition(":")
+    adapter: type[Adapter[Any]] = getattr(importlib.import_module(module), attribute)
+    return adapter(name, adapter.make_config(name, values))

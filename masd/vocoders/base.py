@@ -1,0 +1,170 @@
+"""What every vocoder adapter shares: rates, length, level, seeds, configuration and digest."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+import numpy as np
+
+from masd.audio import resample
+from masd.errors import MasdError
+from masd.files import digest, sha256
+from masd.seeding import derive
+
+PEAK = 0.95  # the level vocoders are given their input at; the output has the input's own level again
+SILENT = 0.01  # an output more than 40 dB under its input is not a copy of it
+
+
+class Vocoder(Protocol):
+    """A copy-synthesiser."""
+
+    name: str
+    sample_rate: int
+
+    def digest(self) -> str:
+        """Return the digest of what the output depends on beside the input: configuration, weights."""
+        ...
+
+    def prepare(self) -> None:
+        """Load weights now (else the first call does); `MasdError` if they are not what the adapter needs."""
+        ...
+
+    def __call__(self, x: np.ndarray, rate: int = 16000, utt: str = "") -> np.ndarray:
+        """Return the re-synthesis of `x` (N,) at `rate` Hz: float32 (N,), with the RMS level of `x`."""
+        ...
+
+
+@dataclasses.dataclass
+class Config:
+    """Configuration common to all vocoders.
+
+    Args:
+        seed: of the vocoder's randomness; each utterance derives its own stream from it.
+    """
+
+    seed: int = 0
+
+
+C = TypeVar("C", bound=Config)
+
+
+class Adapter(Generic[C]):
+    """Base of the adapters: subclasses give `synthesise`, and `load` if they have weights.
+
+    Class attributes:
+        config_class: the dataclass of the configuration.
+        files: names of the configuration fields that are paths; they enter the digest by content.
+        revision: raised when the output of an adapter changes, so that older copies are stale.
+        sample_rate: the vocoder's own rate in Hz (set on the instance if a checkpoint decides it).
+    """
+
+    config_class: ClassVar[type[Config]] = Config
+    files: ClassVar[tuple[str, ...]] = ()
+    published: ClassVar[str] = ""
+    revision: ClassVar[int] = 1
+    sample_rate: int = 16000
+
+    def __init__(self, name: str, config: C) -> None:
+        self.name = name
+        self.config = config
+        for field in self.files:
+            value = str(getattr(config, field) or "")
+            if not value:
+                raise MasdError(f"vocoder {name}: no {field} given; {self.published}")
+            if not Path(value).exists():
+                raise MasdError(f"vocoder {name}: {field} {value} does not exist; {self.published}")
+        self.setup()
+
+    @classmethod
+    def make_config(cls, name: str, values: Mapping[str, Any]) -> Any:
+        """Make the adapter's configuration; `MasdError` for an unknown key or a value of another type."""
+        fields = {f.name: f for f in dataclasses.fields(cls.config_class)}
+        for key, value in values.items():
+            if key not in fields:
+                raise MasdError(f"vocoder {name}: unknown key {key!r}; it has {', '.join(sorted(fields))}")
+            default = fields[key].default
+            wanted = (int, float) if isinstance(default, float) else type(default)
+            if not isinstance(value, wanted) or (isinstance(value, bool) and not isinstance(default, bool)):
+                raise MasdError(f"vocoder {name}: {key} is {value!r}, but must be like {default!r}")
+        return cls.config_class(**values)
+
+    def setup(self) -> None:
+        """Check the configuration and read small files, e.g. those that decide `sample_rate`."""
+
+    def load(self) -> Any:
+        """Return the model that `synthesise` finds in `self.model`; called once, when first needed."""
+        return None
+
+    def synthesise(self, x: np.ndarray, seed: int) -> np.ndarray:
+        """Return the copy of `x` (N,), float32 at `sample_rate`, peak 0.95: about N samples, any level."""
+        raise NotImplementedError
+
+    @cached_property
+    def model(self) -> Any:
+        """What `load` returns."""
+        return self.load()
+
+    def prepare(self) -> None:
+        """Load the model now."""
+        _ = self.model
+
+    def digest(self) -> str:
+        """Return the digest of name, configuration and the content of weight files."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
+        values = dataclasses.asdict(self.config)
+        for field in self.files:
+            values[field] = content(Path(values[field]))
+        return digest(self.name, type(self).__name__, self.revision, values)
+
+    def __call__(self, x: np.ndarray, rate: int = 16000, utt: str = "") -> np.ndarray:
+        """Return the re-synthesis of a waveform.
+
+        Args:
+            x: float samples (N,).
+            rate: their rate in Hz.
+            utt: the utterance id; random streams are derived from (seed, name, utt).
+
+        Returns:
+            float32 (N,), RMS equal to that of `x`. Peaks may exceed 1.
+
+        Raises:
+            MasdError: `x` or the output is empty, silent or not finite.
+        """
+        x = np.asarray(x, dtype=np.float32)
+        what = f"vocoder {self.name}, utterance {utt or '(unnamed)'}"
+        if x.ndim != 1 or not len(x) or not np.isfinite(x).all() or not x.any():
+            raise MasdError(f"{what}: the input must be one finite, non-silent channel")
+        at_peak = x * np.float32(PEAK / np.abs(x).max())
+        y = self.synthesise(
+            resample(at_peak, rate, self.sample_rate), derive(self.config.seed, self.name, utt)
+        )
+        if not np.isfinite(y).all():
+            raise MasdError(f"{what}: the output has samples that are not finite numbers")
+        y = fit(resample(y, self.sample_rate, rate), len(x))
+        if rms(y) < SILENT * rms(at_peak):
+            raise MasdError(f"{what}: the output is silent")
+        return (y * (rms(x) / rms(y))).astype(np.float32)
+
+
+def content(path: Path) -> str:
+    """Return a digest of a file's content, or of all files in a folder."""
+    if path.is_dir():
+        return digest([[str(p.relative_to(path)), sha256(p)] for p in sorted(path.rglob("*")) if p.is_file()])
+    return sha256(path)
+
+
+def rms(x: np.ndarray) -> float:
+    """Return the root mean square of a signal, 0 if it is empty."""
+    return float(np.sqrt(np.mean(np.square(x, dtype=np.float64)))) if len(x) else 0.0
+
+
+def fit(x: np.ndarray, length: int) -> np.ndarray:
+    """Return `x` cut, or padded with zeros at its end, to `length` samples."""
+    return x[:length] if len(x) >= length else np.pad(x, (0, length - len(x)))

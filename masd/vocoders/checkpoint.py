@@ -1,0 +1,108 @@
+"""Published checkpoints: read without running their code, weight normalisation folded in, loaded strictly."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from masd.errors import MasdError
+from masd.files import read_json
+
+State = dict[str, torch.Tensor]
+
+
+def read_checkpoint(path: str | Path, keys: tuple[str, ...] = ()) -> State:
+    """Return the state dict that a torch or safetensors file holds, nothing in it being run.
+
+    Args:
+        path: the file.
+        keys: the entries under which the state dict may stand; the first found is taken, else the whole file.
+
+    Raises:
+        MasdError: the file cannot be read, holds pickled objects, or holds no state dict.
+    """
+    try:
+        if Path(path).suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            value: Any = load_file(str(path))
+        else:
+            value = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise MasdError(
+            f"{path}: holds pickled objects, which this program does not run; convert it where you trust it: "
+            "torch.save(torch.load(FILE, weights_only=False)['model'].state_dict(), NEW_FILE)"
+        ) from None
+    except Exception as error:
+        raise MasdError(
+            f"{path}: not a checkpoint that can be read ({' '.join(str(error).split())[:200]})"
+        ) from None
+    for key in keys:
+        if isinstance(value, Mapping) and isinstance(value.get(key), Mapping):
+            value = value[key]
+            break
+    state = (
+        {k: v for k, v in value.items() if isinstance(v, torch.Tensor)} if isinstance(value, Mapping) else {}
+    )
+    if not state:
+        raise MasdError(
+            f"{path}: holds no state dict (names with tensors){' under ' + ' or '.join(keys) if keys else ''}"
+        )
+    return {k.removeprefix("module."): v.float() if v.is_floating_point() else v for k, v in state.items()}
+
+
+def fold_weight_norm(state: State) -> State:
+    """Return a state dict with w = g v / |v| for each weight-normalised pair (old and new names).
+
+    |v| is taken over all dimensions but the first, as torch's default does.
+    """
+    folded: State = {}
+    for name, v in state.items():
+        match = re.fullmatch(r"(.*\.)(?:weight_v|parametrizations\.weight\.original1)", name)
+        if match:
+            stem = match[1]
+            g = state.get(f"{stem}weight_g", state.get(f"{stem}parametrizations.weight.original0"))
+            if g is None:
+                raise MasdError(f"{name} is in the checkpoint, but the magnitude that belongs to it is not")
+            folded[f"{stem}weight"] = v * (
+                g / torch.linalg.vector_norm(v, dim=tuple(range(1, v.dim())), keepdim=True)
+            )
+        elif not re.search(r"\.(weight_g|parametrizations\.weight\.original0)$", name):
+            folded[name] = v
+    return folded
+
+
+def load_strictly(module: nn.Module, state: State, path: str | Path) -> nn.Module:
+    """Load `state` into `module` and return it in eval mode without gradients.
+
+    Raises:
+        MasdError: names or shapes differ; the first few are named.
+    """
+    want = {k: tuple(v.shape) for k, v in module.state_dict().items()}
+    have = {k: tuple(v.shape) for k, v in state.items()}
+    wrong = [f"{k} is missing" for k in want if k not in have]
+    wrong += [f"{k} is unknown" for k in have if k not in want]
+    wrong += [f"{k} is {have[k]}, not {want[k]}" for k in want if k in have and have[k] != want[k]]
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        kind = type(module).__name__
+        raise MasdError(
+            f"{path}: not the weights of this {kind}: {'; '.join(wrong[:3])}{more}; see its configuration"
+        )
+    module.load_state_dict(state, strict=True)
+    return module.eval().requires_grad_(False)
+
+
+def read_config(path: str | Path, required: tuple[str, ...]) -> dict[str, Any]:
+    """Return a vocoder's published config.json; `MasdError` names the first key that is missing."""
+    config = read_json(path)
+    for key in required:
+        if not isinstance(config, dict) or key not in config:
+            raise MasdError(f"{path}: no key {key!r}; is it the config.json published with the checkpoint?")
+    return config

