@@ -1,0 +1,317 @@
+"""Feature archives: Kaldi ark + scp and HDF5 behind one reader and one writer.
+
+An scp line is `<utt> <path>.ark:<byte offset>` or `<utt> <path>.h5:<utt>`; paths are relative to the
+working directory or absolute, as in Kaldi. Nothing is ever unpickled and no pipe is run: the two
+things a general Kaldi reader would do at the word of a file.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import struct
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import h5py
+import kaldiio
+import numpy as np
+from kaldiio.compression_header import GlobalHeader
+from kaldiio.matio import read_ascii_mat, read_matrix_or_vector
+
+from masd.errors import MasdError
+from masd.files import atomic, read_text, write_lines
+
+FORMATS = ("ark", "h5")
+_TWO_BYTE_AUTO = 3  # Kaldi's kTwoByteAuto: linear in 65,536 steps over a matrix's range
+_PLAIN = {b"FM": ("<f4", 2), b"DM": ("<f8", 2), b"FV": ("<f4", 1), b"DV": ("<f8", 1)}
+_LINEAR = {b"CM2": "<u2", b"CM3": "u1"}
+_HEADER_BYTES = 32
+
+
+class Writer:
+    """Write one shard: `<name>.<job>.ark` or `.h5`, and `<name>.<job>.scp`; whole or not at all.
+
+    Use as a context manager; both files appear under their names when the block ends without an
+    exception, the archive before the list that points into it.
+
+    Args:
+        directory: where the shard goes; stands in the scp as it is given here.
+        name: what is stored ("feats", "hand", "emb").
+        job: number of the shard.
+        fmt: "ark" or "h5".
+        compress: store matrices in two bytes a value: in ark as Kaldi's kTwoByteAuto, off by at most
+            half a step of range / 65,535 (for log-mel 2.5e-4), in h5 as float16, off by at most 2**-11
+            of the value (for log-mel 0.008). Vectors are never compressed.
+    """
+
+    def __init__(
+        self, directory: str | Path, name: str, job: int = 1, fmt: str = "ark", compress: bool = False
+    ) -> None:
+        if fmt not in FORMATS:
+            raise MasdError(f"archive format {fmt!r} is unknown; use one of {', '.join(FORMATS)}")
+        self.path = Path(directory) / f"{name}.{job}.{fmt}"
+        self.scp = Path(directory) / f"{name}.{job}.scp"
+        self.fmt = fmt
+        self.compress = compress
+        self._places: dict[str, str] = {}
+
+    def __enter__(self) -> Writer:
+        with ExitStack() as stack:
+            tmp = stack.enter_context(atomic(self.path))
+            self._file = stack.enter_context(h5py.File(tmp, "w") if self.fmt == "h5" else open(tmp, "wb"))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+        if kind is None:
+            write_lines(self.scp, (f"{utt} {place}" for utt, place in self._places.items()))
+
+    def write(self, utt: str, array: np.ndarray) -> None:
+        """Append a matrix (T, D) or vector (D,) as float32 under the id `utt`.
+
+        Raises:
+            MasdError: the id is empty, has white space or was written before; the array has another
+                number of dimensions, is empty or not finite.
+        """
+        values = np.ascontiguousarray(array, dtype="<f4")
+        if not utt or utt.split() != [utt] or utt in self._places:
+            raise MasdError(f"{self.path}: {utt!r}: an utterance id is one word and comes once")
+        if values.ndim not in (1, 2) or values.size == 0 or not np.isfinite(values).all():
+            raise MasdError(f"{self.path}: {utt}: not a finite matrix or vector (shape {values.shape})")
+        compress = self.compress and values.ndim == 2
+        if self.fmt == "h5":
+            self._file.create_dataset(utt, data=values.astype("<f2") if compress else values)
+            self._places[utt] = f"{self.path}:{utt}"
+        else:
+            offset = self._file.tell() + len(utt.encode()) + 1
+            method = _TWO_BYTE_AUTO if compress else None
+            kaldiio.save_ark(self._file, {utt: values}, compression_method=method)
+            self._places[utt] = f"{self.path}:{offset}"
+
+
+class Reader:
+    """Random access to the archives an scp names, in either format or both mixed.
+
+    Crops read no more than they need, except from Kaldi's per-column compression ("CM") and text.
+    A reader may be passed to worker processes; each opens the files for itself.
+
+    Args:
+        places: utterance id -> `path.ark:offset` or `path.h5:utt`.
+        name: what messages call this archive.
+        lengths: utterance id -> number of frames, to save `num_frames` from reading headers.
+    """
+
+    def __init__(
+        self, places: dict[str, str], name: str = "archive", lengths: Mapping[str, int] | None = None
+    ) -> None:
+        self.name = name
+        self.utts = list(places)
+        self._places = places
+        self._lengths = dict(lengths or {})
+        self._open: dict[str, Any] = {}
+        self._process = os.getpid()
+
+    def __len__(self) -> int:
+        return len(self.utts)
+
+    def __contains__(self, utt: object) -> bool:
+        return utt in self._places
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.utts)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_open": {}}
+
+    def __getitem__(self, utt: str) -> np.ndarray:
+        """Return the whole matrix (T, D) or vector (D,) of an utterance as a fresh float32 array.
+
+        Raises:
+            MasdError: the utterance is not listed, or its archive is missing or damaged.
+        """
+        return self._read(utt, 0, None)
+
+    def crop(self, utt: str, start: int, length: int) -> np.ndarray:
+        """Return the rows `start` to `start + length` of a matrix, or fewer where it ends before.
+
+        Raises:
+            MasdError: as for `[]`; or `start` lies outside the matrix, or `length` is below 1.
+        """
+        if start < 0 or length < 1:
+            raise MasdError(f"{self.name}: {utt}: cannot crop {length} rows at {start}")
+        return self._read(utt, start, length)
+
+    def num_frames(self, utt: str) -> int:
+        """Return the number of rows of a matrix (or elements of a vector) without reading them."""
+        if utt not in self._lengths:
+            path, key = self._place(utt)
+            with _named_errors(self.name, utt, path):
+                stored = self._dataset(path, key) if _is_h5(path) else _Ark(self._file(path), int(key))
+                self._lengths[utt] = int(stored.shape[0])
+        return self._lengths[utt]
+
+    def close(self) -> None:
+        """Close the files that are open; the next access opens them again."""
+        for handle in self._open.values():
+            if os.getpid() == self._process:
+                handle.close()
+        self._open = {}
+        self._process = os.getpid()
+
+    def _read(self, utt: str, start: int, length: int | None) -> np.ndarray:
+        path, key = self._place(utt)
+        with _named_errors(self.name, utt, path):
+            stored = self._dataset(path, key) if _is_h5(path) else _Ark(self._file(path), int(key))
+            if start >= stored.shape[0]:
+                raise ValueError(f"row {start} of {stored.shape[0]}")
+            stop = stored.shape[0] if length is None else min(start + length, stored.shape[0])
+            return np.ascontiguousarray(stored[start:stop], dtype=np.float32)
+
+    def _place(self, utt: str) -> tuple[str, str]:
+        try:
+            return split_place(self._places[utt])
+        except KeyError:
+            raise MasdError(f"{self.name}: no utterance {utt}") from None
+
+    def _dataset(self, path: str, key: str) -> h5py.Dataset:
+        stored = self._file(path).get(key)
+        if not isinstance(stored, h5py.Dataset) or stored.ndim not in (1, 2):
+            raise ValueError(f"no matrix or vector {key}")
+        return stored
+
+    def _file(self, path: str) -> Any:
+        if os.getpid() != self._process:  # after a fork: HDF5 handles must not be shared
+            self._open, self._process = {}, os.getpid()
+        if path not in self._open:
+            if len(self._open) >= 64:
+                self.close()
+            self._open[path] = h5py.File(path, "r") if _is_h5(path) else io.FileIO(path)
+        return self._open[path]
+
+
+class _Header(NamedTuple):
+    """What stands before the values of an ark entry."""
+
+    kind: bytes
+    shape: tuple[int, ...]
+    start: int  # byte offset of the values
+    linear: GlobalHeader | None
+
+
+class _Ark:
+    """One entry of an ark file; slicing by rows reads those rows alone where the format allows."""
+
+    def __init__(self, stream: io.FileIO, offset: int) -> None:
+        self._stream = stream
+        self._offset = offset
+        head = os.pread(stream.fileno(), _HEADER_BYTES, offset)
+        self._text = None
+        if head[:2] == b"\0B":
+            self._header = _parse_header(head, offset)
+            self.shape = self._header.shape
+        else:
+            self._text = self._read_text(head)
+            self.shape = self._text.shape
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        if self._text is not None:
+            return self._text[rows]
+        kind, shape, start, linear = self._header
+        if kind == b"CM":
+            body = self._bytes(self._offset, start - self._offset + shape[1] * (8 + shape[0]))
+            return read_matrix_or_vector(io.BytesIO(body))[rows]
+        dtype = np.dtype(_LINEAR[kind] if linear else _PLAIN[kind][0])
+        width = (shape[1] if len(shape) == 2 else 1) * dtype.itemsize
+        first, last, _ = rows.indices(shape[0])
+        values = np.frombuffer(self._bytes(start + first * width, (last - first) * width), dtype)
+        values = values.reshape(last - first, *shape[1:])
+        return linear.uint_to_float(values) if linear else values
+
+    def _bytes(self, offset: int, count: int) -> bytes:
+        # the size is compared first: a damaged header may ask for more than there is memory
+        if offset + count > os.fstat(self._stream.fileno()).st_size:
+            raise ValueError("the file ends too early")
+        return os.pread(self._stream.fileno(), count, offset)
+
+    def _read_text(self, head: bytes) -> np.ndarray:
+        if not head.lstrip().startswith(b"["):
+            raise ValueError(f"no Kaldi matrix or vector at byte {self._offset}")
+        with open(self._stream.name, "rb") as stream:
+            stream.seek(self._offset)
+            return np.atleast_1d(read_ascii_mat(stream))
+
+
+def _parse_header(head: bytes, offset: int) -> _Header:
+    kind, _, rest = head[2:].partition(b" ")
+    start = offset + 2 + len(kind) + 1
+    if kind in _PLAIN:
+        dims = _PLAIN[kind][1]
+        marks, sizes = rest[: 5 * dims : 5], struct.unpack("<" + "xi" * dims, rest[: 5 * dims])
+        if marks == b"\4" * dims and min(sizes) > 0:
+            return _Header(kind, sizes, start + 5 * dims, None)
+    elif kind == b"CM" or kind in _LINEAR:
+        low, span, rows, cols = struct.unpack("<ffii", rest[:16])
+        if rows > 0 and cols > 0:
+            linear = GlobalHeader(kind.decode(), low, span, rows, cols) if kind in _LINEAR else None
+            return _Header(kind, (rows, cols), start + 16, linear)
+    raise ValueError(f"no Kaldi matrix or vector of floats at byte {offset}")
+
+
+@contextmanager
+def _named_errors(name: str, utt: str, path: str) -> Iterator[None]:
+    """Turn what goes wrong inside an archive into one line that names archive, utterance and file."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise MasdError(
+            f"{name}: {utt}: {path}: no such file (paths start at the working directory)"
+        ) from None
+    except (OSError, ValueError, KeyError, AssertionError, struct.error) as error:
+        raise MasdError(f"{name}: {utt}: {path}: cannot be read ({' '.join(str(error).split())})") from None
+
+
+def _is_h5(path: str) -> bool:
+    return path.endswith((".h5", ".hdf5"))
+
+
+def split_place(place: str) -> tuple[str, str]:
+    """Split the second field of an scp line into path and key (byte offset, or name in the h5 file)."""
+    h5 = re.match(r"(.+?\.(?:h5|hdf5)):(.+)", place)
+    if h5:
+        return h5[1], h5[2]
+    path, colon, offset = place.rpartition(":")
+    if colon and offset.isdecimal():
+        return path, offset
+    return place, "0"
+
+
+def open_reader(scp: str | Path, lengths: Mapping[str, int] | None = None) -> Reader:
+    """Open the archives that an scp file names.
+
+    Args:
+        scp: file of `<utt> <place>` lines.
+        lengths: numbers of frames, where they are known.
+
+    Raises:
+        MasdError: the list is missing, malformed, has an id twice, or asks for a pipe or a range.
+    """
+    places: dict[str, str] = {}
+    for number, line in enumerate(read_text(scp).splitlines(), 1):
+        fields = line.split(maxsplit=1)
+        if len(fields) != 2:
+            raise MasdError(f"{scp}:{number}: not `<utt> <archive>:<position>`")
+        utt, place = fields[0], fields[1].rstrip()
+        if utt in places:
+            raise MasdError(f"{scp}:{number}: {utt} is listed twice")
+        if place.endswith(("|", "]")) or place.startswith("|"):
+            raise MasdError(f"{scp}:{number}: {utt}: pipes and ranges are not read; copy to an archive")
+        places[utt] = place
+    return Reader(places, str(scp), lengths)

@@ -1,0 +1,48 @@
+"""Both kinds of features of one utterance."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from masd.audio import check_audio, normalise
+from masd.errors import MasdError
+from masd.feats.config import FeatsConfig
+from masd.feats.handcrafted import handcrafted
+from masd.feats.logmel import logmel
+
+
+def features(x: np.ndarray, config: FeatsConfig) -> tuple[np.ndarray, np.ndarray]:
+    """Return both kinds of features of a waveform as the front end's level and dither left it.
+
+    Args:
+        x: (N,) float32 samples at `config.sample_rate`, peak-normalised and dithered.
+        config: front-end configuration.
+
+    Returns:
+        The log-mel spectrogram (T, n_mels) and [PCS, HFER, SFI] (3,), both float32.
+
+    Raises:
+        MasdError: too short, or the result is not finite.
+    """
+    with torch.inference_mode():
+        mel = logmel(x, config).numpy()
+        hand = handcrafted(x, config).astype(np.float32)
+    if not (np.isfinite(mel).all() and np.isfinite(hand).all()):
+        raise MasdError("features are not finite; the audio holds NaN, infinity or absurd values")
+    return mel, hand
+
+
+def front_end(x: np.ndarray, utt: str, config: FeatsConfig) -> tuple[np.ndarray, np.ndarray]:
+    """Return the features of one utterance's audio: check, peak normalisation, dither, then `features`.
+
+    Args:
+        x: (N,) samples of the whole utterance at `config.sample_rate`.
+        utt: utterance id, which seeds the dither.
+        config: front-end configuration.
+
+    Raises:
+        MasdError: empty, silent, not finite or shorter than `min_seconds`.
+    """
+    check_audio(x, utt, config.sample_rate, config.min_seconds)
+    return features(normalise(x, utt, config.dither, config.dither_seed), config)
