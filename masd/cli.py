@@ -55,7 +55,9 @@ def build_parser(function: Callable[..., Any], name: str) -> ArgumentParser:
     from jsonargparse import ArgumentParser
 
     summary = (function.__doc__ or "").split("\n\nArgs:")[0].strip()
-    parser = ArgumentParser(prog=f"python3 -m masd.bin.{name}", description=summary, exit_on_error=False)
+    parser = ArgumentParser(
+        prog=f"python3 -m masd.bin.{name}", description=summary, exit_on_error=False, allow_abbrev=False
+    )
     parser.add_argument("--config", action="config", help="a YAML file with any of the arguments below")
     parser.add_function_arguments(function, as_group=False)
     return parser
