@@ -1,0 +1,103 @@
+"""Stage 7, first half: a score file against its key."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+from masd.cli import run
+from masd.errors import MasdError
+
+log = logging.getLogger(__name__)
+
+
+def evaluate(
+    scores: Path,
+    data: Path,
+    out: Path,
+    model: Path | None = None,
+    trials: Path | None = None,
+    excused: Path | None = None,
+    seen_attacks: str = "",
+    apart: str = "",
+    apart_scores: Path | None = None,
+    apart_data: Path | None = None,
+    affine_scores: Path | None = None,
+    prior: float | None = None,
+    bootstrap: int = 1000,
+    seed: int = 0,
+    force: bool = False,
+) -> None:
+    """Evaluate a score file: error rates with intervals, per attack and speaker, decisions, calibration.
+
+    Writes metrics.json, metrics.txt (the same to read) and trials.tsv (scores joined to their keys).
+
+    Args:
+        scores: score file, `<utt> <score>`, higher is more bona fide.
+        data: data folder with utt2lab, utt2attack, utt2spk and where there is one utt2source.
+        out: folder for the results.
+        model: model folder, for temperature, affine map and development threshold.
+        trials: trial list, `<utt> <label> <attack>`; all of utt2lab without one.
+        excused: list of failed utterances (id first), which may be without a score.
+        seen_attacks: attacks known from training, separated by commas; the others count as unseen.
+        apart: attacks reported apart and kept out of pooled figures, separated by commas.
+        apart_scores: score file of a second set, all spoofed and all reported apart (needs `apart_data`).
+        apart_data: data folder of that set.
+        affine_scores: affine-calibrated scores made elsewhere (prior 0.5), in place of the model's map.
+        prior: a share of fakes at which ECE is given, beside the set's own and 0.5.
+        bootstrap: draws for each interval; 0 for no intervals.
+        seed: of the draws.
+        force: evaluate again though the results are up to date.
+    """
+    from masd.files import Mark, digest, input_digest, write_json, write_text
+    from masd.report.document import to_text
+    from masd.report.evaluation import Bootstrap, evaluate_trials, read_calibration
+    from masd.report.tables import metrics_document
+    from masd.report.trials import attack_names, join_apart, load_trials, read_excused, write_trials
+
+    start = time.monotonic()
+    if (apart_scores is None) != (apart_data is None):
+        raise MasdError("--apart-scores and --apart-data go together; give both or neither")
+    seen, separate = _names(seen_attacks), _names(apart)
+    lists = [data / name for name in ("utt2lab", "utt2attack", "utt2spk", "utt2source")]
+    given = [
+        scores,
+        *(path for path in lists if path.exists()),
+        trials,
+        excused,
+        affine_scores,
+        apart_scores,
+        apart_data,
+    ]
+    known = [path and input_digest(path) for path in (*given, model and model / "model.yaml")]
+    work = digest(known, seen, separate, prior, bootstrap, seed)
+    mark = Mark(out, "evaluate")
+    if mark.fresh(work) and (out / "metrics.json").is_file() and not force:
+        log.info("%s is up to date", out)
+        return
+    mark.clear()
+    failed = read_excused(excused)
+    joined = load_trials(scores, data, trials, failed, seen, separate)
+    if apart_scores and apart_data:
+        joined = join_apart(joined, apart_scores, apart_data, failed)
+    calibration = read_calibration(model, affine_scores)
+    metrics = evaluate_trials(joined, calibration, Bootstrap(bootstrap, seed), prior)
+    names = [attack_names(folder, joined) for folder in (apart_data, data) if folder]
+    metrics["attack_names"] = {attack: name for found in names for attack, name in found.items()}
+    metrics["counts"]["excused"] = len(failed - set(joined.utts.tolist()))
+    metrics["inputs"] = {"scores": scores, "data": data, "model": model, "trials": trials}
+    write_trials(out / "trials.tsv", joined)
+    write_json(out / "metrics.json", metrics)
+    text = to_text(metrics_document(metrics, f"{scores} against {trials or data}"))
+    write_text(out / "metrics.txt", text)
+    mark.write(work, seconds=round(time.monotonic() - start, 1))
+    log.info("EER %.2f %% (%s); all of it in %s", 100 * metrics["pooled"]["eer"], scores, out / "metrics.txt")
+
+
+def _names(words: str) -> list[str]:
+    return sorted({word.strip() for word in words.split(",") if word.strip()})
+
+
+if __name__ == "__main__":
+    run(evaluate)

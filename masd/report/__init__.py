@@ -1,0 +1,1 @@
+"""Evaluation of score files, results pages and their plots."""

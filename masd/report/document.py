@@ -1,0 +1,205 @@
+"""A page as data: sections of text, tables and figures, rendered as plain text, Markdown or HTML."""
+
+from __future__ import annotations
+
+import base64
+import html
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Text:
+    """A paragraph of plain text."""
+
+    text: str
+
+
+@dataclass
+class Code:
+    """Lines shown as they are."""
+
+    text: str
+
+
+@dataclass
+class Table:
+    """A table of strings; `note` is a line below it."""
+
+    header: list[str]
+    rows: list[list[str]]
+    note: str = ""
+
+
+@dataclass
+class Figure:
+    """A plot by its file's name without suffix; `alt` says in words what it shows."""
+
+    name: str
+    caption: str
+    alt: str
+
+
+Block = Text | Code | Table | Figure
+
+
+@dataclass
+class Section:
+    """A titled list of blocks."""
+
+    title: str
+    blocks: list[Block] = field(default_factory=list)
+
+
+@dataclass
+class Document:
+    """A page."""
+
+    title: str
+    sections: list[Section] = field(default_factory=list)
+
+
+def percent(value: float | None, digits: int = 2) -> str:
+    """Return a share (0 to 1) in per cent, `-` for none."""
+    return "-" if value is None else f"{100 * value:.{digits}f}"
+
+
+def table_text(table: Table) -> str:
+    """Return a table in aligned columns, the first to the left and the rest to the right."""
+    lines = [table.header, *table.rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(table.header))]
+    out = []
+    for line in lines:
+        cells = [
+            c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))
+        ]
+        out.append("  ".join(cells).rstrip())
+    out.insert(1, "  ".join("-" * w for w in widths))
+    return "\n".join([*out, *([table.note] if table.note else [])])
+
+
+def to_text(document: Document) -> str:
+    """Return the page as plain text; figures are left out."""
+    parts = [document.title]
+    for section in document.sections:
+        parts.append(f"{section.title}\n{'=' * len(section.title)}")
+        for block in section.blocks:
+            if isinstance(block, Table):
+                parts.append(table_text(block))
+            elif not isinstance(block, Figure):
+                parts.append(block.text)
+    return "\n\n".join(parts) + "\n"
+
+
+def to_markdown(document: Document) -> str:
+    """Return the page as Markdown; figures are left out (they are in the HTML page)."""
+    parts = [f"# {document.title}"]
+    for section in document.sections:
+        parts.append(f"## {section.title}")
+        for block in section.blocks:
+            if isinstance(block, Table):
+                parts.append(_table_markdown(block))
+            elif isinstance(block, Code):
+                parts.append(f"```\n{block.text}\n```")
+            elif isinstance(block, Text):
+                parts.append(block.text)
+    return "\n\n".join(parts) + "\n"
+
+
+def _table_markdown(table: Table) -> str:
+    rule = ["---", *["---:" if _numeric(table, i) else "---" for i in range(1, len(table.header))]]
+    lines = [table.header, rule, *table.rows]
+    text = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return f"{text}\n\n{table.note}" if table.note else text
+
+
+def _numeric(table: Table, column: int) -> bool:
+    """Tell whether a column holds numbers (or nothing), so that it is set to the right."""
+    return all(re.match(r"^[-+\d.,\[\] ±%()]*$", row[column]) for row in table.rows)
+
+
+STYLE = """
+:root { color-scheme: light dark;
+  --ink: #1c1e21; --soft: #5b626b; --page: #fff; --line: #d8dce1; --tint: #f4f6f8; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e4e7eb; --soft: #a0a8b2; --page: #16181b; --line: #383d44; --tint: #1f2226; }
+}
+* { box-sizing: border-box; }
+body { margin: 0 auto; padding: 1rem; max-width: 62rem; color: var(--ink); background: var(--page);
+  font: 16px/1.5 system-ui, sans-serif; overflow-wrap: break-word; }
+h1 { font-size: 1.5rem; line-height: 1.25; }
+h2 { font-size: 1.2rem; margin: 2.2rem 0 .6rem; padding-bottom: .2rem; border-bottom: 1px solid var(--line); }
+.scroll { overflow-x: auto; margin: .8rem 0; }
+table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem .7rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
+th { color: var(--soft); font-weight: 600; }
+td.n, th.n { text-align: right; }
+td.n { white-space: nowrap; }
+tbody tr:hover { background: var(--tint); }
+.note, figcaption { color: var(--soft); font-size: .88rem; max-width: 46rem; }
+pre { overflow-x: auto; padding: .7rem; background: var(--tint); border-radius: 4px; font-size: .85rem; }
+figure { margin: 1.2rem 0; }
+img { max-width: 100%; height: auto; }
+nav { font-size: .9rem; line-height: 1.9; } nav a { margin-right: .9rem; }
+a { color: inherit; }
+"""
+
+
+def to_html(document: Document, images: Mapping[str, tuple[bytes, bytes]]) -> str:
+    """Return the page as one self-contained HTML file, readable in light and dark and on a phone.
+
+    Args:
+        document: the page.
+        images: {figure name: (PNG for light pages, PNG for dark pages)}; figures without are left out.
+    """
+    title = html.escape(document.title)
+    links = " ".join(f'<a href="#s{i}">{html.escape(s.title)}</a>' for i, s in enumerate(document.sections))
+    body = []
+    for index, section in enumerate(document.sections):
+        body.append(f'<h2 id="s{index}">{html.escape(section.title)}</h2>')
+        body.extend(_block_html(block, images) for block in section.blocks)
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{title}</title>\n'
+        f"<style>{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n<nav>{links}</nav>\n"
+        + "\n".join(part for part in body if part)
+        + "\n</body>\n</html>\n"
+    )
+
+
+def _block_html(block: Block, images: Mapping[str, tuple[bytes, bytes]]) -> str:
+    if isinstance(block, Text):
+        return f"<p>{html.escape(block.text)}</p>"
+    if isinstance(block, Code):
+        return f"<pre>{html.escape(block.text)}</pre>"
+    if isinstance(block, Table):
+        return _table_html(block)
+    if block.name not in images:
+        return ""
+    light, dark = (f"data:image/png;base64,{base64.b64encode(i).decode()}" for i in images[block.name])
+    return (
+        f'<figure><picture><source media="(prefers-color-scheme: dark)" srcset="{dark}">'
+        f'<img src="{light}" alt="{html.escape(block.alt)}"></picture>'
+        f"<figcaption>{html.escape(block.caption)}</figcaption></figure>"
+    )
+
+
+def _table_html(table: Table) -> str:
+    classes = [' class="n"' if i and _numeric(table, i) else "" for i in range(len(table.header))]
+
+    def line(cells: list[str], tag: str) -> str:
+        return (
+            "<tr>"
+            + "".join(
+                f"<{tag}{c}>{html.escape(cell)}</{tag}>" for cell, c in zip(cells, classes, strict=True)
+            )
+            + "</tr>"
+        )
+
+    rows = "\n".join(line(row, "td") for row in table.rows)
+    note = f'\n<p class="note">{html.escape(table.note)}</p>' if table.note else ""
+    return (
+        f'<div class="scroll"><table>\n<thead>{line(table.header, "th")}</thead>\n'
+        f"<tbody>\n{rows}\n</tbody></table></div>{note}"
+    )

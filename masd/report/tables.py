@@ -1,0 +1,151 @@
+"""Tables of one system's figures, shared by metrics.txt and the results page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from masd.report.document import Document, Section, Table, Text, percent
+
+POOLS = {
+    "pooled": "all attacks, pooled",
+    "seen": "seen attacks",
+    "unseen": "unseen attacks",
+    "apart": "reported apart, not in the pooled figure",
+}
+
+
+def bounds(interval: Mapping[str, Any] | None, digits: int = 2) -> str:
+    """Return `[lo, hi]` in per cent, `-` for none."""
+    return (
+        "-" if interval is None else f"[{percent(interval['lo'], digits)}, {percent(interval['hi'], digits)}]"
+    )
+
+
+def rates_table(metrics: Mapping[str, Any]) -> Table:
+    """EER of the pooled, seen, unseen and apart attacks with both intervals."""
+    rows = []
+    for pool, name in POOLS.items():
+        if pool in metrics:
+            part = metrics[pool]
+            label = f"{name} ({', '.join(part['attacks'])})" if "attacks" in part else name
+            rows.append([label, *_rate_cells(part)])
+    counts = metrics["counts"]
+    note = (
+        f"EER and intervals in per cent; 95 % percentile intervals of {metrics['bootstrap']['n']} draws, "
+        f"resampling whole source recordings ({counts['sources']}) or whole speakers ({counts['speakers']}). "
+        "With few speakers the second is a rough guide only."
+    )
+    return Table(["trials", *RATE_HEADER], rows, note)
+
+
+RATE_HEADER = ["bona fide", "spoof", "EER", "by source", "by speaker", "AUC", "minDCF"]
+
+
+def _rate_cells(part: Mapping[str, Any]) -> list[str]:
+    return [
+        str(part["bonafide"]),
+        str(part["spoof"]),
+        percent(part["eer"]),
+        bounds(part["by_source"]),
+        bounds(part["by_speaker"]),
+        f"{part['auc']:.4f}",
+        f"{part['min_dcf']:.3f}",
+    ]
+
+
+def attacks_table(metrics: Mapping[str, Any], names: Mapping[str, str] | None = None) -> Table:
+    """EER of each attack against all bona fide trials."""
+    names = names or {}
+    rows = []
+    for attack, part in metrics["attacks"].items():
+        label = f"{attack} {names[attack]}" if names.get(attack, attack) != attack else attack
+        rows.append([label, part["pool"], *_rate_cells(part)])
+    return Table(["attack", "kind", *RATE_HEADER], rows, "Each attack against all bona fide trials.")
+
+
+def speakers_table(metrics: Mapping[str, Any]) -> Table:
+    """EER within each speaker."""
+    rows = [[s, *_rate_cells(part)] for s, part in metrics["speakers"].items()]
+    for row in rows:
+        del row[5]  # one speaker has no interval over speakers
+    header = ["speaker", *(h for h in RATE_HEADER if h != "by speaker")]
+    return Table(header, rows, "A speaker's spoofed trials against that speaker's bona fide ones.")
+
+
+def decisions_table(metrics: Mapping[str, Any]) -> Table:
+    """Accuracy and F1 at each decision threshold."""
+    keys = ["accuracy", "balanced_accuracy", "precision", "recall", "f1", "f1_bonafide", "f1_macro"]
+    header = [
+        "decision at",
+        "score",
+        "accuracy",
+        "balanced",
+        "precision",
+        "recall",
+        "F1",
+        "F1 bona fide",
+        "F1 macro",
+    ]
+    rows = [
+        [d["at"], f"{d['threshold']:.4f}", *(percent(d[key]) for key in keys)] for d in metrics["decisions"]
+    ]
+    return Table(
+        header,
+        rows,
+        "In per cent, fake being the positive class; scores at or below `score` are called fake.",
+    )
+
+
+def calibration_table(metrics: Mapping[str, Any]) -> Table:
+    """ECE before and after each calibration, at each prior."""
+    priors = metrics["calibration"][0]["ece"]
+    header = ["calibration", *(f"ECE, {e['name']} prior {e['prior']:.3f}" for e in priors), "actDCF", "Cllr"]
+    rows = [
+        [c["name"], *(percent(e["ece"]) for e in c["ece"]), f"{c['act_dcf']:.3f}", f"{c['cllr']:.3f}"]
+        for c in metrics["calibration"]
+    ]
+    note = (
+        "ECE in per cent, 15 equal-width bins of P(fake), the set weighted to the named prior of fakes. The "
+        "affine map's P(fake) is computed for that prior; a temperature has none and is taken as it is."
+    )
+    return Table(header, rows, note)
+
+
+def coverage_table(
+    metrics: Mapping[str, Any], coverages: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8, 1.0)
+) -> Table:
+    """EER among the most confident trials."""
+    rows = []
+    for wanted in coverages:
+        point = min(metrics["coverage"], key=lambda p: abs(p["coverage"] - wanted), default=None)
+        if point is not None and abs(point["coverage"] - wanted) < 0.03:
+            cells = [
+                percent(point["coverage"], 0),
+                percent(point["eer"]),
+                str(point["bonafide"]),
+                str(point["spoof"]),
+            ]
+            rows.append(cells)
+    return Table(["coverage (%)", "EER (%)", "bona fide", "spoof"], rows, "The trials of largest |score|.")
+
+
+def metrics_document(metrics: Mapping[str, Any], title: str) -> Document:
+    """Return the readable form of metrics.json."""
+    counts = metrics["counts"]
+    text = (
+        f"{counts['bonafide']} bona fide and {counts['spoof']} spoofed trials of {counts['speakers']} "
+        f"speakers; {counts['apart']} trials apart; {counts.get('excused', 0)} excused. "
+        "Scores are higher for bona fide."
+    )
+    return Document(
+        title,
+        [
+            Section("Error rates", [Text(text), rates_table(metrics)]),
+            Section("Per attack", [attacks_table(metrics, metrics.get("attack_names"))]),
+            Section("Per speaker", [speakers_table(metrics)]),
+            Section("Decisions", [decisions_table(metrics)]),
+            Section("Calibration", [calibration_table(metrics)]),
+            Section("Selective prediction", [coverage_table(metrics)]),
+        ],
+    )
