@@ -61,7 +61,7 @@ def _last(x: Tensor) -> bool:
 
 
 class MaskedBatchNorm2d(nn.Module):
-    """Batch normalisation of (B, C, T, F) over valid frames, with running statistics for evaluation.
+    """Batch normalisation of (B, C, F, T) over valid frames, with running statistics for evaluation.
 
     Padded frames enter neither mean nor variance, and are zero in the output, so that the next
     convolution finds there what it finds beyond the end of an utterance that stands alone.
@@ -82,7 +82,7 @@ class MaskedBatchNorm2d(nn.Module):
         self.register_buffer("running_var", torch.ones(channels))
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Normalise `x` (B, C, T, F); `mask` (B, 1, T, 1) in x's type, 1 on valid frames, or None for all."""
+        """Normalise `x` (B, C, F, T); `mask` (B, 1, 1, T) in x's type, 1 on valid frames, or None for all."""
         if mask is None or not self.training:
             y = F.batch_norm(
                 x,
@@ -95,7 +95,7 @@ class MaskedBatchNorm2d(nn.Module):
                 self.eps,
             )
             return y if mask is None else y * mask
-        valid = mask.float().sum() * x.shape[3]
+        valid = mask.float().sum() * x.shape[2]
         y, mean, var = _MaskedNorm.apply(x, mask, valid, self.weight, self.bias, self.eps)
         with torch.no_grad():
             self.running_mean.lerp_(mean, self.momentum)
