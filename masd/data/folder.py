@@ -9,19 +9,22 @@ under LC_ALL=C, and all lists of a folder hold the same utterances.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from masd.data.tables import raise_first, read_table, scan_table, write_table
+from masd.data.tables import as_text, raise_first, read_table, scan_table, write_table
 from masd.errors import MasdError
 
 __all__ = [
     "LABELS",
     "DataFolder",
     "Segment",
+    "check_spk2utt",
     "cross_check",
+    "list_names",
     "read_folder",
     "read_table",
     "scan_folder",
@@ -113,7 +116,7 @@ def read_folder(path: str | Path) -> DataFolder:
     """
     folder, problems = scan_folder(path)
     if not problems:
-        problems = cross_check(folder)
+        problems = cross_check(folder) + check_spk2utt(folder)
     raise_first(problems)
     return folder
 
@@ -124,13 +127,13 @@ def scan_folder(path: str | Path) -> tuple[DataFolder, list[str]]:
     folder = DataFolder(path, {}, {}, {})
     if not path.is_dir():
         return folder, [f"{path}: no such data folder"]
-    folder.wav, problems = scan_table(path / "wav.scp")
-    folder.utt2spk, more = scan_table(path / "utt2spk")
-    problems += more
+    wav, utt2spk = scan_table(path / "wav.scp"), scan_table(path / "utt2spk")
+    folder.wav, folder.utt2spk = wav.table, utt2spk.table
+    problems = wav.problems + utt2spk.problems
     if (path / "segments").exists():
-        lines, more = scan_table(path / "segments")
-        problems += more
-        for utt, line in lines.items():
+        lines = scan_table(path / "segments")
+        problems += lines.problems
+        for utt, line in lines.table.items():
             segment = _segment(line)
             if segment is None:
                 problems.append(
@@ -139,15 +142,29 @@ def scan_folder(path: str | Path) -> tuple[DataFolder, list[str]]:
             else:
                 folder.segments[utt] = segment
     for name in table_names(path):
-        folder.tables[name], more = scan_table(path / name, blank_values=name == "text")
-        problems += more
+        table = scan_table(path / name, blank_values=name == "text")
+        folder.tables[name] = table.table
+        problems += table.problems
     return folder, problems
 
 
 def table_names(path: Path) -> list[str]:
     """Return the names of the tables a folder holds beside wav.scp, segments, utt2spk and spk2utt."""
-    names = {p.name for p in path.glob("utt2*") if p.is_file() and "." not in p.name} - {"utt2spk"}
-    return sorted(names | {name for name in ("text", "spk2gender") if (path / name).is_file()})
+    return (
+        sorted(p.name for p in path.iterdir() if _is_table(p.name) and p.is_file()) if path.is_dir() else []
+    )
+
+
+def list_names(path: Path) -> list[str]:
+    """Return the names of all lists a data folder holds."""
+    fixed = ("wav.scp", "utt2spk", "spk2utt", "segments")
+    return sorted([*table_names(path), *(name for name in fixed if (path / name).is_file())])
+
+
+def _is_table(name: str) -> bool:
+    return name in {"text", "spk2gender"} or (
+        name != "utt2spk" and re.fullmatch(r"utt2\w+", name) is not None
+    )
 
 
 def _segment(line: str) -> Segment | None:
@@ -175,20 +192,23 @@ def cross_check(folder: DataFolder) -> list[str]:
             f"{path}/wav.scp: recording '{r}' has no segment" for r in sorted(folder.wav.keys() - used)
         ]
     problems += [f"{path}/utt2spk: the id '{u}' holds a slash" for u in folder.utts if "/" in u]
-    problems += [
-        f"{path}/utt2spk: '{u} {s}' has more than two columns" for u, s in folder.utt2spk.items() if " " in s
-    ]
     speakers = dict.fromkeys(folder.utt2spk.values(), "")
     for name, table in folder.tables.items():
         known = (speakers, "utt2spk as a speaker") if name == "spk2gender" else (folder.utt2spk, "utt2spk")
         problems += _same_ids(path, table, name, *known)
     problems += _check_values(folder)
-    if (path / "spk2utt").exists():
-        stored, more = scan_table(path / "spk2utt")
-        problems += more
-        if not more and {s: sorted(v.split()) for s, v in stored.items()} != spk2utt(folder.utt2spk):
-            problems.append(f"{path}/spk2utt: does not agree with utt2spk; masd.bin.fix_data makes it again")
     return problems
+
+
+def check_spk2utt(folder: DataFolder) -> list[str]:
+    """List what is wrong with the stored spk2utt; having none is no fault here."""
+    path = folder.path / "spk2utt"
+    if not path.exists():
+        return []
+    stored = scan_table(path)
+    if stored.problems or {s: v.split() for s, v in stored.table.items()} == spk2utt(folder.utt2spk):
+        return stored.problems
+    return [f"{path}: does not agree with utt2spk; masd.bin.fix_data makes it again"]
 
 
 def _same_ids(path: Path, a: Mapping, a_name: str, b: Mapping, b_name: str) -> list[str]:
@@ -204,6 +224,14 @@ def _check_values(folder: DataFolder) -> list[str]:
         for utt, lab in labels.items()
         if lab not in LABELS
     ]
+    for name, table in {"utt2spk": folder.utt2spk, **folder.tables}.items():
+        if name not in {"text", "utt2lab"}:
+            wide = (
+                f"{where}/{name}: '{k} {v}' has more than two columns"
+                for k, v in table.items()
+                if " " in v or "\t" in v
+            )
+            problems += wide
     for utt, attack in folder.tables.get("utt2attack", {}).items():
         lab = labels.get(utt)
         if lab == "bonafide" and attack != "-":
@@ -251,29 +279,24 @@ def write_folder(
         MasdError: the lists disagree, a label or duration is none, or an id or value cannot be written.
     """
     path = Path(path)
-    given = {name: {k: _text(v) for k, v in table.items()} for name, table in tables.items()}
+    given = {name: {k: as_text(v) for k, v in table.items()} for name, table in tables.items()}
     cut = {utt: Segment(*segment) for utt, segment in (segments or {}).items()}
     folder = DataFolder(path, {k: str(v) for k, v in wav.items()}, cut, dict(utt2spk), given)
     for name in given:
-        if not (name.startswith("utt2") or name in {"text", "spk2gender"}) or name == "utt2spk":
+        if not _is_table(name):
             raise MasdError(f"{path}: '{name}' is no table of a data folder; names start with utt2")
-    stored = path / "spk2utt"
-    raise_first([p for p in cross_check(folder) if not p.startswith(f"{stored}:")])
+    raise_first(cross_check(folder))
     lists: dict[str, Mapping[str, object]] = {"utt2spk": folder.utt2spk, **given, "wav.scp": folder.wav}
     lists["spk2utt"] = {spk: " ".join(utts) for spk, utts in spk2utt(folder.utt2spk).items()}
     if cut:
         lists["segments"] = {
-            u: f"{s.recording} {_text(float(s.start))} {_text(float(s.end))}" for u, s in cut.items()
+            u: f"{s.recording} {as_text(float(s.start))} {as_text(float(s.end))}" for u, s in cut.items()
         }
     for name, table in lists.items():
         write_table(path / name, table, blank_values=name == "text")
-    for name in {*table_names(path), "segments"} - lists.keys():
-        (path / name).unlink(missing_ok=True)
+    for name in set(list_names(path)) - lists.keys():
+        (path / name).unlink()
     return folder
-
-
-def _text(value: object) -> str:
-    return f"{value:.6f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
 
 
 def shard(items: Sequence[T] | Iterable[T], job: int, num_jobs: int) -> list[T]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from masd.errors import MasdError
 from masd.files import write_lines
@@ -16,26 +17,32 @@ from masd.files import write_lines
 _BLANK = re.compile("[ \t]+")
 
 
-def scan_table(path: str | Path, blank_values: bool = False) -> tuple[dict[str, str], list[str]]:
+class Scan(NamedTuple):
+    """What could be read of a table: its lines (of lines with one id, the first), in file order; all that
+    is wrong, one line each; the ids that have lines which contradict each other."""
+
+    table: dict[str, str]
+    problems: list[str]
+    conflicts: set[str]
+
+
+def scan_table(path: str | Path, blank_values: bool = False) -> Scan:
     """Read what can be read of a table and list all that is wrong with it.
 
     Args:
         path: the table.
         blank_values: whether a line may hold an id alone (Kaldi's `text`).
-
-    Returns:
-        The usable lines in file order (of lines with one id, the first), and problems, one line each.
     """
     try:
         data = Path(path).read_bytes()
     except OSError as error:
-        return {}, [f"{path}: cannot be read ({error.strerror})"]
+        return Scan({}, [f"{path}: cannot be read ({error.strerror})"], set())
     if not data:
-        return {}, [f"{path}: empty"]
+        return Scan({}, [f"{path}: empty"], set())
     lines, problems = _decode(path, data)
     table: dict[str, str] = {}
-    last = ""
-    unsorted = 0
+    conflicts: set[str] = set()
+    last, is_sorted = "", True
     for number, line in lines:
         key, value = ([*_BLANK.split(line.rstrip(" \t"), 1), ""])[:2]
         if not key:
@@ -43,15 +50,17 @@ def scan_table(path: str | Path, blank_values: bool = False) -> tuple[dict[str, 
         elif not value and not blank_values:
             problems.append(f"{path}:{number}: blank second column after '{key}'")
         elif key in table:
-            same = "" if table[key] == value else ", with another value"
-            problems.append(f"{path}:{number}: duplicate id '{key}'{same}")
+            problems.append(f"{path}:{number}: duplicate id '{key}'")
+            if table[key] != value:
+                problems[-1] += ", with another value"
+                conflicts.add(key)
         else:
             table[key] = value
-            if key < last and not unsorted:
-                unsorted = number
+            if key < last and is_sorted:
+                is_sorted = False
                 problems.append(f"{path}:{number}: not sorted, '{key}' after '{last}' (LC_ALL=C sort)")
             last = key
-    return table, problems
+    return Scan(table, problems, conflicts)
 
 
 def _decode(path: str | Path, data: bytes) -> tuple[list[tuple[int, str]], list[str]]:
@@ -86,9 +95,9 @@ def read_table(path: str | Path, blank_values: bool = False) -> dict[str, str]:
         MasdError: the file is missing, empty, not UTF-8, not sorted (LC_ALL=C), or has a duplicate
             id, a blank column or Windows line ends; the line names the first problem.
     """
-    table, problems = scan_table(path, blank_values)
-    raise_first(problems)
-    return table
+    scan = scan_table(path, blank_values)
+    raise_first(scan.problems)
+    return scan.table
 
 
 def raise_first(problems: list[str]) -> None:
@@ -107,8 +116,7 @@ def write_table(path: str | Path, table: Mapping[str, object], blank_values: boo
     """
     lines = []
     for key in sorted(table):
-        item = table[key]
-        value = f"{item:.6f}".rstrip("0").rstrip(".") if isinstance(item, float) else str(item)
+        value = as_text(table[key])
         problem = _fault(key, value, blank_values)
         if problem:
             raise MasdError(f"{path}: {problem}")
@@ -116,6 +124,11 @@ def write_table(path: str | Path, table: Mapping[str, object], blank_values: boo
     if not lines:
         raise MasdError(f"{path}: nothing to write; the list is empty")
     write_lines(path, lines)
+
+
+def as_text(value: object) -> str:
+    """Return a value as tables hold it; floats (seconds) to the microsecond, without trailing zeros."""
+    return f"{value:.6f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
 
 
 def _fault(key: str, value: str, blank_values: bool) -> str:
