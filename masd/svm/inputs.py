@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from masd.errors import Failures, MasdError
+from masd.files import read_yaml
 
 if TYPE_CHECKING:
     from masd.feats.config import FeatsConfig
@@ -97,7 +98,7 @@ def stack_compact(mu: Sequence[np.ndarray], gram: Sequence[np.ndarray]) -> Compa
 class Embeddings:
     """A folder of embeddings by `extract_embeddings` (mu.scp, gram.scp), or plain vectors made elsewhere.
 
-    Plain vectors are a folder with `emb.scp`, a Kaldi scp file, or a Kaldi archive (`.ark`).
+    Plain vectors are a Kaldi scp file, or a folder that holds one named `emb.scp`.
 
     Args:
         path: the folder or file.
@@ -110,14 +111,16 @@ class Embeddings:
         from masd.data.archive import open_reader
 
         self.path = Path(path)
-        self.mu = self.gram = None
-        self.vectors: Any = None
+        self.mu = self.gram = self.vectors = None
+        self.encoder = embeddings_encoder(self.path)
         if (self.path / "mu.scp").is_file() and (self.path / "gram.scp").is_file():
             self.mu, self.gram = open_reader(self.path / "mu.scp"), open_reader(self.path / "gram.scp")
         elif (self.path / "emb.scp").is_file():
             self.vectors = open_reader(self.path / "emb.scp")
         elif self.path.is_file() and self.path.suffix == ".ark":
-            self.vectors = _read_ark(self.path)
+            raise MasdError(
+                f"{self.path}: give the scp file that points into this archive (copy-vector makes one)"
+            )
         elif self.path.is_file():
             self.vectors = open_reader(self.path)
         else:
@@ -133,9 +136,7 @@ class Embeddings:
     @property
     def utts(self) -> list[str]:
         """The utterances there are."""
-        if self.mu is not None:
-            return list(self.mu.utts)
-        return list(self.vectors) if isinstance(self.vectors, dict) else list(self.vectors.utts)
+        return list(self.vectors.utts if self.mu is None else self.mu.utts)
 
     def read(self, utt: str) -> tuple[np.ndarray, np.ndarray] | np.ndarray:
         """Return (mu, gram) or a vector (D,) of one utterance."""
@@ -149,13 +150,10 @@ class Embeddings:
         return vector
 
 
-def _read_ark(path: Path) -> dict[str, np.ndarray]:
-    import kaldiio
-
-    try:
-        return {utt: np.asarray(value) for utt, value in kaldiio.load_ark(str(path))}
-    except Exception as error:  # kaldiio raises many kinds
-        raise MasdError(f"{path}: not a Kaldi archive of vectors ({error})") from None
+def embeddings_encoder(path: str | Path) -> str | None:
+    """Return the sha256 of the weights that made the embeddings in `path`, None for those made elsewhere."""
+    stated = Path(path) / "embeddings.yaml"
+    return str(read_yaml(stated).get("encoder")) if stated.is_file() else None
 
 
 @dataclass

@@ -115,7 +115,7 @@ class FeatureMap:
         return self._blocks(self.fusion, parts)
 
     def attention(self, inputs: Inputs) -> np.ndarray | None:
-        """Return the attention weights (N, 3) over PCS, HFER, SFI ((N, 1) for one token); None if not fused."""
+        """Return the attention weights (N, 3) over PCS, HFER, SFI, (N, 1) for one token, None unfused."""
         return None if self.fusion is None else self._blocks(self.fusion.attention, self.parts(inputs))
 
     @staticmethod
@@ -187,12 +187,7 @@ class System:
         stored = self.info.get("features")
         if stored is None:
             return None
-        try:
-            return FeatsConfig(**stored)
-        except TypeError as error:
-            raise MasdError(
-                f"{self.folder}/model.yaml: features of another version of this program ({error})"
-            ) from None
+        return FeatsConfig.from_dict(stored, f"{self.folder}/model.yaml: features")
 
     def encoder(self) -> Encoder:
         """Return the stored encoder, frozen, in evaluation mode.
@@ -204,7 +199,7 @@ class System:
 
         if self.folder is None or not self.info.get("encoder"):
             raise MasdError(
-                f"{self.folder}: no encoder inside, the model takes embeddings made elsewhere; use masd.bin.score"
+                f"{self.folder}: no encoder inside, it takes embeddings made elsewhere; use masd.bin.score"
             )
         return load_encoder(self.folder)[0]
 
@@ -288,7 +283,7 @@ def _read_info(folder: Path) -> dict[str, Any]:
     for name, stated in info["files"].items():
         if Path(name).name != name or not (folder / name).is_file() or sha256(folder / name) != stated:
             raise MasdError(
-                f"{folder}/{name}: missing or not the file that model.yaml states; copy or fit the model again"
+                f"{folder}/{name}: missing or not the file that model.yaml states; fit the model again"
             )
     return info
 

@@ -1,0 +1,107 @@
+"""What the training utterances were like, and in which way a recording is unlike them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from masd.models.bands import mel_centres
+from masd.seeding import generator
+
+if TYPE_CHECKING:
+    from masd.feats.config import FeatsConfig
+    from masd.feats.dump import Dump
+
+BANDWIDTH_DB = 60.0
+CLIPPED_SHARE = 2e-4
+CLIPPED_RUN = 3
+SAMPLE = 500
+
+Ranges = Mapping[str, Mapping[str, float]]
+
+
+def bandwidth(logmel: np.ndarray, config: FeatsConfig) -> float:
+    """Return the centre, in Hz, of the highest mel bin whose mean power is within 60 dB of the strongest.
+
+    Speech of full bandwidth reaches the top bins; telephone speech, resampled or not, ends at 4 kHz.
+
+    Args:
+        logmel: (T, n_mels), natural log of power.
+        config: the front end it was made with.
+    """
+    power = np.exp(logmel.astype(np.float64)).mean(axis=0)
+    within = np.flatnonzero(power >= power.max() * 10.0 ** (-BANDWIDTH_DB / 10.0))
+    return float(mel_centres(config.n_mels, config.f_min, config.f_max)[within[-1]])
+
+
+def clipped_share(x: np.ndarray) -> float:
+    """Return the share of samples of x (N,) that lie in flat runs of 3 or more at either extreme.
+
+    A recording that was cut off at full scale stays flat there; one that only comes close does not.
+    """
+    if not len(x) or not np.abs(x).max() > 0:
+        return 0.0
+    share = 0
+    for side in (x, -x):
+        top = side >= side.max() - 1e-4 * np.abs(x).max()
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], top.astype(np.int8), [0]])))
+        runs = edges[1::2] - edges[::2]
+        share += int(runs[runs >= CLIPPED_RUN].sum())
+    return share / len(x)
+
+
+def training_ranges(
+    dump: Dump, utts: Sequence[str], hand: np.ndarray | None, seed: int
+) -> dict[str, dict[str, float]]:
+    """Return, of a training set, the range of length (s), bandwidth (Hz) and each handcrafted feature.
+
+    Args:
+        dump: the features.
+        utts: the set's utterances; bandwidth is taken of 500 of them at most.
+        hand: (N, 3) handcrafted features, None to leave them out.
+        seed: which utterances are taken depends on it.
+    """
+    config = dump.config
+    step = config.hop_length / config.sample_rate
+    values = {"seconds": np.array([(dump.feats.num_frames(utt) - 1) * step for utt in utts])}
+    some = generator(seed, "ranges").permutation(len(utts))[:SAMPLE]
+    frames = max(1, round(config.classify_seconds / step))
+    values["bandwidth"] = np.array(
+        [bandwidth(dump.feats.crop(utts[i], 0, frames), config) for i in sorted(some)]
+    )
+    if hand is not None:
+        values |= dict(zip(("pcs", "hfer", "sfi"), hand.T.astype(np.float64), strict=True))
+    return {name: _range(v) for name, v in values.items()}
+
+
+def _range(values: np.ndarray) -> dict[str, float]:
+    low, middle, high = np.percentile(values, [1, 50, 99])
+    names = {"min": values.min(), "p1": low, "median": middle, "p99": high, "max": values.max()}
+    return {name: round(float(v), 6) for name, v in names.items()}
+
+
+def unlike_training(ranges: Ranges, measured: Mapping[str, float]) -> list[str]:
+    """Return one warning for each way in which a recording lies outside the training set's ranges.
+
+    Args:
+        ranges: what `training_ranges` returned.
+        measured: the same quantities of the recording.
+    """
+    lines = []
+    for name, value in measured.items():
+        known = ranges.get(name)
+        if known is None:
+            continue
+        if name == "seconds" and value < known["p1"]:
+            lines.append(f"too short: {value:.2f} s, training utterances last {known['p1']:.2f} s or more")
+        elif name == "bandwidth" and value < 0.9 * known["p1"]:
+            lines.append(
+                f"narrow band: nothing above {value:.0f} Hz, training utterances reach {known['p1']:.0f} Hz"
+            )
+        elif name in ("pcs", "hfer", "sfi") and not known["min"] <= value <= known["max"]:
+            lines.append(
+                f"unusual {name.upper()}: {value:.3f}, training {known['min']:.3f} to {known['max']:.3f}"
+            )
+    return lines
