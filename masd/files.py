@@ -6,7 +6,9 @@ import dataclasses
 import hashlib
 import json
 import os
+import secrets
 import shutil
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +28,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    tmp = path.with_name(f".{path.stem}.tmp{os.getpid()}{path.suffix}")
+    # process ids alone are not unique: jobs on other hosts or in other containers may have the same
+    tmp = path.with_name(f".{path.stem}.tmp{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
     try:
         yield tmp
         _sync(tmp)
@@ -167,6 +170,7 @@ class Mark:
 
     def __init__(self, folder: str | Path, name: str = "") -> None:
         self.path = Path(folder) / (f".done.{name}.json" if name else ".done.json")
+        self._start = time.monotonic()
 
     def fresh(self, work_digest: str) -> bool:
         """Return whether this work is finished and was made from these very inputs."""
@@ -177,8 +181,12 @@ class Mark:
         return read_json(self.path)
 
     def write(self, work_digest: str, **info: Any) -> None:
-        """State that the work is finished; call last, when every output is in place."""
-        write_json(self.path, {"digest": work_digest, **info})
+        """State that the work is finished; call last, when every output is in place.
+
+        `seconds` says how long it took since this object was made, unless `info` knows better.
+        """
+        seconds = round(time.monotonic() - self._start, 1)
+        write_json(self.path, {"digest": work_digest, "seconds": seconds, **info})
 
     def clear(self) -> None:
         """Remove the mark; call before outputs are replaced."""
