@@ -77,7 +77,7 @@ def dump_shard(
     values do not depend on `num_jobs`, on threads or on what else the folder holds.
 
     Raises:
-        MasdError: the data folder or a shard number is wrong.
+        MasdError: the data folder or the shard number is wrong, or there are pipes and they are not allowed.
     """
     out = Path(out)
     work = digest("feats", VERSION, input_digest(data), config, fmt, compress)
@@ -96,7 +96,7 @@ def dump_shard(
     out.mkdir(parents=True, exist_ok=True)
     _withdraw(out)
     mark.clear()
-    _remove_leftovers(out, rf"\.(?:feats|hand|utt2num_frames)\.{job}\.tmp\d+\S*")
+    _remove_leftovers(out, rf"\.(?:feats|hand)\.{job}\.tmp\d+\S*|\.utt2num_frames\.tmp\d+\S*\.{job}")
     failures = Failures("utterance")
     with Writer(out, "feats", job, fmt, compress) as feats, Writer(out, "hand", job, fmt) as hand:
         frames = _dump_utterances(folder, utts, config, (feats, hand), failures, allow_pipes)
@@ -155,6 +155,8 @@ def finish_dump(out: str | Path, num_jobs: int, max_fail: float = 0.01) -> None:
             utterances failed.
     """
     out = Path(out)
+    if num_jobs < 1:
+        raise MasdError(f"{out}: --num-jobs {num_jobs}: there is at least one")
     if Mark(out).path.is_file():
         _tidy(out, Mark(out).read())
         log.info("%s: finished already", out)
