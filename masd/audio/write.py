@@ -13,10 +13,11 @@ from masd.files import atomic
 _FORMATS = {".wav": "WAV", ".flac": "FLAC"}
 
 
-def write_wav(path: str | Path, x: np.ndarray, rate: int = 16000) -> None:
+def write_wav(path: str | Path, x: np.ndarray, rate: int = 16000, comment: str = "") -> None:
     """Write a waveform (N,) of full scale 1 as 16-bit WAV or FLAC (by suffix), whole or not at all.
 
-    Samples are round(32768 x), so reading the file gives x to within half a step, 2^-16.
+    Samples are round(32768 x), so reading the file gives x to within half a step, 2^-16. A comment goes into
+    the file's header, where `soundfile.SoundFile(path).comment` finds it.
 
     Raises:
         MasdError: the suffix is neither .wav nor .flac, or x is not (N,), empty, not finite, or beyond
@@ -34,5 +35,8 @@ def write_wav(path: str | Path, x: np.ndarray, rate: int = 16000) -> None:
     if peak > 1.0:
         raise MasdError(f"{path}: a peak of {peak:.3f} would clip; scale it to 1 or less; not written")
     steps = np.clip(np.round(x * 32768.0), -32768, 32767).astype(np.int16)
-    with atomic(path) as tmp:
-        soundfile.write(tmp, steps, rate, format=_FORMATS[path.suffix], subtype="PCM_16")
+    form = _FORMATS[path.suffix]
+    with atomic(path) as tmp, soundfile.SoundFile(tmp, "w", rate, 1, "PCM_16", format=form) as stream:
+        if comment:
+            stream.comment = comment
+        stream.write(steps)

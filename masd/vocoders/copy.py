@@ -1,0 +1,223 @@
+"""Copy-synthesis of a data folder: shards that can be stopped at any moment, and the folder made of them."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import soundfile
+
+from masd.audio import load_utterance, write_wav
+from masd.data.folder import DataFolder, read_folder, shard, write_folder
+from masd.errors import Failures, MasdError
+from masd.files import Mark, digest, input_digest, read_yaml, write_lines
+from masd.vocoders import Vocoder, get
+
+log = logging.getLogger(__name__)
+
+RATE = 16000
+REPORT_EVERY = 30.0  # seconds between lines of progress
+
+
+def vocoder_of(name: str, config: Mapping[str, Any] | Path | None, seed: int = 0) -> Vocoder:
+    """Return the vocoder of a configuration file (or its content); `seed` counts where that gives none.
+
+    Raises:
+        MasdError: see `masd.vocoders.get`; or the name cannot stand in an utterance id.
+    """
+    if not name or "/" in name or name.split() != [name]:
+        raise MasdError(
+            f"vocoder {name!r}: a name goes into utterance ids, so it has no white space or slash"
+        )
+    values = read_yaml(config) if isinstance(config, Path) else config
+    if not isinstance(values or {}, Mapping):
+        raise MasdError(f"{config}: a vocoder's configuration is keys and values")
+    return get(name, {"seed": seed, **(values or {})})
+
+
+def copy_shard(
+    data: Path,
+    vocoder: Vocoder,
+    out: Path,
+    wav_dir: Path,
+    suffix: Literal["wav", "flac"],
+    job: int,
+    num_jobs: int,
+    allow_pipes: bool,
+    force: bool,
+) -> None:
+    """Synthesise one shard of the utterances of `data` into `<wav_dir>/<vocoder>-<utt>.<suffix>` at 16 kHz.
+
+    A file in place that was made of the same samples by the same vocoder is kept, whichever folder it was
+    made for. An utterance that fails is one line in the log and in the shard's mark, `<out>/.jobs`.
+    """
+    import torch
+
+    torch.set_num_threads(1)  # jobs run in parallel; and samples must not depend on the machine's cores
+    mark = shard_mark(out, job, num_jobs)
+    work = digest(vocoder.digest(), input_digest(data), str(wav_dir), suffix, job, num_jobs)
+    if not force and mark.fresh(work) and all(Path(path).is_file() for path in mark.read()["wav"].values()):
+        log.info("job %d of %d: %s is done", job, num_jobs, out)
+        return
+    mark.clear()
+    folder = read_folder(data)
+    utts = shard(folder.utts, job, num_jobs)
+    vocoder.prepare()
+    failures = Failures()
+    progress = Progress(len(utts), f"{vocoder.name}, job {job} of {num_jobs}")
+    wav, seconds = {}, {}
+    for utt in utts:
+        copy = f"{vocoder.name}-{utt}"
+        path = wav_dir / f"{copy}.{suffix}"
+        try:
+            x = load_utterance(folder, utt, RATE, allow_pipes)
+            fresh = synthesise(vocoder, x, utt, path, force)
+        except MasdError as error:
+            failures.add(utt, error)
+            progress.step(0.0, failed=True)
+            continue
+        wav[copy], seconds[copy] = str(path), len(x) / RATE
+        progress.step(seconds[copy], kept=not fresh)
+    progress.report()
+    mark.write(
+        work, vocoder=vocoder.name, vocoder_digest=vocoder.digest(), data=input_digest(data), wav=wav,
+        seconds=seconds, failures=failures.reasons,
+    )  # fmt: skip
+
+
+def synthesise(vocoder: Vocoder, x: np.ndarray, utt: str, path: Path, force: bool = False) -> bool:
+    """Write the copy of `x` (N,) at 16 kHz to `path`; return False if it was there already.
+
+    What it was made of stands in the file's comment. An output with peaks beyond full scale is scaled down as
+    a whole.
+
+    Raises:
+        MasdError: the output is not a copy (see `masd.vocoders.base.Adapter`).
+    """
+    samples = hashlib.sha256(np.ascontiguousarray(x, np.float32)).hexdigest()
+    made_of = f"masd copy-synthesis {digest(vocoder.digest(), utt, samples)}"
+    if not force and path.is_file() and comment(path) == made_of:
+        return False
+    y = vocoder(x, RATE, utt)
+    if y.shape != x.shape:
+        raise MasdError(f"vocoder {vocoder.name}, utterance {utt}: {y.shape} samples from {x.shape}")
+    y = y / max(1.0, float(np.abs(y).max()))
+    write_wav(path, y, RATE, comment=made_of)
+    return True
+
+
+def comment(path: Path) -> str:
+    """Return the comment in an audio file's header, empty if it is no audio file."""
+    try:
+        with soundfile.SoundFile(path) as stream:
+            return stream.comment
+    except soundfile.LibsndfileError:
+        return ""
+
+
+def shard_mark(out: Path, job: int, num_jobs: int) -> Mark:
+    """Return the mark of a shard: `<out>/.jobs/.done.<job>of<num_jobs>.json`."""
+    return Mark(out / ".jobs", f"{job}of{num_jobs}")
+
+
+def finish(data: Path, name: str, out: Path, num_jobs: int, max_fail: float, force: bool = False) -> None:
+    """Make the data folder `out` of the copies: utterances `<vocoder>-<utt>`, speakers as in `data`.
+
+    utt2lab is spoof, utt2attack and utt2vocoder name the vocoder, utt2source is the source's own, `failures`
+    lists what there is no copy of, and why.
+
+    Raises:
+        MasdError: a shard is missing or stale, or more than `max_fail` of the utterances failed.
+    """
+    shards = [read_shard(data, name, out, job, num_jobs) for job in range(1, num_jobs + 1)]
+    if len({s["vocoder_digest"] for s in shards}) > 1:
+        raise MasdError(
+            f"{out}: shards were made by {name} in different configurations; run copy_synthesis again"
+        )
+    mark, work = Mark(out), digest([s["digest"] for s in shards], max_fail)
+    if mark.fresh(work) and not force:
+        log.info("%s is done", out)
+        return
+    mark.clear()
+    folder = read_folder(data)
+    failures = Failures(max_share=max_fail)
+    for s in shards:
+        failures.reasons.update(s["failures"])
+    failures.check(len(folder.utts), out)
+    wav = {copy: path for s in shards for copy, path in s["wav"].items()}
+    write_copies(folder, name, out, wav, {copy: t for s in shards for copy, t in s["seconds"].items()})
+    write_lines(out / "failures", failures.lines())
+    for other in (out / ".jobs").glob(".done.*.json"):
+        if not other.name.endswith(f"of{num_jobs}.json"):
+            other.unlink()  # of an earlier run in another number of jobs
+    mark.write(work, utterances=len(wav), failed=len(failures.reasons))
+    log.info("%s: %d utterances, %d failed", out, len(wav), len(failures.reasons))
+
+
+def read_shard(data: Path, name: str, out: Path, job: int, num_jobs: int) -> dict[str, Any]:
+    """Return what `copy_shard` left; `MasdError` if that is missing or of another vocoder or other data."""
+    mark = shard_mark(out, job, num_jobs)
+    if not mark.path.is_file():
+        raise MasdError(f"{out}: job {job} of {num_jobs} is not done; run masd.bin.copy_synthesis")
+    content = mark.read()
+    if content["vocoder"] != name or content["data"] != input_digest(data):
+        raise MasdError(
+            f"{out}: job {job} of {num_jobs} was made of other data than {data} or by other than {name}; "
+            "run masd.bin.copy_synthesis again"
+        )
+    return content
+
+
+def write_copies(
+    folder: DataFolder, name: str, out: Path, wav: Mapping[str, str], seconds: Mapping[str, float]
+) -> None:
+    """Write the data folder of the copies in `wav`; their ids are those of `folder` after `<name>-`."""
+    source = {f"{name}-{utt}": utt for utt in folder.utts}
+    write_folder(
+        out,
+        wav=wav,
+        utt2spk={copy: folder.spk(source[copy]) for copy in wav},
+        utt2lab=dict.fromkeys(wav, "spoof"),
+        utt2attack=dict.fromkeys(wav, name),
+        utt2vocoder=dict.fromkeys(wav, name),
+        utt2source={copy: folder.source(source[copy]) for copy in wav},
+        utt2dur=dict(seconds),
+    )
+
+
+class Progress:
+    """Lines of progress, at most one in `REPORT_EVERY` seconds.
+
+    Args:
+        total: number of utterances.
+        what: who works on them.
+    """
+
+    def __init__(self, total: int, what: str) -> None:
+        self.total, self.what = total, what
+        self.done = self.kept = self.failed = 0
+        self.audio = 0.0
+        self.cpu, self.last = time.process_time(), time.monotonic()
+
+    def step(self, seconds: float, kept: bool = False, failed: bool = False) -> None:
+        """Count one utterance of so many seconds, and whether it was there already or failed."""
+        self.done += 1
+        self.kept += kept
+        self.failed += failed
+        self.audio += 0.0 if kept else seconds
+        if time.monotonic() - self.last > REPORT_EVERY:
+            self.report()
+
+    def report(self) -> None:
+        """Log what was done so far, and the real-time factor (processor seconds a second of new audio)."""
+        self.last = time.monotonic()
+        factor = (time.process_time() - self.cpu) / self.audio if self.audio else 0.0
+        log.info(
+            "%s: %d of %d utterances, %d kept, %d failed; %.1f s synthesised, real-time factor %.3f",
+            self.what, self.done, self.total, self.kept, self.failed, self.audio, factor,
+        )  # fmt: skip
