@@ -259,7 +259,10 @@ def develop(system: System, dev: LabelledSet, prior: float) -> dict[str, Any]:
     for kind, values in errors.items():
         figures[f"ece_{kind}"] = ece(p_fake(values), dev.is_fake, prior=prior)
     log.info("dev: EER %.2f %%, ECE %.3f -> %.3f (T) %.3f (affine)", 100 * rate, *list(figures.values())[-3:])
-    return {"thresholds": {"score": threshold, "affine": eer(*split(mapped, dev.is_fake))[1]}, "dev": figures}
+    return {
+        "thresholds": {"dev_eer": threshold, "dev_eer_affine": eer(*split(mapped, dev.is_fake))[1]},
+        "dev": figures,
+    }
 
 
 def describe(machine: Machine, fitted: LabelledSet, dev: LabelledSet) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy as np
 from masd.errors import MasdError
 from masd.files import atomic, read_yaml, sha256, write_yaml
 from masd.svm.config import SystemSpec, system_spec
-from masd.svm.inputs import Compact, Inputs, unpack_index
+from masd.svm.inputs import Compact, Inputs, embeddings_encoder, unpack_index
 from masd.svm.kernel import ARRAYS, KernelSvm
 
 if TYPE_CHECKING:
@@ -202,6 +202,16 @@ class System:
                 f"{self.folder}: no encoder inside, it takes embeddings made elsewhere; use masd.bin.score"
             )
         return load_encoder(self.folder)[0]
+
+    def check_embeddings(self, path: str | Path | None) -> None:
+        """Raise `MasdError` if the embeddings in `path` were made by another encoder than the model's."""
+        if path is None:
+            return
+        mine, theirs = self.info["files"].get("encoder.safetensors"), embeddings_encoder(path)
+        if mine != theirs:
+            raise MasdError(
+                f"{path}: not made by the encoder of {self.folder}; run extract_embeddings with it"
+            )
 
     def save(self, folder: str | Path, encoder: str | Path | None = None) -> None:
         """Write the model folder; `model.yaml`, which states the other files' digests, comes last.

@@ -1,0 +1,164 @@
+"""Stage 5 on folders: reads the sets, fits a system, writes its model folder."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+from dataclasses import astuple, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from masd import __version__
+from masd.data.folder import DataFolder, read_folder
+from masd.errors import Failures, MasdError
+from masd.feats.config import FeatsConfig
+from masd.feats.dump import open_dump
+from masd.files import Mark, digest, input_digest, plain, sha256, write_lines
+from masd.svm.config import FitConfig, SystemSpec, system_spec
+from masd.svm.fit import LabelledSet, dataset_info, fit_system
+from masd.svm.inputs import Source, embeddings_encoder, load_inputs
+from masd.svm.ranges import training_ranges
+
+log = logging.getLogger(__name__)
+
+VERSION = 1  # raise it when the same inputs come to give another model
+PACKAGES = ("torch", "numpy", "scipy", "scikit-learn")
+
+
+@dataclass
+class Job:
+    """What is to be fitted and from where; paths that a system has no use for are None."""
+
+    system: str
+    train_data: Path
+    dev_data: Path
+    train_embeddings: Path | None = None
+    dev_embeddings: Path | None = None
+    train_dump: Path | None = None
+    dev_dump: Path | None = None
+    ssl: Path | None = None
+
+    def digest(self) -> str:
+        """Return the digest of all inputs."""
+        return digest(
+            self.system, *(path and input_digest(path) for path in astuple(self)[1:-1]), self.encoder()
+        )
+
+    def encoder(self) -> str | None:
+        """Return the sha256 of the encoder's weights, None without one."""
+        return None if self.ssl is None else sha256(self.ssl / "encoder.safetensors")
+
+    def check(self) -> SystemSpec:
+        """Return the system's spec.
+
+        Raises:
+            MasdError: something the system needs is not given, or the embeddings are another encoder's.
+        """
+        spec = system_spec(self.system)
+        for part, embeddings, dump in (
+            ("train", self.train_embeddings, self.train_dump),
+            ("dev", self.dev_embeddings, self.dev_dump),
+        ):
+            Source(embeddings, dump).check(self.system, spec, f"--{part}-")
+            if not spec.ssl or embeddings is None:
+                continue
+            made_by = embeddings_encoder(embeddings)
+            if made_by is not None and self.ssl is None:
+                raise MasdError(f"{embeddings}: made by an encoder; give its folder as --ssl")
+            if made_by != self.encoder():
+                raise MasdError(
+                    f"{embeddings}: not made by the encoder of {self.ssl}; run extract_embeddings again"
+                )
+        return spec
+
+
+def fit_to_folder(job: Job, out: Path, config: FitConfig, seed: int, max_fail: float, force: bool) -> None:
+    """Fit a system and write `out`/model; do nothing if that is done.
+
+    Raises:
+        MasdError: inputs are missing or do not belong together.
+    """
+    spec = job.check()
+    work = digest("fit", VERSION, job.digest(), config, seed)
+    model = out / "model"
+    mark = Mark(model)
+    if not force and mark.fresh(work) and (model / "model.yaml").is_file():
+        log.info("%s: fitted already; nothing to do", model)
+        return
+    mark.clear()
+    alpha, config_of_encoder = _encoder(job, spec)
+    train, kind = _load(
+        job.train_data, Source(job.train_embeddings, job.train_dump), spec, max_fail, config_of_encoder
+    )
+    feats = config_of_encoder or kind
+    dev, _ = _load(job.dev_data, Source(job.dev_embeddings, job.dev_dump), spec, max_fail, feats)
+    system, history = fit_system(job.system, train, dev, config, seed, alpha)
+    ranges: dict[str, Any] = {}
+    if job.train_dump is not None:
+        ranges = training_ranges(open_dump(job.train_dump, feats), train.inputs.utts, train.inputs.hand, seed)
+    system.info |= {
+        "ranges": ranges,
+        "features": None if feats is None else plain(feats),
+        "training": [dataset_info(job.train_data, train, input_digest(job.train_data))],
+        "development": [dataset_info(job.dev_data, dev, input_digest(job.dev_data))],
+        "ssl": None if job.ssl is None else {"path": str(job.ssl), "encoder": job.encoder()},
+        "fit": plain(config),
+        "seed": seed,
+        "versions": _versions(),
+    }
+    write_lines(out / "fusion.jsonl", (json.dumps(plain(entry)) for entry in history))
+    system.save(model, job.ssl if spec.ssl else None)
+    mark.write(work)
+    log.info("%s: written", model)
+
+
+def _encoder(job: Job, spec: SystemSpec) -> tuple[np.ndarray | None, FeatsConfig | None]:
+    """Return the encoder's band weights (J,) and feature configuration; None of both without one."""
+    if job.ssl is None or not spec.ssl:
+        return None, None
+    from masd.models.encoder import load_encoder
+
+    encoder, _, feats = load_encoder(job.ssl)
+    if encoder.num_bands != spec.bands:
+        wanted = "single" if spec.bands == 1 else "multi"
+        raise MasdError(
+            f"{job.ssl}: an encoder of {encoder.num_bands} bands, system {job.system} takes {spec.bands} "
+            f"(pretrain with bands {wanted})"
+        )
+    return encoder.alpha.detach().numpy().astype(np.float32), feats
+
+
+def _load(
+    data: Path, source: Source, spec: SystemSpec, max_fail: float, feats: FeatsConfig | None
+) -> tuple[LabelledSet, FeatsConfig | None]:
+    """Read a set; return it and the configuration of its dump, None without one."""
+    folder: DataFolder = read_folder(data)
+    failures = Failures("utterance", max_fail)
+    used = Source(source.embeddings if spec.ssl else None, source.dump if spec.hand else None)
+    inputs = load_inputs(used, spec, folder.utts, failures, feats)
+    failures.check(len(folder.utts), data)
+    kind = open_dump(source.dump, feats).config if source.dump is not None else None
+    return LabelledSet.of(inputs, folder), kind
+
+
+def _versions() -> dict[str, str]:
+    """Return the versions of what took part, and the commit where there is one."""
+    found = {"masd": __version__}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "unknown"
+    here = Path(__file__).resolve().parent
+    command = ["git", "-C", str(here), "rev-parse", "HEAD"]
+    try:
+        commit = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return found
+    if commit.returncode == 0:
+        found["commit"] = commit.stdout.strip()
+    return found
