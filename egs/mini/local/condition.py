@@ -1,0 +1,195 @@
+"""Condition bona fide and spoofed speech alike (conf/condition.yaml): what is left between them is synthesis."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from plan import RECIPE
+from scipy.signal import firwin, oaconvolve
+
+from masd.errors import MasdError
+from masd.files import read_yaml
+from masd.seeding import generator
+
+GUARD = 1600  # samples of mirrored context that codecs see at both ends and that are cut off again
+LOW_PASS_TAPS = 401
+CODECS = ("none", "vorbis", "mp3", "opus", "g722")
+
+
+@dataclasses.dataclass(frozen=True)
+class ConditionConfig:
+    """The keys of conf/condition.yaml; ranges are [low, high] of a uniform draw, levels in dB."""
+
+    seed: int
+    low_pass_hz: float
+    crest_db: tuple[float, float]
+    level_db: tuple[float, float]
+    noise_db: tuple[float, float]
+    floor_db: float
+    codecs: tuple[str, ...]
+
+
+def load_config(path: Path | None = None) -> ConditionConfig:
+    """Return the configuration in `path` (conf/condition.yaml by default).
+
+    Raises:
+        MasdError: a key is unknown or missing, or a codec is not known.
+    """
+    path = path or RECIPE / "conf" / "condition.yaml"
+    values: dict[str, Any] = read_yaml(path)
+    names = {field.name for field in dataclasses.fields(ConditionConfig)}
+    if set(values) != names:
+        raise MasdError(
+            f"{path}: keys must be {', '.join(sorted(names))}; differing: {sorted(set(values) ^ names)}"
+        )
+    unknown = set(values["codecs"]) - set(CODECS)
+    if unknown or not values["codecs"]:
+        raise MasdError(f"{path}: codecs must be some of {', '.join(CODECS)}, not {values['codecs']}")
+    return ConditionConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+@dataclasses.dataclass(frozen=True)
+class Draw:
+    """What chance gave a source recording; the same for all its versions."""
+
+    crest_db: float
+    level_db: float
+    noise_db: float
+    codec: str
+    quality: float
+
+
+def draw(source: str, config: ConditionConfig) -> Draw:
+    """Return the draw of the source recording `source`."""
+    rng = generator(config.seed, "condition", source)
+    return Draw(
+        crest_db=rng.uniform(*config.crest_db),
+        level_db=rng.uniform(*config.level_db),
+        noise_db=rng.uniform(*config.noise_db),
+        codec=config.codecs[int(rng.integers(len(config.codecs)))],
+        quality=rng.uniform(0.3, 0.8),
+    )
+
+
+def condition(
+    x: np.ndarray, source: str, version: str, through: int, config: ConditionConfig, rate: int = 16000
+) -> np.ndarray:
+    """Return the conditioned version of a waveform.
+
+    In this order: resampling to `through` Hz and back, mean removal and low-pass, limiting to the drawn crest
+    factor, noise at the drawn level under the speech, the drawn codec, the dither floor, the drawn level.
+
+    Args:
+        x: float samples (N,) at `rate` Hz.
+        source: id of the source recording, which decides the draw.
+        version: names this version of it (an attack, `bonafide`), which decides the noise's waveform alone.
+        through: the rate in Hz that copies of this kind were made at; `rate` for none. Only bona fide speech
+            needs it, copies have been there.
+        config: see conf/condition.yaml.
+        rate: in Hz.
+
+    Returns:
+        float32 (N,), peak below 1.
+
+    Raises:
+        MasdError: the input is silent or not finite, or the output would clip.
+    """
+    from masd.vocoders.base import resample
+
+    if not np.isfinite(x).all() or np.sqrt(np.mean(np.square(x))) < 1e-5:
+        raise MasdError(f"{source} ({version}): silent, or not finite numbers")
+    chance = draw(source, config)
+    noise = generator(config.seed, "noise", source, version).standard_normal((2, len(x) + 2 * GUARD))
+    y = resample(resample(x, rate, through), through, rate)[: len(x)].astype(np.float64)
+    y = np.pad(y, (0, len(x) - len(y)))
+    y = np.pad(y - y.mean(), GUARD, mode="reflect")
+    low_pass = firwin(LOW_PASS_TAPS, config.low_pass_hz, fs=rate)
+    y = limit(oaconvolve(y, low_pass, mode="same"), chance.crest_db, rate)
+    y /= np.sqrt(np.mean(y**2))
+    y += 10 ** (chance.noise_db / 20) * noise[0]
+    y *= 10 ** (chance.level_db / 20) / np.sqrt(np.mean(y**2))
+    y = through_codec(y, chance.codec, chance.quality, rate)[GUARD:-GUARD]
+    y = y + 10 ** (config.floor_db / 20) * noise[1][GUARD:-GUARD]
+    y = (y - y.mean()) * (10 ** (chance.level_db / 20) / np.sqrt(np.mean((y - y.mean()) ** 2)))
+    if np.abs(y).max() >= 0.999:
+        raise MasdError(f"{source} ({version}): clips after conditioning; lower level_db or crest_db")
+    return y.astype(np.float32)
+
+
+def limit(x: np.ndarray, crest_db: float, rate: int) -> np.ndarray:
+    """Return `x` (N,) with its peaks turned down until peak over RMS is `crest_db`, to 0.05 dB.
+
+    The gain follows the loudest sample within 2 ms and is smoothed over 4 ms, so that no edge appears. A signal
+    whose crest factor is lower already is returned as it is.
+    """
+    from scipy.ndimage import maximum_filter1d
+
+    wanted = 10 ** (crest_db / 20)
+    span = int(0.002 * rate)
+    envelope = maximum_filter1d(np.abs(x), 2 * span + 1)
+    window = np.hanning(2 * span + 1)
+    window /= window.sum()
+
+    def limited(threshold: float) -> np.ndarray:
+        gain = np.minimum(1.0, threshold / np.maximum(envelope, 1e-12))
+        return x * oaconvolve(np.pad(gain, span, mode="edge"), window, mode="valid")
+
+    low, high = 0.0, float(np.abs(x).max())
+    if high <= wanted * np.sqrt(np.mean(x**2)):
+        return x
+    y = x
+    for _ in range(30):
+        middle = (low + high) / 2
+        y = limited(middle)
+        crest = np.abs(y).max() / np.sqrt(np.mean(y**2))
+        if abs(20 * np.log10(crest / wanted)) < 0.05:
+            break
+        low, high = (low, middle) if crest > wanted else (middle, high)
+    return y
+
+
+def through_codec(x: np.ndarray, codec: str, quality: float, rate: int) -> np.ndarray:
+    """Return `x` (N,) encoded and decoded in memory, of the same length and without delay.
+
+    Args:
+        x: float samples within -1 to 1.
+        codec: none, vorbis, mp3, opus (all by libsndfile) or g722 (64 kbit/s).
+        quality: 0 (worst) to 1, what libsndfile calls 1 - compression level; G.722 has only one.
+        rate: in Hz.
+    """
+    import soundfile
+
+    if codec == "none":
+        return x
+    if codec == "g722":
+        y = _g722(x, rate)
+    else:
+        kind = {"vorbis": ("OGG", "VORBIS"), "mp3": ("MP3", "MPEG_LAYER_III"), "opus": ("OGG", "OPUS")}[codec]
+        stream = io.BytesIO()
+        soundfile.write(stream, x, rate, format=kind[0], subtype=kind[1], compression_level=1 - quality)
+        stream.seek(0)
+        y = soundfile.read(stream, dtype="float64")[0]
+    return np.pad(y[: len(x)], (0, max(0, len(x) - len(y))))
+
+
+def _g722(x: np.ndarray, rate: int) -> np.ndarray:
+    """Return `x` through G.722 at 64 kbit/s, its delay of 22 samples taken out."""
+    import av
+
+    delay = 22
+    pcm = np.round(np.clip(np.pad(x, (0, 2 * delay)), -1, 1) * 32767).astype(np.int16)
+    pcm = pcm[: len(pcm) // 2 * 2]
+    encoder = av.CodecContext.create("g722", "w")
+    encoder.sample_rate, encoder.layout, encoder.format = rate, "mono", "s16"
+    decoder = av.CodecContext.create("g722", "r")
+    decoder.sample_rate, decoder.layout = rate, "mono"
+    frame = av.AudioFrame.from_ndarray(pcm[None], format="s16", layout="mono")
+    frame.sample_rate = rate
+    packets = [*encoder.encode(frame), *encoder.encode(None)]
+    frames = [f for p in packets for f in decoder.decode(p)]
+    y = np.concatenate([f.to_ndarray().reshape(-1) for f in frames])
+    return y.astype(np.float64)[delay:] / 32768.0

@@ -1,0 +1,109 @@
+"""Stage 1, last part: the data folders of the sets, checked against the protocol's fixed trial lists."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+
+from condition import ConditionConfig, draw, load_config
+from plan import load_corpus, load_size, read_protocol
+from versions import BONA_FIDE, Version, audio_folder, tts_versions, versions
+
+from masd.cli import run
+from masd.data.folder import write_folder
+from masd.errors import Failures, MasdError
+from masd.files import read_text
+
+log = logging.getLogger("finish_sets")
+
+
+def finish_sets(protocol: Path, size: str, data: Path, max_fail: float = 0.01) -> None:
+    """Write `<data>/{train,dev,eval,eval_tts}` and the sets of pretraining that hold the same audio.
+
+    `<data>/pretrain` is train's bona fide speech; `<data>/pretrain_dev` is dev's, and
+    `<data>/pretrain_dev_<tag>` dev's copies by vocoder <tag>, for validation on held-out speakers.
+
+    Args:
+        protocol: the list of utterances.
+        size: tiny, small, report or full.
+        data: the data folder of the size.
+        max_fail: the share of a set's utterances that may be missing because they were rejected.
+    """
+    config, corpus = load_config(), load_corpus()
+    out = audio_folder(data, protocol, config)
+    items = read_protocol(protocol)
+    made = versions(items, corpus, data, out, config)
+    made += tts_versions(load_size(size).get("tts", {}).get("attacks", []), corpus, data, out)
+    for name in sorted({version.set for version in made}):
+        part = [v for v in made if v.set == name and v.out.is_file()]
+        check_trials(protocol, name, {v.utt for v in part}, max_fail)
+        write_set(data / name, part, config)
+    for name, pretrain in (("train", "pretrain"), ("dev", "pretrain_dev")):
+        part = [v for v in made if v.set == name and v.out.is_file()]
+        write_set(data / pretrain, [v for v in part if v.attack == BONA_FIDE], config)
+        if name == "dev":
+            for attack in sorted({v.attack for v in part} - {BONA_FIDE}):
+                write_copies(
+                    data / f"pretrain_dev_{corpus['attacks'][attack]['tag']}", part, attack, corpus, config
+                )
+    for old in data.glob("wav.*"):
+        if old != out:
+            shutil.rmtree(old)
+
+
+def check_trials(protocol: Path, name: str, made: set[str], max_fail: float) -> None:
+    """Compare a set with the protocol's trial list, where it has one: few may be missing, none be extra.
+
+    Raises:
+        MasdError: more than `max_fail` are missing, or there are others.
+    """
+    path = protocol.with_name(f"{protocol.stem}.trials_{name}.tsv")
+    if not path.is_file():
+        return
+    wanted = [line.split("\t")[0] for line in read_text(path).splitlines()]
+    failures = Failures("trial", max_fail)
+    for utt in wanted:
+        if utt not in made:
+            failures.add(utt, "was rejected, see the logs of synthesis and conditioning")
+    failures.check(len(wanted), path)
+    extra = sorted(made - set(wanted))
+    if extra:
+        raise MasdError(f"{path}: {extra[0]} is no trial; make the protocol again, or remove the data folder")
+
+
+def write_set(path: Path, part: list[Version], config: ConditionConfig) -> None:
+    """Write the data folder of a set."""
+    write_folder(path, **tables({v.utt: v for v in part}, config))
+    log.info(
+        "%s: %d bona fide, %d spoof",
+        path,
+        *(sum((v.attack == BONA_FIDE) is b for v in part) for b in (True, False)),
+    )
+
+
+def write_copies(path: Path, part: list[Version], attack: str, corpus: dict, config: ConditionConfig) -> None:
+    """Write the copies by one attack as copy-synthesis names them, `<tag>-<utt>`."""
+    tag = corpus["attacks"][attack]["tag"]
+    chosen = {f"{tag}-{v.source}": v for v in part if v.attack == attack}
+    write_folder(path, **tables(chosen, config), utt2vocoder=dict.fromkeys(chosen, tag))
+
+
+def tables(chosen: dict[str, Version], config: ConditionConfig) -> dict[str, dict]:
+    """Return the lists of a data folder of conditioned utterances."""
+    import soundfile
+
+    seconds = {utt: soundfile.info(v.out).duration for utt, v in chosen.items()}
+    return {
+        "wav": {utt: v.out for utt, v in chosen.items()},
+        "utt2spk": {utt: v.speaker for utt, v in chosen.items()},
+        "utt2lab": {utt: "bonafide" if v.attack == BONA_FIDE else "spoof" for utt, v in chosen.items()},
+        "utt2attack": {utt: "-" if v.attack == BONA_FIDE else v.attack for utt, v in chosen.items()},
+        "utt2source": {utt: v.source for utt, v in chosen.items()},
+        "utt2codec": {utt: draw(v.source, config).codec for utt, v in chosen.items()},
+        "utt2dur": seconds,
+    }
+
+
+if __name__ == "__main__":
+    run(finish_sets, output="")

@@ -1,0 +1,157 @@
+"""Gate of the corpus: can features that are no trace of synthesis tell spoofed from bona fide speech?
+
+Length, level, peak, mean, near-zero samples, silence, bandwidth and noise floor of every utterance go into a
+logistic regression, for each attack against the bona fide recordings that it copies; the area under the ROC
+curve over held-out source recordings must be near 0.5: its 95 % interval must lie below 0.65.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from masd.audio import load_utterance
+from masd.cli import run
+from masd.data.folder import DataFolder, read_folder
+from masd.errors import MasdError
+from masd.files import write_json
+from masd.metrics.auc import auc
+from masd.seeding import generator
+
+log = logging.getLogger("nuisance_probe")
+NAMES = ("seconds", "level", "peak", "mean", "near_zero", "silence", "bandwidth", "noise_floor")
+FOLDS, RESAMPLES = 5, 1000
+ENOUGH = 50  # source recordings; with fewer the interval is too wide to judge by
+
+
+def nuisance_probe(data: list[Path], out: Path, bound: float = 0.65, seed: int = 0, strict: bool = True) -> None:
+    """Probe every attack of each set, print the table, and stop with an error where a cue is found.
+
+    Args:
+        data: data folders with utt2lab, utt2attack and utt2source.
+        out: where the result goes as JSON.
+        bound: the upper end of every 95 % interval must lie below this.
+        seed: of folds and bootstrap.
+        strict: false prints the table and goes on.
+    """
+    rows = []
+    for path in data:
+        rows += probe_set(read_folder(path), bound, seed)
+    write_json(out, {"bound": bound, "features": NAMES, "rows": rows})
+    print(f"{'set':8}{'attack':8}{'sources':>8}{'AUC':>7}   95 % interval   strongest feature")
+    for row in rows:
+        verdict = "" if row["passed"] else "  above the bound" if row["enough"] else "  too few to judge"
+        print(
+            f"{row['set']:8}{row['attack']:8}{row['sources']:8d}{row['auc']:7.3f}   "
+            f"{row['low']:.3f} - {row['high']:.3f}   {row['strongest']} {row['strongest_auc']:.3f}{verdict}"
+        )
+    failed = [row for row in rows if not row["passed"]]
+    if failed and strict:
+        worst = max(failed, key=lambda row: row["high"])
+        raise MasdError(
+            f"nuisance probe: {len(failed)} of {len(rows)} attacks can be told by more than synthesis (worst: "
+            f"{worst['attack']} in {worst['set']}, AUC up to {worst['high']:.3f}, bound {bound}); see {out}, mend "
+            "conf/condition.yaml, or go on with --strict false"
+        )
+
+
+def probe_set(folder: DataFolder, bound: float, seed: int) -> list[dict[str, Any]]:
+    """Return one row an attack of a set.
+
+    Raises:
+        MasdError: the folder does not say what is spoofed by what and from which source.
+    """
+    for name in ("utt2lab", "utt2attack", "utt2source"):
+        if name not in folder.tables:
+            raise MasdError(f"{folder.path}: no {name}; the probe needs it")
+    features = {utt: describe(load_utterance(folder, utt)) for utt in folder.utts}
+    source, attack = folder.tables["utt2source"], folder.tables["utt2attack"]
+    bona = {source[u]: u for u in folder.utts if folder.tables["utt2lab"][u] == "bonafide"}
+    rows = []
+    for name in sorted(set(attack.values()) - {"-"}):
+        pairs = [(bona[source[u]], u) for u in folder.utts if attack[u] == name and source[u] in bona]
+        if len(pairs) < 2:
+            raise MasdError(f"{folder.path}: attack {name} has {len(pairs)} copies with a bona fide partner")
+        x = np.array([[features[b], features[s]] for b, s in pairs])
+        row = probe(x, f"{folder.path.name} {name}", seed)
+        low, high = row["low"], row["high"]
+        enough = len(pairs) >= ENOUGH
+        rows.append(
+            {"set": folder.path.name, "attack": name, "sources": len(pairs), **row}
+            | {"low": low, "high": high, "enough": enough, "passed": high < bound}
+        )
+    return rows
+
+
+def describe(x: np.ndarray, rate: int = 16000) -> np.ndarray:
+    """Return the features of an utterance (N,), in the order of `NAMES`.
+
+    Seconds; RMS level and peak over RMS in dB; |mean| over RMS in dB; share of samples within 2 steps of
+    16 bits around 0; share of 20 ms frames 30 dB or more under the loudest twentieth; the frequency in kHz
+    under which 99 % of the energy lies; level of the quietest twentieth of the frames under the RMS, in dB.
+    """
+    x = x.astype(np.float64)
+    level = np.sqrt(np.mean(x**2)) + 1e-12
+    size = rate // 50
+    frames = x[: len(x) // size * size].reshape(-1, size)
+    energy = 10 * np.log10(np.mean(frames**2, axis=1) + 1e-12)
+    power = np.cumsum(np.abs(np.fft.rfft(x)) ** 2)
+    return np.array(
+        [
+            len(x) / rate,
+            20 * np.log10(level),
+            20 * np.log10(np.abs(x).max() / level),
+            20 * np.log10(abs(x.mean()) / level + 1e-6),
+            np.mean(np.abs(x) <= 2 / 32768),
+            np.mean(energy < np.quantile(energy, 0.95) - 30),
+            np.searchsorted(power, 0.99 * power[-1]) * rate / len(x) / 1000,
+            np.quantile(energy, 0.05) - 20 * np.log10(level),
+        ]
+    )
+
+
+def probe(x: np.ndarray, name: str, seed: int) -> dict[str, Any]:
+    """Return the AUC of a logistic regression on pairs, its 95 % interval and the strongest single feature.
+
+    Args:
+        x: features (P, 2, F) of P sources, bona fide first.
+        name: of the random streams.
+        seed: their seed.
+
+    Folds and bootstrap go by source, so that no pair is on both sides. AUC: of telling the spoofed.
+    """
+    rng = generator(seed, "probe", name)
+    fold = rng.permutation(len(x)) % FOLDS
+    scores = np.zeros(x.shape[:2])
+    for k in range(min(FOLDS, len(x))):
+        scores[fold == k] = fit(x[fold != k])(x[fold == k])
+    draws = rng.integers(len(x), size=(RESAMPLES, len(x)))
+    boot = [auc(scores[d, 1], scores[d, 0]) for d in draws]
+    single = [auc(x[:, 1, f], x[:, 0, f]) for f in range(x.shape[2])]
+    best = int(np.argmax(np.abs(np.array(single) - 0.5)))
+    return {
+        "auc": auc(scores[:, 1], scores[:, 0]),
+        "low": float(np.quantile(boot, 0.025)),
+        "high": float(np.quantile(boot, 0.975)),
+        "strongest": NAMES[best],
+        "strongest_auc": float(single[best]),
+        "single": dict(zip(NAMES, map(float, single), strict=True)),
+    }
+
+
+def fit(x: np.ndarray) -> Any:
+    """Return the decision function of a standardised logistic regression fitted on pairs (P, 2, F)."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    model.fit(x.reshape(-1, x.shape[2]), np.tile([0, 1], len(x)))
+    return lambda y: model.decision_function(y.reshape(-1, y.shape[2])).reshape(y.shape[:2])
+
+
+if __name__ == "__main__":
+    run(nuisance_probe, output="")

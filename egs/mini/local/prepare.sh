@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# Stage 1 of the mini corpus: source utterances, their copies through the vocoders, conditioned sets.
+#
+# Usage: local/prepare.sh --size small --downloads downloads --data data/small [--cmd "run.py"] [--nj 2]
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. ./path.sh
+
+# options
+cmd=run.py            # launcher of jobs
+nj=2                  # number of parallel jobs
+size=small            # tiny, small, report or full
+downloads=downloads   # where stage 0 unpacked the packages
+data=                 # where the sets go (default: data/<size>)
+corpus=               # your own folder of recordings by speaker, instead of the packages
+strict=true           # whether a failing nuisance probe stops report and full
+force=false           # make everything again
+. ../../utils/parse_options.sh
+
+data=${data:-data/$size}
+[ "$force" = false ] || rm -rf "$data"
+if [ -n "$corpus" ]; then
+  protocol=$data/protocol/$size.tsv
+  if [ ! -f "$protocol" ]; then
+    $cmd "$data/log/make_protocol.log" python3 local/make_protocol.py \
+      --sizes "[$size]" --corpus "$corpus" --out "$data/protocol"
+  fi
+else
+  protocol=conf/protocol/$size.tsv
+fi
+
+$cmd JOB=1:"$nj" "$data/log/make_source.JOB.log" python3 local/make_source.py --protocol "$protocol" \
+  --downloads "$downloads" --corpus "$corpus" --data "$data" --job JOB --num-jobs "$nj"
+$cmd "$data/log/finish_source.log" python3 local/finish_source.py --protocol "$protocol" \
+  --size "$size" --downloads "$downloads" --data "$data"
+
+while read -r tag; do
+  $cmd JOB=1:"$nj" "$data/log/copy_$tag.JOB.log" python3 -m masd.bin.copy_synthesis \
+    --data "$data/copies/$tag/source" --vocoder "$tag" --vocoder-config "$data/vocoder/$tag.yaml" \
+    --out "$data/copies/$tag" --wav-dir "$data/copies/$tag/wav" --audio-format flac \
+    --job JOB --num-jobs "$nj"
+  $cmd "$data/log/finish_copy_$tag.log" python3 -m masd.bin.finish_copy_synthesis \
+    --data "$data/copies/$tag/source" --vocoder "$tag" --out "$data/copies/$tag" --num-jobs "$nj"
+done < "$data/copy_tags"
+
+while read -r attack; do
+  $cmd "$data/log/speak_$attack.log" python3 local/speak.py --attack "$attack" --size "$size" \
+    --downloads "$downloads" --data "$data"
+done < "$data/tts_attacks"
+
+$cmd JOB=1:"$nj" "$data/log/make_sets.JOB.log" python3 local/make_sets.py --protocol "$protocol" \
+  --size "$size" --data "$data" --job JOB --num-jobs "$nj"
+$cmd "$data/log/finish_sets.log" python3 local/finish_sets.py --protocol "$protocol" --size "$size" --data "$data"
+
+[ "$size" = report ] || [ "$size" = full ] || strict=false
+python3 local/nuisance_probe.py --data "[$data/train,$data/dev,$data/eval]" \
+  --out "$data/nuisance_probe.json" --strict "$strict"

@@ -1,0 +1,114 @@
+"""Every version of every utterance of a size: what it is made from and where its conditioned audio goes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from condition import ConditionConfig
+from plan import Item
+
+from masd.data.folder import read_folder
+from masd.errors import MasdError
+from masd.files import digest, sha256
+from masd.seeding import generator
+
+BONA_FIDE = "bonafide"
+
+
+@dataclasses.dataclass(frozen=True)
+class Version:
+    """One utterance to condition.
+
+    Attributes:
+        utt: its id in the sets, `<source utterance>` or `<source utterance>-<attack>`.
+        speaker: who speaks.
+        set: train, dev, eval or eval_tts.
+        attack: the attack's id, or `bonafide`.
+        source: the source utterance, which decides the random draws.
+        audio: the unconditioned audio.
+        through: the rate in Hz it is resampled through.
+        out: the conditioned audio.
+    """
+
+    utt: str
+    speaker: str
+    set: str
+    attack: str
+    source: str
+    audio: Path
+    through: int
+    out: Path
+
+
+def audio_folder(data: Path, protocol: Path, config: ConditionConfig) -> Path:
+    """Return where conditioned audio goes: another configuration or protocol, another folder."""
+    return data / f"wav.{digest(config, sha256(protocol))[:8]}"
+
+
+def versions(
+    items: list[Item], corpus: dict[str, Any], data: Path, out: Path, config: ConditionConfig
+) -> list[Version]:
+    """Return the bona fide versions and the copies of all items, sorted by utterance id.
+
+    Bona fide speech is resampled through the rates that the copies of its set were made at, as often as they.
+
+    Raises:
+        MasdError: the copies of an attack are missing.
+    """
+    attacks = corpus["attacks"]
+    copies = {
+        a: copied(data / "copies" / attacks[a]["tag"]) for a in sorted({a for i in items for a in i.attacks})
+    }
+    rates = {name: Counter() for name in {item.set for item in items}}
+    for item in items:
+        rates[item.set].update(attacks[a]["rate"] for a in item.attacks)
+    result = []
+    for item in items:
+        source = data / "source" / "wav" / f"{item.utt}.flac"
+        through = draw_rate(item.utt, rates[item.set], config.seed) if item.attacks else corpus["rate"]
+        own = out / BONA_FIDE / f"{item.utt}.flac"
+        result.append(Version(item.utt, item.speaker, item.set, BONA_FIDE, item.utt, source, through, own))
+        for attack in item.attacks:
+            utt, audio = f"{item.utt}-{attack}", copies[attack].get(item.utt)
+            if audio is not None:  # else its synthesis failed, which finish_copy_synthesis has judged
+                path = out / attack / f"{item.utt}.flac"
+                result.append(
+                    Version(utt, item.speaker, item.set, attack, item.utt, audio, corpus["rate"], path)
+                )
+    return sorted(result, key=lambda version: version.utt)
+
+
+def tts_versions(attacks: list[str], corpus: dict[str, Any], data: Path, out: Path) -> list[Version]:
+    """Return what the text-to-speech attacks have spoken (local/speak.py), sorted by utterance id."""
+    result = []
+    for attack in attacks:
+        spoken = read_folder(data / "copies" / corpus["attacks"][attack]["tag"])
+        for utt in spoken.utts:
+            path = out / attack / f"{utt}.flac"
+            speaker, audio = spoken.utt2spk[utt], Path(spoken.wav[utt])
+            result.append(
+                Version(f"{utt}-{attack}", speaker, "eval_tts", attack, utt, audio, corpus["rate"], path)
+            )
+    return sorted(result, key=lambda version: version.utt)
+
+
+def copied(path: Path) -> dict[str, Path]:
+    """Return {source utterance: audio} of a folder that copy-synthesis wrote.
+
+    Raises:
+        MasdError: it is not there or does not say what its sources are.
+    """
+    folder = read_folder(path)
+    if "utt2source" not in folder.tables:
+        raise MasdError(f"{path}: no utt2source; is this what masd.bin.finish_copy_synthesis wrote?")
+    return {source: Path(folder.wav[utt]) for utt, source in folder.tables["utt2source"].items()}
+
+
+def draw_rate(utt: str, rates: Counter, seed: int) -> int:
+    """Return one of the rates by chance, as often as `rates` counts it."""
+    names = sorted(rates)
+    weights = [rates[name] / rates.total() for name in names]
+    return int(generator(seed, "through", utt).choice(names, p=weights))
