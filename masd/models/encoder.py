@@ -3,66 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from masd.errors import MasdError
 from masd.files import atomic, plain, read_yaml, write_yaml
 from masd.models.bands import band_ranges
+from masd.models.config import EncoderConfig
 from masd.models.normalization import MaskedBatchNorm2d, frame_mask
 
 if TYPE_CHECKING:
     from masd.feats.config import FeatsConfig
 
-
-@dataclass
-class EncoderConfig:
-    """What the encoder looks like. The literal reading of the paper stands in brackets.
-
-    Args:
-        channels: output channels of the residual blocks.
-        freq_stride: stride of each block along frequency.
-        time_stride: stride of each block along time, 401 frames -> 101 [2,2,2,2,2: 401 -> 13].
-        dim: size D of an output frame.
-        bands: `multi` for low, mid and high, `single` for the full band.
-        batch_norm: `per_band`: each band has its own statistics and affine map [`shared`].
-        normalise: `per_bin`: each mel bin standardised by the pretraining set [`raw`].
-        fuse_weights: `learned`: alpha = softmax of learnable scalars [`fixed`: equal weights].
-        bn_momentum: weight of a new batch in the running statistics of batch normalisation.
-    """
-
-    channels: tuple[int, ...] = (64, 128, 256, 256, 128)
-    freq_stride: tuple[int, ...] = (2, 2, 2, 2, 2)
-    time_stride: tuple[int, ...] = (2, 2, 1, 1, 1)
-    dim: int = 128
-    bands: Literal["multi", "single"] = "multi"
-    batch_norm: Literal["per_band", "shared"] = "per_band"
-    normalise: Literal["per_bin", "raw"] = "per_bin"
-    fuse_weights: Literal["learned", "fixed"] = "learned"
-    bn_momentum: float = 0.1
-
-    def __post_init__(self) -> None:
-        self.channels, self.freq_stride, self.time_stride = (
-            tuple(int(v) for v in values) for values in (self.channels, self.freq_stride, self.time_stride)
-        )
-        if not len(self.channels) == len(self.freq_stride) == len(self.time_stride) > 0:
-            raise MasdError(
-                "channels, freq_stride and time_stride of the encoder must have one value a block"
-            )
-
-    @property
-    def frame_step(self) -> int:
-        """Input frames to one output frame."""
-        return math.prod(self.time_stride)
+__all__ = [
+    "Encoder",
+    "EncoderConfig",
+    "check_state",
+    "config_from",
+    "load_encoder",
+    "load_weights",
+    "save_encoder",
+]
 
 
 class _Block(nn.Module):
@@ -223,7 +191,7 @@ def save_encoder(
         folder / "encoder.yaml", {"encoder": encoder_config, "feats": feats_config, "extra": plain(extra)}
     )
     with atomic(folder / "encoder.safetensors") as path:
-        save_file(state, path)
+        path.write_bytes(save(state))  # safetensors' own save_file leaves it readable to the owner alone
 
 
 def load_encoder(folder: str | Path) -> tuple[Encoder, EncoderConfig, FeatsConfig]:
@@ -241,7 +209,7 @@ def load_encoder(folder: str | Path) -> tuple[Encoder, EncoderConfig, FeatsConfi
             f"{folder / 'encoder.yaml'}: not an encoder's configuration (sections encoder and feats)"
         )
     config = config_from(EncoderConfig, content["encoder"], folder / "encoder.yaml")
-    feats = config_from(FeatsConfig, content["feats"], folder / "encoder.yaml")
+    feats = FeatsConfig.from_dict(content["feats"], folder / "encoder.yaml")
     encoder = Encoder(config, feats.n_mels, feats.f_min, feats.f_max)
     load_weights(encoder, folder / "encoder.safetensors")
     return encoder.eval().requires_grad_(False), config, feats

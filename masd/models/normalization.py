@@ -70,12 +70,17 @@ class MaskedBatchNorm2d(nn.Module):
         channels: C.
         momentum: weight of a new batch in the running statistics (the variance unbiased).
         eps: added to the variance.
+
+    Attributes:
+        averaged: None, or the number of batches whose plain mean the running statistics are; set to
+            0 to begin such a mean anew.
     """
 
     def __init__(self, channels: int, momentum: float = 0.1, eps: float = 1e-5) -> None:
         super().__init__()
         self.momentum = momentum
         self.eps = eps
+        self.averaged: int | None = None
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
         self.register_buffer("running_mean", torch.zeros(channels))
@@ -83,21 +88,20 @@ class MaskedBatchNorm2d(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Normalise `x` (B, C, F, T); `mask` (B, 1, 1, T) in x's type, 1 on valid frames, or None for all."""
+        momentum = self._momentum() if self.training else 0.0
         if mask is None or not self.training:
-            y = F.batch_norm(
-                x,
-                self.running_mean,
-                self.running_var,
-                self.weight,
-                self.bias,
-                self.training,
-                self.momentum,
-                self.eps,
-            )
+            running = (self.running_mean, self.running_var)
+            y = F.batch_norm(x, *running, self.weight, self.bias, self.training, momentum, self.eps)
             return y if mask is None else y * mask
         valid = mask.float().sum() * x.shape[2]
         y, mean, var = _MaskedNorm.apply(x, mask, valid, self.weight, self.bias, self.eps)
         with torch.no_grad():
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(var * (valid / (valid - 1.0).clamp_min(1.0)), self.momentum)
+            self.running_mean.lerp_(mean, momentum)
+            self.running_var.lerp_(var * (valid / (valid - 1.0).clamp_min(1.0)), momentum)
         return y
+
+    def _momentum(self) -> float:
+        if self.averaged is None:
+            return self.momentum
+        self.averaged += 1
+        return 1.0 / self.averaged

@@ -1,0 +1,180 @@
+"""What a pretraining step sees: crops of recordings and of their vocoded copies."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from masd.data.archive import Reader
+from masd.errors import MasdError
+from masd.feats.config import FeatsConfig
+from masd.feats.dump import open_dump
+from masd.seeding import generator
+from masd.ssl.config import PretrainConfig
+from masd.ssl.curriculum import curriculum_epoch, vocoder_probabilities
+from masd.ssl.objective import Batch
+
+FIXED = -1
+"""Epoch number under which items are the same every time, for validation."""
+
+
+class Crops(Dataset):
+    """Crops of a set's utterances, now and then of a vocoded copy instead of the recording (Eq. 2).
+
+    Item (epoch, index) depends on the seed, the epoch and the index alone, in whatever process and
+    order it is asked for. An utterance that a vocoder has no copy of leaves that vocoder out of its
+    draw; one without any copy stays a recording. Epoch `FIXED` draws all vocoders alike (e = 0).
+
+    Args:
+        real: log-mel of the recordings.
+        vocoded: log-mel of the copies, ids `<vocoder>-<utt>`, by vocoder in label order; None where the
+            set has none by a vocoder that has a label.
+        config: ratio, curriculum, crop.
+        frames: frames of a crop.
+        fill: the log-mel value of digital silence (used where `padding` is `zero`).
+        seed: root of all draws.
+    """
+
+    def __init__(
+        self,
+        real: Reader,
+        vocoded: Mapping[str, Reader | None],
+        config: PretrainConfig,
+        frames: int,
+        fill: float,
+        seed: int = 0,
+    ) -> None:
+        self.real, self.config, self.frames, self.fill, self.seed = real, config, frames, fill, seed
+        self.utts = list(real.utts)
+        self.names = list(vocoded)
+        self.readers = [vocoded[name] for name in self.names]
+        self.difficulty = np.array([_difficulty(config, name) for name in self.names])
+        self.copies = _copies(self.utts, self.names, self.readers)
+        lengths = np.array([real.num_frames(utt) for utt in self.utts])
+        self.lengths = np.minimum(lengths, frames)
+
+    def __len__(self) -> int:
+        return len(self.utts)
+
+    def probabilities(self, epoch: int) -> np.ndarray:
+        """Return P(k | e) of Eq. 2 (K,) in an epoch of this run."""
+        e = 0.0
+        if epoch != FIXED:
+            e = curriculum_epoch(epoch, self.config.epochs, self.config.curriculum == "scaled")
+        return vocoder_probabilities(self.difficulty, e, self.config.curriculum_gamma)
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[np.ndarray, int]:
+        """Return item (epoch, index): its crop (at most `frames`, F) and vocoder, -1 for none."""
+        epoch, index = key
+        rng = generator(self.seed, "item", epoch, index)
+        utt, label = self.utts[index], -1
+        copies = self.copies[index]
+        if rng.random() < self.config.vocoded_ratio and len(copies):
+            weights = self.probabilities(epoch)[copies]
+            label = int(rng.choice(copies, p=weights / weights.sum()))
+        reader, name = (self.real, utt) if label < 0 else (self.readers[label], f"{self.names[label]}-{utt}")
+        spare = reader.num_frames(name) - self.frames
+        start = int(rng.integers(0, spare + 1)) if spare > 0 and self.config.crop == "random" else 0
+        return reader.crop(name, start, self.frames), label
+
+    def collate(self, items: Sequence[tuple[np.ndarray, int]]) -> Batch:
+        """Stack crops, padded at the end to the longest (to the full crop where `padding` is `zero`)."""
+        counts = [len(mel) for mel, _ in items]
+        zero = self.config.padding == "zero"
+        longest = self.frames if zero else max(counts)
+        mel = np.full((len(items), longest, items[0][0].shape[1]), self.fill, dtype=np.float32)
+        for row, (crop, _) in zip(mel, items, strict=True):
+            row[: len(crop)] = crop
+        lengths = torch.full((len(items),), longest) if zero else torch.tensor(counts)
+        return Batch(torch.from_numpy(mel), lengths, torch.tensor([label for _, label in items]))
+
+    def batches(self, epoch: int) -> list[list[int]]:
+        """Divide all utterances into batches of nearly equal size, in an order of the epoch's own.
+
+        With `bucket`, utterances are sorted by length within every 16 batches' worth first.
+        """
+        rng = generator(self.seed, "order", epoch)
+        order = rng.permutation(len(self.utts))
+        if self.config.bucket:
+            chunk = 16 * self.config.batch
+            parts = [order[i : i + chunk] for i in range(0, len(order), chunk)]
+            order = np.concatenate([part[np.argsort(self.lengths[part], kind="stable")] for part in parts])
+        count = math.ceil(len(order) / self.config.batch)
+        batches = [part.tolist() for part in np.array_split(order, count)]
+        return [batches[i] for i in rng.permutation(count)]
+
+
+def _difficulty(config: PretrainConfig, name: str) -> float:
+    if name not in config.difficulty:
+        known = ", ".join(sorted(config.difficulty))
+        raise MasdError(
+            f"difficulty: no value for the vocoder {name}; set difficulty.{name} (known: {known})"
+        )
+    return config.difficulty[name]
+
+
+def _copies(utts: Sequence[str], names: Sequence[str], readers: Sequence[Reader | None]) -> list[list[int]]:
+    """For each utterance, the vocoders that have a copy of it; a dump with no copy at all is an error."""
+    have = [set(reader.utts) if reader is not None else set() for reader in readers]
+    copies = [[k for k, name in enumerate(names) if f"{name}-{utt}" in have[k]] for utt in utts]
+    used = {k for one in copies for k in one}
+    for k, name in enumerate(names):
+        if readers[k] is not None and k not in used:
+            raise MasdError(
+                f"{readers[k].name}: no copy of any utterance of the set (ids must be {name}-<utterance>)"
+            )
+    return copies
+
+
+def open_crops(
+    dump: str | Path,
+    vocoded: Mapping[str, str | Path],
+    config: PretrainConfig,
+    seed: int,
+    names: Sequence[str] | None = None,
+    expected: FeatsConfig | None = None,
+) -> tuple[Crops, FeatsConfig]:
+    """Open a dump of recordings and the dumps of its copies by vocoder; all must share one configuration.
+
+    Args:
+        dump: dump of the recordings.
+        vocoded: dumps of copies by vocoder.
+        config: ratio, curriculum, crop.
+        seed: root of all draws.
+        names: vocoders in label order; sorted names of `vocoded` without it.
+        expected: the feature configuration the dumps must have.
+
+    Raises:
+        MasdError: a dump is missing or differs in its feature configuration, or a vocoder is unknown.
+    """
+    real = open_dump(dump, expected)
+    names = sorted(vocoded) if names is None else names
+    strangers = sorted(set(vocoded) - set(names))
+    if strangers:
+        raise MasdError(
+            f"{vocoded[strangers[0]]}: the vocoder {strangers[0]} is not among the training set's"
+        )
+    copies = {n: open_dump(vocoded[n], real.config).feats if n in vocoded else None for n in names}
+    feats = real.config
+    frames = 1 + round(config.crop_seconds * feats.sample_rate) // feats.hop_length
+    return Crops(real.feats, copies, config, frames, math.log(feats.log_floor), seed), feats
+
+
+def mel_statistics(reader: Reader, most: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return each mel bin's mean and deviation (F,) over all frames of at most `most` utterances."""
+    utts = list(reader.utts)
+    if len(utts) > most:
+        utts = [utts[i] for i in sorted(generator(seed, "statistics").choice(len(utts), most, replace=False))]
+    count, total, squares = 0, 0.0, 0.0
+    for utt in utts:
+        mel = reader[utt].astype(np.float64)
+        count += len(mel)
+        total, squares = total + mel.sum(0), squares + np.square(mel).sum(0)
+    mean = total / count
+    std = np.sqrt(np.maximum(squares / count - np.square(mean), 0.0))
+    return torch.from_numpy(mean).float(), torch.from_numpy(std).float()
