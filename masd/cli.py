@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import sys
@@ -54,7 +55,7 @@ def build_parser(function: Callable[..., Any], name: str) -> ArgumentParser:
     """Return the argument parser of an entry point; it raises `ArgumentError` rather than exit."""
     from jsonargparse import ArgumentParser
 
-    summary = (function.__doc__ or "").split("\n\nArgs:")[0].strip()
+    summary = inspect.cleandoc(function.__doc__ or "").split("\n\nArgs:")[0]
     parser = ArgumentParser(
         prog=f"python3 -m masd.bin.{name}", description=summary, exit_on_error=False, allow_abbrev=False
     )

@@ -26,7 +26,7 @@ from masd.errors import Failures, MasdError
 from masd.feats.config import classify_frames
 from masd.feats.dump import open_dump
 from masd.files import Mark, digest, input_digest, read_text, sha256, write_lines, write_yaml
-from masd.svm.inputs import pack
+from masd.svm.inputs import embed
 
 if TYPE_CHECKING:
     from masd.models.encoder import Encoder
@@ -38,28 +38,6 @@ LISTS = ("gram.scp", "mu.scp", "embeddings.yaml", "failures")
 _SHARD_FILE = re.compile(r"(?:mu|gram)\.(\d+)\.(?:ark|h5|scp)")
 _SHARD_MARK = re.compile(r"\.done\.(\d+)\.json")
 _SECONDS_BETWEEN_LINES = 10.0
-
-
-def embed(
-    encoder: Encoder, mels: Sequence[np.ndarray], device: str = "cpu"
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return (mu (J, D), packed gram (T', J (J + 1) / 2)) of each log-mel (T, n_mels), as one batch.
-
-    What an utterance gets does not depend on the batch (to about 1e-6): padded frames are masked.
-    """
-    import torch
-
-    from masd.models.pooling import compact
-
-    lengths = torch.tensor([len(mel) for mel in mels])
-    padded = np.zeros((len(mels), int(lengths.max()), mels[0].shape[1]), dtype=np.float32)
-    for row, mel in zip(padded, mels, strict=True):
-        row[: len(mel)] = mel
-    batch = torch.from_numpy(padded)
-    with torch.inference_mode():
-        z, frames = encoder(batch.to(device), lengths.to(device))
-        mu, gram = (part.float().cpu().numpy() for part in compact(z, frames))
-    return [(m, pack(g[: int(n)])) for m, g, n in zip(mu, gram, frames.tolist(), strict=True)]
 
 
 def extract_shard(

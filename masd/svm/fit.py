@@ -166,7 +166,8 @@ def fit_machine(
         def watch(_: int, mapped: FeatureMap) -> dict[str, float]:
             return {} if dev is None else {"svm_dev_eer": _with_svm(mapped, train, config).eer(dev)}
 
-        trained = train_fusion(features, train.inputs, train.is_fake, train.speakers, config, seed, watch)
+        watched = None if dev is None else watch
+        trained = train_fusion(features, train.inputs, train.is_fake, train.speakers, config, seed, watched)
         features = trained.features
     machine = _with_svm(features, train, config)
     machine.trained = trained

@@ -175,7 +175,9 @@ def _loop(net: _Net, features: FeatureMap, task: _Task) -> TrainedFusion:
         if task.watch is not None and config.svm_every and epoch % config.svm_every == 0:
             entry |= task.watch(epoch, _mapped(net, features))
         history.append(entry)
-        log.info("fusion %s", " ".join(f"{k} {v:.5g}" for k, v in entry.items()))
+        # fold models, which nobody watches, would fill the log
+        level = logging.DEBUG if task.watch is None else logging.INFO
+        log.log(level, "fusion %s", " ".join(f"{k} {v:.5g}" for k, v in entry.items()))
         if not np.isfinite(entry["train_loss"]):
             raise MasdError(
                 f"fusion training: the loss is {entry['train_loss']} in epoch {epoch}; lower fit.lr"

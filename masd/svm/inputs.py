@@ -14,6 +14,7 @@ from masd.files import read_yaml
 
 if TYPE_CHECKING:
     from masd.feats.config import FeatsConfig
+    from masd.models.encoder import Encoder
     from masd.svm.config import SystemSpec
 
 
@@ -93,6 +94,28 @@ def stack_compact(mu: Sequence[np.ndarray], gram: Sequence[np.ndarray]) -> Compa
     for row, values in zip(padded, gram, strict=True):
         row[: len(values)] = values
     return Compact(np.stack(mu).astype(np.float32), padded, lengths)
+
+
+def embed(
+    encoder: Encoder, mels: Sequence[np.ndarray], device: str = "cpu"
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return (mu (J, D), packed gram (T', J (J + 1) / 2)) of each log-mel (T, n_mels), as one batch.
+
+    What an utterance gets does not depend on the batch (to about 1e-6): padded frames are masked.
+    """
+    import torch
+
+    from masd.models.pooling import compact
+
+    lengths = torch.tensor([len(mel) for mel in mels])
+    padded = np.zeros((len(mels), int(lengths.max()), mels[0].shape[1]), dtype=np.float32)
+    for row, mel in zip(padded, mels, strict=True):
+        row[: len(mel)] = mel
+    batch = torch.from_numpy(padded)
+    with torch.inference_mode():
+        z, frames = encoder(batch.to(device), lengths.to(device))
+        mu, gram = (part.float().cpu().numpy() for part in compact(z, frames))
+    return [(m, pack(g[: int(n)])) for m, g, n in zip(mu, gram, frames.tolist(), strict=True)]
 
 
 class Embeddings:

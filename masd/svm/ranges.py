@@ -65,7 +65,9 @@ def training_ranges(
     """
     config = dump.config
     step = config.hop_length / config.sample_rate
-    values = {"seconds": np.array([(dump.feats.num_frames(utt) - 1) * step for utt in utts])}
+    values = {}
+    if config.pad == "none":  # padded log-mels do not tell how long the speech is
+        values["seconds"] = np.array([(dump.feats.num_frames(utt) - 1) * step for utt in utts])
     some = generator(seed, "ranges").permutation(len(utts))[:SAMPLE]
     frames = max(1, round(config.classify_seconds / step))
     values["bandwidth"] = np.array(

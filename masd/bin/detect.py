@@ -1,0 +1,96 @@
+"""Judge audio files with a fitted model: `python3 -m masd.bin.detect --model exp/<tag>/model FILE|DIR|-`."""
+
+from __future__ import annotations
+
+import json as json_format
+import os
+import sys
+from pathlib import Path
+from typing import Literal
+
+from masd.cli import run
+from masd.errors import MasdError
+
+
+def detect(
+    model: Path,
+    files: list[str],
+    json: bool = False,
+    windows: bool = False,
+    calibration: Literal["temperature", "affine"] = "temperature",
+) -> None:
+    """Say of each audio file whether it is fake: `detect --model exp/<tag>/model FILE|DIR|- ...`
+
+    Any format, rate and number of channels that can be decoded; folders are searched for audio files;
+    `-` reads one file from standard input. A line a file: label, P(fake), score (higher is more bona
+    fide), file, warnings where the audio is unlike the training data. The label is by the model's
+    development threshold, P(fake) = 1 / (1 + exp(score)). The dither is seeded by the file's stem, so
+    that a file named as its utterance id gets the score the recipe gives it.
+
+    Args:
+        model: model folder.
+        files: files, folders or `-`; written without `--files`, anywhere on the command line.
+        json: print a JSON object a file: file, score, p_fake, label, warnings (`--json` alone will do).
+        windows: score windows over the whole recording and average, instead of its first seconds.
+        calibration: the score is -f / T (`temperature`) or -(a f + b) (`affine`).
+
+    Raises:
+        MasdError: the model cannot be used; or, at the end, some files could not be judged.
+    """
+    from masd.svm.detector import Detector, expand
+
+    if not files:
+        raise MasdError("no audio given; name files, folders or - for standard input")
+    detector = Detector(model, windows, calibration)
+    if not json:
+        print(
+            f"# {detector.system.name} model {model}: spoof where the score is at or below "
+            f"{detector.threshold:.4f}, the EER threshold of its development set"
+        )
+        print(f"# {'label':<8} {'P(fake)':>7} {'score':>9}  file")
+    total = failed = 0
+    for source in expand(files):
+        total += 1
+        try:
+            if isinstance(source, MasdError):
+                raise source
+            verdict = detector.judge(source)
+        except MasdError as error:
+            failed += 1
+            print(f"detect: error: {error}", file=sys.stderr, flush=True)
+            continue
+        if json:
+            print(json_format.dumps(vars(verdict), ensure_ascii=False), flush=True)
+        else:
+            notes = f"  [{'; '.join(verdict.warnings)}]" if verdict.warnings else ""
+            row = f"{verdict.label:<10} {verdict.p_fake:>7.4f} {verdict.score:>9.4f}  {verdict.file}{notes}"
+            print(row, flush=True)
+    if failed:
+        raise MasdError(f"{failed} of {total} could not be judged")
+
+
+def command_line(words: list[str]) -> list[str]:
+    """Return `words` with the files gathered in one `--files` argument and `--json` given its value."""
+    options: list[str] = []
+    files: list[str] = []
+    left = list(words)
+    while left:
+        word = left.pop(0)
+        if word == "--":
+            files += left
+            break
+        if word == "--json":
+            value = left.pop(0) if left and left[0] in ("true", "false") else "true"
+            options.append(f"--json={value}")
+        elif word.startswith("-") and word != "-":
+            takes_value = word.startswith("--") and "=" not in word and word != "--help"
+            options += [word, left.pop(0)] if takes_value and left else [word]
+        else:
+            files.append(word)
+    # a name that is not UTF-8 cannot pass through the parser as it is; it will be refused by this one
+    files = [os.fsencode(name).decode("utf-8", "backslashreplace") for name in files]
+    return options if not files else [*options, f"--files={json_format.dumps(files)}"]
+
+
+if __name__ == "__main__":
+    run(detect, output="", argv=command_line(sys.argv[1:]))

@@ -1,0 +1,179 @@
+"""A fitted model on recordings: the recipe's stages 3, 5 and 6 in memory, one recording at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+import numpy as np
+
+from masd.audio import SILENCE_PEAK, AudioInfo, audio_files, normalise, read_audio
+from masd.errors import MasdError
+from masd.feats.config import FeatsConfig, classify_frames, classify_samples
+from masd.metrics.scores import p_fake
+from masd.seeding import generator
+from masd.svm.inputs import Inputs, embed, stack_compact
+from masd.svm.ranges import CLIPPED_SHARE, bandwidth, clipped_share, unlike_training
+from masd.svm.system import System
+
+WINDOWS_AT_ONCE = 16
+
+
+@dataclass
+class Verdict:
+    """What is said of one recording.
+
+    Args:
+        file: as it was given.
+        score: higher is more bona fide.
+        p_fake: 1 / (1 + exp(score)).
+        label: `spoof` where the score is at or below the development threshold, else `bonafide`.
+        warnings: one line for each way in which the recording is unlike the training data.
+    """
+
+    file: str
+    score: float
+    p_fake: float
+    label: str
+    warnings: list[str]
+
+
+class Detector:
+    """Judges recordings with a model folder.
+
+    A recording named as its utterance id gets the score that the recipe's stages give it: the same
+    front end (the dither is seeded by the file's stem), encoder, alpha, SVM and temperature.
+
+    Args:
+        folder: model folder, exp/<tag>/model.
+        windows: score windows over the whole recording and average, instead of the first seconds.
+        calibration: which map from f to the score, `temperature` (Eq. 10) or `affine`.
+
+    Raises:
+        MasdError: the folder is no model, or one that takes embeddings made elsewhere.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        windows: bool = False,
+        calibration: Literal["temperature", "affine"] = "temperature",
+    ) -> None:
+        self.system = System.load(folder)
+        config = self.system.feats_config()
+        if config is None:
+            raise MasdError(
+                f"{folder}: takes embeddings made elsewhere, not audio; score it with masd.bin.score"
+            )
+        self.config: FeatsConfig = config
+        self.encoder = self.system.encoder() if self.system.features.spec.ssl else None
+        self.windows = windows
+        self.affine = calibration == "affine"
+        key = "dev_eer_affine" if self.affine else "dev_eer"
+        self.threshold = float(self.system.info["thresholds"][key])
+
+    def judge(self, source: str | Path) -> Verdict:
+        """Judge one audio file, or standard input for `-`.
+
+        Raises:
+            MasdError: it cannot be read, is empty or too short to be analysed; the line names it.
+        """
+        name, audio = str(source), Path(source) if str(source) != "-" else io.BytesIO(sys.stdin.buffer.read())
+        x, info = read_audio(audio, self.config.sample_rate, name=name)
+        least = self.config.min_seconds
+        if len(x) < least * self.config.sample_rate:
+            length = len(x) / self.config.sample_rate
+            raise MasdError(f"{name}: too short: {length:.3f} s, at least {least:g} s are needed")
+        inputs, measured = self.inputs(x, "stdin" if name == "-" else Path(name).stem)
+        f = float(self.system.decision(self.system.values(inputs)).mean())
+        score = float(self.system.affine_scores(f) if self.affine else self.system.scores(f))
+        warnings = self._warnings(x, info, audio, measured)
+        label = "spoof" if score <= self.threshold else "bonafide"
+        return Verdict(name, score, float(p_fake(np.float64(score))), label, warnings)
+
+    def inputs(self, x: np.ndarray, utt: str) -> tuple[Inputs, dict[str, float]]:
+        """Return the inputs of one recording (one row, or one a window), and what is compared to training.
+
+        Args:
+            x: (N,) the whole recording at the model's rate, as it was read.
+            utt: what seeds the dither.
+        """
+        from masd.feats.handcrafted import handcrafted
+        from masd.feats.logmel import logmel
+
+        x = self._levelled(x, utt)
+        config = dataclasses.replace(self.config, max_seconds=None) if self.windows else self.config
+        mel = logmel(x, config).numpy()
+        frames, samples, hop = classify_frames(config), classify_samples(config), config.hop_length
+        starts = window_starts(len(x), samples, hop) if self.windows else [0]
+        mels = [mel[start // hop : start // hop + frames] for start in starts]
+        hand = np.stack([handcrafted(x[start : start + samples], config) for start in starts]).astype(
+            np.float32
+        )
+        inputs = Inputs([utt] * len(starts), hand=hand)
+        if self.encoder is not None:
+            found = []
+            for first in range(0, len(mels), WINDOWS_AT_ONCE):
+                found += embed(self.encoder, mels[first : first + WINDOWS_AT_ONCE])
+            inputs.compact = stack_compact([mu for mu, _ in found], [gram for _, gram in found])
+        measured = {"seconds": len(x) / config.sample_rate, "bandwidth": bandwidth(mels[0], config)}
+        return inputs, measured | dict(zip(("pcs", "hfer", "sfi"), hand[0].tolist(), strict=True))
+
+    def _levelled(self, x: np.ndarray, utt: str) -> np.ndarray:
+        if np.abs(x).max() > 0:
+            return normalise(x, utt, self.config.dither, self.config.dither_seed)
+        # digital silence has no peak to scale to: what is judged is the dither
+        noise = generator(self.config.dither_seed, "dither", utt).standard_normal(len(x), dtype=np.float32)
+        return np.float32(self.config.dither) * noise
+
+    def _warnings(
+        self, x: np.ndarray, info: AudioInfo, audio: Path | BinaryIO, measured: dict[str, float]
+    ) -> list[str]:
+        lines = list(info.warnings)
+        if float(np.abs(x - x.mean()).max()) < SILENCE_PEAK:
+            # nothing else that is measured on silence means anything
+            return [*lines, "silent: nothing to judge"]
+        if info.rate != self.config.sample_rate:
+            if isinstance(audio, io.BytesIO):
+                audio.seek(0)
+            x = read_audio(audio, info.rate, name=info.name)[0]
+        share = clipped_share(x)
+        if share > CLIPPED_SHARE:
+            lines.append(f"clipped: {100 * share:.2f} % of the samples are cut off")
+        known = any(line.startswith("narrow band") for line in lines)
+        more = unlike_training(self.system.info.get("ranges") or {}, measured)
+        return lines + [line for line in more if not (known and line.startswith("narrow band"))]
+
+
+def window_starts(total: int, window: int, hop: int) -> list[int]:
+    """Return where windows begin, in samples: multiples of `hop` from 0, evenly, so that all is covered.
+
+    Args:
+        total: length of the recording.
+        window: length of a window.
+        hop: of the log-mel, so that windows can be cut from it.
+    """
+    count = -(-total // window)
+    if count <= 1:
+        return [0]
+    last = (total - window) // hop
+    return [hop * round(last * i / (count - 1)) for i in range(count)]
+
+
+def expand(sources: list[str]) -> Iterator[str | MasdError]:
+    """Yield files, those of folders in sorted order; in place of an empty folder an error."""
+    for source in sources:
+        if "\\x" in source and not Path(source).exists():
+            yield MasdError(f"{source}: no such file, or its name is not UTF-8; rename the file")
+        elif source != "-" and Path(source).is_dir():
+            files = audio_files(source)
+            yield from map(str, files)
+            if not files:
+                yield MasdError(f"{source}: no audio files in this folder (WAV, FLAC, OGG, MP3, ...)")
+        else:
+            yield source
