@@ -1,4 +1,4 @@
-"""Archives: both formats say the same, crops read rows, Kaldi and kaldiio agree, nothing half-written or unpickled."""
+"""Archives: both formats say the same, crops read rows alone, kaldiio agrees, nothing is unpickled."""
 
 import multiprocessing
 import os
