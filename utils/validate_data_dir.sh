@@ -23,5 +23,6 @@ for argument in "$@"; do
 done
 if [ -z "$data" ]; then usage >&2; exit 1; fi
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" exec python3 -m masd.bin.validate_data --data "$data" --strict "$strict"
+# shellcheck source=utils/find_env.sh
+. "$(dirname "${BASH_SOURCE[0]}")/find_env.sh"
+exec python3 -m masd.bin.validate_data --data "$data" --strict "$strict"

@@ -26,8 +26,12 @@ MIN_RATE, MAX_RATE = 4000, 768000
 # As in Kaldi's extract-segments, a segment may end a little after its recording.
 OVERSHOOT = 0.5
 _BLOCK = 1 << 20
+# What libsndfile gives as the number of frames of a FLAC stream that does not tell.
+_UNKNOWN = 2**62
 # Sizes from here on are what programs write that do not know yet how much will follow (sox, ffmpeg).
 _STREAMING = 0x7FFF0000
+# Some programs count the 44 bytes of the header as data.
+_HEADER = 44
 _DATA_SIZE = re.compile(r"^\s*(?:data|SSND|riff) : (\d+) \(should be (\d+)\)", re.MULTILINE)
 _NO_END = re.compile(r"lacks an end-of-stream bit|without an End-Of-Stream flag")
 
@@ -152,7 +156,7 @@ def _read_part(audio: soundfile.SoundFile, name: str, start: float, end: float |
         raise MasdError(f"{name}: damaged or cut short ({' '.join(str(error).split())})") from None
     if len(samples) == 0:
         raise MasdError(f"{name}: empty, no samples")
-    if len(samples) < last - first and audio.frames < _STREAMING << 20:
+    if len(samples) < last - first:
         raise MasdError(f"{name}: cut short: {len(samples)} of {last - first} samples could be read")
     return samples
 
@@ -171,9 +175,11 @@ def _read_blocks(audio: soundfile.SoundFile, count: int) -> np.ndarray:
 
 def _check_complete(audio: soundfile.SoundFile, name: str) -> None:
     # libsndfile reads what is left of a truncated WAV, AIFF or OGG without complaint; its log tells.
+    if audio.frames >= _UNKNOWN:
+        raise MasdError(f"{name}: a stream that does not tell its length; decode it to a WAV file first")
     notes = audio.extra_info
     size = _DATA_SIZE.search(notes)
-    if size and int(size[2]) < int(size[1]) < _STREAMING:
+    if size and int(size[2]) + _HEADER < int(size[1]) < _STREAMING:
         raise MasdError(f"{name}: cut short: {size[2]} of {size[1]} bytes of audio are there")
     if _NO_END.search(notes):
         raise MasdError(f"{name}: cut short: the stream has no end mark")

@@ -45,6 +45,11 @@ class Segment(NamedTuple):
     start: float
     end: float
 
+    @property
+    def possible(self) -> bool:
+        """Whether 0 <= start < end, both finite, or end is -1."""
+        return 0 <= self.start < math.inf and (self.start < self.end < math.inf or self.end == -1)
+
 
 @dataclass
 class DataFolder:
@@ -170,11 +175,9 @@ def _is_table(name: str) -> bool:
 def _segment(line: str) -> Segment | None:
     fields = line.split()
     try:
-        recording, start, end = fields[0], float(fields[1]), float(fields[2])
-    except (IndexError, ValueError):
+        return Segment(fields[0], float(fields[1]), float(fields[2])) if len(fields) == 3 else None
+    except ValueError:
         return None
-    good = len(fields) == 3 and math.isfinite(start) and math.isfinite(end)
-    return Segment(recording, start, end) if good and start >= 0 and (end > start or end == -1) else None
 
 
 def cross_check(folder: DataFolder) -> list[str]:
@@ -187,6 +190,11 @@ def cross_check(folder: DataFolder) -> list[str]:
         used = {segment.recording for segment in folder.segments.values()}
         problems += [
             f"{path}/segments: recording '{r}' is not in wav.scp" for r in sorted(used - folder.wav.keys())
+        ]
+        problems += [
+            f"{path}/segments: '{utt} {as_text(s.start)} {as_text(s.end)}': start and end are seconds, start < end"
+            for utt, s in folder.segments.items()
+            if not s.possible
         ]
         problems += [
             f"{path}/wav.scp: recording '{r}' has no segment" for r in sorted(folder.wav.keys() - used)
@@ -280,7 +288,7 @@ def write_folder(
     """
     path = Path(path)
     given = {name: {k: as_text(v) for k, v in table.items()} for name, table in tables.items()}
-    cut = {utt: Segment(*segment) for utt, segment in (segments or {}).items()}
+    cut = {utt: Segment(s[0], float(s[1]), float(s[2])) for utt, s in (segments or {}).items()}
     folder = DataFolder(path, {k: str(v) for k, v in wav.items()}, cut, dict(utt2spk), given)
     for name in given:
         if not _is_table(name):
@@ -289,9 +297,7 @@ def write_folder(
     lists: dict[str, Mapping[str, object]] = {"utt2spk": folder.utt2spk, **given, "wav.scp": folder.wav}
     lists["spk2utt"] = {spk: " ".join(utts) for spk, utts in spk2utt(folder.utt2spk).items()}
     if cut:
-        lists["segments"] = {
-            u: f"{s.recording} {as_text(float(s.start))} {as_text(float(s.end))}" for u, s in cut.items()
-        }
+        lists["segments"] = {u: f"{s.recording} {as_text(s.start)} {as_text(s.end)}" for u, s in cut.items()}
     for name, table in lists.items():
         write_table(path / name, table, blank_values=name == "text")
     for name in set(list_names(path)) - lists.keys():

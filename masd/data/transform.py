@@ -80,6 +80,8 @@ def _unfit(folder: DataFolder) -> dict[str, str]:
             dropped[utt] = f"its recording '{segment.recording}' is not in wav.scp"
         elif segment.recording in silent:
             dropped[utt] = silent[segment.recording]
+        elif not segment.possible:
+            dropped[utt] = f"its segment, {segment.start:g} to {segment.end:g} s, is none"
     origin = "segments" if folder.segments else "wav.scp"
     tables = {name: table for name, table in folder.tables.items() if name != "spk2gender"}
     lists = {origin: spoken, "utt2spk": folder.utt2spk, **tables}
