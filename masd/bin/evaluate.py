@@ -22,6 +22,7 @@ def evaluate(
     apart: str = "",
     apart_scores: Path | None = None,
     apart_data: Path | None = None,
+    apart_trials: Path | None = None,
     affine_scores: Path | None = None,
     prior: float | None = None,
     bootstrap: int = 1000,
@@ -43,6 +44,7 @@ def evaluate(
         apart: attacks reported apart and kept out of pooled figures, separated by commas.
         apart_scores: score file of a second set, all spoofed and all reported apart (needs `apart_data`).
         apart_data: data folder of that set.
+        apart_trials: trial list of that set.
         affine_scores: affine-calibrated scores made elsewhere (prior 0.5), in place of the model's map.
         prior: a share of fakes at which ECE is given, beside the set's own and 0.5.
         bootstrap: draws for each interval; 0 for no intervals.
@@ -67,6 +69,7 @@ def evaluate(
         affine_scores,
         apart_scores,
         apart_data,
+        apart_trials,
     ]
     known = [path and input_digest(path) for path in (*given, model and model / "model.yaml")]
     work = digest(known, seen, separate, prior, bootstrap, seed)
@@ -78,7 +81,7 @@ def evaluate(
     failed = read_excused(excused)
     joined = load_trials(scores, data, trials, failed, seen, separate)
     if apart_scores and apart_data:
-        joined = join_apart(joined, apart_scores, apart_data, failed)
+        joined = join_apart(joined, apart_scores, apart_data, apart_trials, failed)
     calibration = read_calibration(model, affine_scores)
     metrics = evaluate_trials(joined, calibration, Bootstrap(bootstrap, seed), prior)
     names = [attack_names(folder, joined) for folder in (apart_data, data) if folder]

@@ -46,7 +46,7 @@ class Calibration:
 
     Attributes:
         temperature: T.
-        threshold: the development set's EER threshold on the scores.
+        threshold: the development set's EER threshold on the scores; None where there was no such set.
         affine: (a, b, prior): P(fake) = 1 / (1 + exp(-(a f + b))) where fakes have the share `prior`.
         affine_scores: {utt: -(a f + b)} made elsewhere, in place of the map.
     """
@@ -89,7 +89,7 @@ def read_calibration(model: str | Path | None, affine_scores: str | Path | None 
         affine_scores: affine-calibrated scores of all trials, in place of the model's map.
 
     Raises:
-        MasdError: model.yaml is missing or lacks the temperature or the threshold.
+        MasdError: model.yaml is missing or lacks the temperature.
     """
     result = Calibration(affine_scores=read_scores(affine_scores) if affine_scores else None)
     if model is None:
@@ -99,7 +99,7 @@ def read_calibration(model: str | Path | None, affine_scores: str | Path | None 
     try:
         affine = content.get("affine")
         result.temperature = float(content["temperature"]["value"])
-        result.threshold = float(content["thresholds"]["dev_eer"])
+        result.threshold = (content.get("thresholds") or {}).get("score")
         result.affine = (float(affine["a"]), float(affine["b"]), float(affine["prior"])) if affine else None
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise MasdError(f"{path}: no usable calibration ({error}); fit the model again") from None

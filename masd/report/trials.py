@@ -148,15 +148,28 @@ def load_trials(
     )
 
 
-def join_apart(trials: Trials, scores: str | Path, data: str | Path, excused: Collection[str] = ()) -> Trials:
+def join_apart(
+    trials: Trials,
+    scores: str | Path,
+    data: str | Path,
+    listed: str | Path | None = None,
+    excused: Collection[str] = (),
+) -> Trials:
     """Return the trials with the spoofed ones of another score file added, all of them reported apart.
 
     For spoofs that no bona fide speech in the set pairs with (text-to-speech voices).
 
+    Args:
+        trials: the joined trials so far.
+        scores: score file of the second set.
+        data: its data folder.
+        listed: its trial list; all of utt2lab without one.
+        excused: trials that may be without a score.
+
     Raises:
         MasdError: missing or extra scores, a bona fide trial among them, or an id that both sets have.
     """
-    key = read_key(data)
+    key = read_key(data, listed)
     utts, values = join(read_scores(scores), key, excused, where=scores)
     for utt in utts:
         if key[utt][0] != "spoof":

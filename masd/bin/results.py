@@ -1,0 +1,75 @@
+"""Stage 7, second half: RESULTS.md, report.html and plots from evaluated systems."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from masd.cli import run
+
+log = logging.getLogger(__name__)
+
+
+def results(
+    exp: Path,
+    out: Path,
+    system: str = "full",
+    eval_set: str = "eval",
+    dev_set: str = "dev",
+    reported: Path | None = None,
+    data: Path | None = None,
+    protocol: str = "",
+    report: Path | None = None,
+    title: str = "Results",
+    command: str = "",
+    bootstrap: int = 1000,
+    seed: int = 0,
+    force: bool = False,
+) -> None:
+    """Make the results page of all evaluated systems below an experiment folder.
+
+    Each system is a folder `<exp>/<system>_s<seed>` with scores/<set>/metrics.json and trials.tsv,
+    as the evaluate entry point writes them.
+
+    Args:
+        exp: exp/<size>.
+        out: the Markdown page, RESULTS.md.
+        system: the system the page is about; the ablation table has all of them.
+        eval_set: the evaluation set's name.
+        dev_set: the development set's name.
+        reported: YAML file of the paper's numbers.
+        data: data/<size>, whose sets are counted.
+        protocol: files or folders that fix corpus and trials, separated by commas; their digests are shown.
+        report: folder of report.html and the plots, <exp>/report by default.
+        title: of the page.
+        command: the command that makes these results, to be shown.
+        bootstrap: draws for each interval of the ablation table.
+        seed: of the draws.
+        force: make the page again though nothing it shows has changed.
+    """
+    from masd.files import Mark, digest, sha256
+    from masd.report.evaluation import Bootstrap
+    from masd.report.page import gather, write_page
+
+    folder = report or exp / "report"
+    fixed = [Path(word.strip()) for word in protocol.split(",") if word.strip()]
+    shown = [p for pattern in INPUTS for p in sorted(exp.rglob(pattern))]
+    shown += [p for p in (reported, data and data / "nuisance_probe.json", *fixed) if p and p.is_file()]
+    settings = [system, eval_set, dev_set, title, command, bootstrap, seed, str(out)]
+    work = digest([[str(p), sha256(p)] for p in shown], settings)
+    mark = Mark(folder)
+    if not force and mark.fresh(work) and out.is_file() and mark.read().get("page") == sha256(out):
+        log.info("%s is up to date", out)
+        return
+    mark.clear()
+    info = {"command": command, "data": data, "dev_set": dev_set, "protocol": fixed, "out": out}
+    page = gather(exp, system, eval_set, reported, Bootstrap(bootstrap, seed), **info)
+    write_page(page, title, folder)
+    mark.write(work, page=sha256(out))
+    log.info("%s and %s", out, folder / "report.html")
+
+
+INPUTS = ("metrics.json", "metrics.jsonl", "probe_*.json", "model.yaml")
+
+if __name__ == "__main__":
+    run(results)

@@ -1,0 +1,168 @@
+"""Table II: systems by seeds, with paired differences on the same trials."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from masd.errors import MasdError
+from masd.metrics.bootstrap import Interval, bootstrap_eer, paired_bootstrap
+from masd.report.document import Table, percent
+from masd.report.evaluation import Bootstrap
+from masd.report.experiments import Run
+from masd.report.tables import bounds
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Row:
+    """One system over its seeds; rates are shares (0 to 1).
+
+    Attributes:
+        system: its name in the experiment folder.
+        name: what the table calls it.
+        reported: the paper's EER in per cent, None if it gives none.
+        seeds: the seeds evaluated.
+        eers: one EER a seed.
+        interval: of the mean over seeds, resampling source recordings.
+        pools: mean EER over seeds of the seen, unseen and apart attacks.
+        to_before: difference to the row above on the seeds both have; `to_full` to the full system.
+    """
+
+    system: str
+    name: str
+    reported: float | None
+    seeds: list[int | None]
+    eers: list[float]
+    interval: Interval
+    pools: dict[str, float]
+    to_before: Interval | None = None
+    to_full: Interval | None = None
+
+    @property
+    def mean(self) -> float:
+        """Mean EER over the seeds."""
+        return float(np.mean(self.eers))
+
+    @property
+    def sd(self) -> float | None:
+        """Standard deviation over the seeds (n - 1); None of one seed."""
+        return float(np.std(self.eers, ddof=1)) if len(self.eers) > 1 else None
+
+
+def ablation_rows(
+    runs: Sequence[Run], rows: Sequence[Mapping[str, Any]], bootstrap: Bootstrap, full: str = "full"
+) -> list[Row]:
+    """Return the table's rows: those the configuration lists, in its order, then other systems.
+
+    Args:
+        runs: every evaluated run of one set.
+        rows: mappings with `system`, `name`, `eer` (reported, per cent), as in conf/reported.yaml.
+        bootstrap: how intervals are drawn; the same draws serve every system.
+        full: the system that every other is compared with.
+
+    Raises:
+        MasdError: two runs were evaluated on different trials.
+    """
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(run.system, []).append(run)
+    _same_trials(runs)
+    listed = {str(row["system"]): row for row in rows}
+    order = [s for s in listed if s in groups] + [s for s in groups if s not in listed]
+    table: list[Row] = []
+    for system in order:
+        row = _row(system, listed.get(system, {}), groups[system], bootstrap)
+        if table:
+            row.to_before = _difference(groups[system], groups[table[-1].system], bootstrap)
+        if full in groups and system != full:
+            row.to_full = _difference(groups[system], groups[full], bootstrap)
+        table.append(row)
+    return table
+
+
+def _same_trials(runs: Sequence[Run]) -> None:
+    first = runs[0]
+    for run in runs[1:]:
+        mine, theirs = run.trials, first.trials
+        same = mine.utts.shape == theirs.utts.shape and (mine.utts == theirs.utts).all()
+        if not (same and (mine.fake == theirs.fake).all() and (mine.pool == theirs.pool).all()):
+            raise MasdError(
+                f"{run.name} and {first.name} were evaluated on different trials; evaluate both again"
+            )
+
+
+def _matrix(runs: Sequence[Run]) -> np.ndarray:
+    """Return pooled scores (S, N) of a system's seeds."""
+    return np.stack([run.trials.pooled.scores for run in runs])
+
+
+def _row(system: str, listed: Mapping[str, Any], runs: Sequence[Run], bootstrap: Bootstrap) -> Row:
+    trials = runs[0].trials.pooled
+    pools = {
+        pool: float(np.mean([run.metrics[pool]["eer"] for run in runs]))
+        for pool in ("seen", "unseen", "apart")
+        if all(pool in run.metrics for run in runs)
+    }
+    return Row(
+        system=system,
+        name=str(listed.get("name", system)),
+        reported=listed.get("eer"),
+        seeds=[run.seed for run in runs],
+        eers=[run.metrics["pooled"]["eer"] for run in runs],
+        interval=bootstrap_eer(_matrix(runs), trials.fake, trials.source, bootstrap.n, bootstrap.seed),
+        pools=pools,
+    )
+
+
+def _difference(runs: Sequence[Run], others: Sequence[Run], bootstrap: Bootstrap) -> Interval | None:
+    """Return EER(runs) - EER(others), paired by seed and averaged over the seeds both have."""
+    common = sorted({run.seed for run in runs} & {run.seed for run in others}, key=str)
+    if not common:
+        log.warning("%s and %s share no seed; their difference is left out", runs[0].name, others[0].name)
+        return None
+    mine, theirs = ([run for seed in common for run in side if run.seed == seed] for side in (runs, others))
+    trials = runs[0].trials.pooled
+    return paired_bootstrap(
+        _matrix(mine), _matrix(theirs), trials.fake, trials.source, bootstrap.n, bootstrap.seed
+    )
+
+
+def _signed(interval: Interval | None) -> str:
+    if interval is None:
+        return "-"
+    return f"{100 * interval.value:+.2f} [{100 * interval.lo:+.2f}, {100 * interval.hi:+.2f}]"
+
+
+def ablation_table(rows: Sequence[Row], draws: int, reported_on: str) -> Table:
+    """Return the rows as a table, in per cent, with the paper's figures and the set these are of."""
+    pools = [pool for pool in ("seen", "unseen", "apart") if any(pool in row.pools for row in rows)]
+    header = ["system", "seeds", "EER", "sd", "95 %", *pools, "to the row above", "to full", "paper*"]
+    cells = []
+    for row in rows:
+        interval = {"lo": row.interval.lo, "hi": row.interval.hi}
+        cells.append(
+            [
+                f"{row.name} (`{row.system}`)",
+                ", ".join("-" if seed is None else str(seed) for seed in row.seeds),
+                percent(row.mean),
+                percent(row.sd),
+                bounds(interval),
+                *(percent(row.pools.get(pool)) for pool in pools),
+                _signed(row.to_before),
+                _signed(row.to_full),
+                "-" if row.reported is None else f"{row.reported:.2f}",
+            ]
+        )
+    note = (
+        "EER in per cent, mean and standard deviation over seeds; 95 % intervals of that mean and of paired "
+        f"differences, {draws} draws of whole source recordings (they cover the choice of "
+        "trials, the standard deviation that of seeds). A negative difference: fewer errors than the other. "
+        f"*Reported by the paper on {reported_on}."
+    )
+    return Table(header, cells, note)

@@ -1,0 +1,368 @@
+"""The sections of a results page: each takes the gathered page and returns a section, or None."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from masd.data.tables import read_table
+from masd.files import input_digest, read_json, read_text
+from masd.report import provenance
+from masd.report.ablation import Row, ablation_table
+from masd.report.document import Code, Figure, Section, Table, Text, percent
+from masd.report.evaluation import Bootstrap
+from masd.report.experiments import Run
+from masd.report.tables import (
+    attacks_table,
+    bounds,
+    calibration_table,
+    coverage_table,
+    decisions_table,
+    rates_table,
+    speakers_table,
+)
+
+
+@dataclass
+class Page:
+    """What a results page is made of.
+
+    Attributes:
+        exp: exp/<size>.
+        runs: every evaluated run.
+        main: the runs of the system the page is about, one a seed.
+        rows: the ablation table's rows.
+        reported: the paper's numbers (conf/reported.yaml), empty without.
+        bootstrap: how intervals were drawn.
+        command: the command that makes these results.
+        data: data/<size>, None if the page shall not count it.
+        dev_set: name of the development set.
+        protocol: folder or file that fixes corpus and trials.
+        out: the Markdown file that is being made.
+    """
+
+    exp: Path
+    runs: list[Run]
+    main: list[Run]
+    rows: list[Row]
+    reported: dict[str, Any]
+    bootstrap: Bootstrap
+    command: str = ""
+    data: Path | None = None
+    dev_set: str = "dev"
+    protocol: list[Path] = field(default_factory=list)
+    out: Path = Path("RESULTS.md")
+
+    @property
+    def first(self) -> Run:
+        """The main system's run with the first seed; tables of one run show it."""
+        return self.main[0]
+
+    @property
+    def encoders(self) -> list[Path]:
+        """The pretraining folders below `exp` that hold a history."""
+        return sorted(path.parent for path in self.exp.glob("*/metrics.jsonl"))
+
+
+def origin(page: Page) -> Section:
+    """How these results were made."""
+    seeds = sorted({run.seed for run in page.runs if run.seed is not None})
+    rows = [
+        ["made", provenance.now()],
+        ["code", provenance.git_version([page.out])],
+        ["software", provenance.versions()],
+        ["hardware", provenance.hardware()],
+        ["seeds", ", ".join(map(str, seeds)) or "-"],
+    ]
+    rows += [[f"protocol {path.name}", input_digest(path)[:12]] for path in page.protocol]
+    files = [run.folder / "model" / "model.yaml" for run in page.runs]
+    files += [folder / "pretrain.yaml" for folder in page.encoders]
+    rows += [list(pair) for pair in provenance.short_digests(files, page.exp)]
+    command = [Code(page.command)] if page.command else []
+    return Section(
+        "How this was made", [*command, Table(["", ""], rows, "Digests: sha256, the first 12 digits.")]
+    )
+
+
+def corpus(page: Page) -> Section | None:
+    """Counts of every set."""
+    if page.data is None:
+        return None
+    rows = []
+    for path in sorted(page.data.glob("*/utt2lab"), key=lambda p: p.parent.name):
+        rows.append(_count(path.parent))
+    header = ["set", "utterances", "bona fide", "spoof", "speakers", "source recordings", "hours", "attacks"]
+    return Section("Corpus", [Table(header, rows)]) if rows else None
+
+
+def _count(folder: Path) -> list[str]:
+    tables = {
+        name: read_table(folder / name) if (folder / name).is_file() else {}
+        for name in ("utt2lab", "utt2spk", "utt2source", "utt2dur", "utt2attack")
+    }
+    labels = Counter(tables["utt2lab"].values())
+    attacks = Counter(a for a in tables["utt2attack"].values() if a != "-")
+    hours = sum(float(d) for d in tables["utt2dur"].values()) / 3600
+    return [
+        folder.name,
+        str(len(tables["utt2lab"])),
+        str(labels["bonafide"]),
+        str(labels["spoof"]),
+        str(len(set(tables["utt2spk"].values()))),
+        str(len(set(tables["utt2source"].values()))) if tables["utt2source"] else "-",
+        f"{hours:.2f}" if tables["utt2dur"] else "-",
+        ", ".join(f"{attack} {count}" for attack, count in sorted(attacks.items())) or "-",
+    ]
+
+
+def system(page: Page) -> Section:
+    """The main system on the evaluation set."""
+    metrics = page.first.metrics
+    seeds = f"; {len(page.main)} seeds were run, see the ablation" if len(page.main) > 1 else ""
+    return Section(
+        f"{page.first.name} on {page.first.set}",
+        [
+            Text(f"Scores are higher for bona fide speech. The tables are of {page.first.name}{seeds}."),
+            rates_table(metrics),
+            Figure(
+                "det", "Detection-error trade-off; dots mark the EER.", "DET curves of pooled, seen, unseen"
+            ),
+            attacks_table(metrics, metrics.get("attack_names")),
+            Figure(
+                "attacks", "EER per attack, 95 % interval over source recordings.", "bars of EER per attack"
+            ),
+            speakers_table(metrics),
+            decisions_table(metrics),
+            Figure("histogram", "Scores by kind of trial, each scaled to area 1.", "histograms of scores"),
+        ],
+    )
+
+
+def calibration(page: Page) -> Section:
+    """Calibration and selective prediction of the main system."""
+    metrics = page.first.metrics
+    return Section(
+        "Calibration and selective prediction",
+        [
+            calibration_table(metrics),
+            Figure(
+                "reliability",
+                "Reliability at the set's own prior; a dot's area is the share of trials in its bin.",
+                "share of fakes against P(fake), before and after calibration",
+            ),
+            coverage_table(metrics),
+            Figure("coverage", "EER among the most confident trials.", "EER against coverage"),
+        ],
+    )
+
+
+def development(page: Page) -> Section | None:
+    """The same systems on the development set, which alone chose thresholds and checkpoints."""
+    rows = []
+    for run in page.runs:
+        metrics = run.other_set(page.dev_set)
+        if metrics:
+            part = metrics["pooled"]
+            ece = " -> ".join(percent(c["ece"][0]["ece"]) for c in metrics["calibration"])
+            rows.append(
+                [run.name, percent(part["eer"]), bounds(part["by_source"]), f"{part['auc']:.4f}", ece]
+            )
+    if not rows:
+        return None
+    note = "The thresholds come from this set. ECE (%) at its own prior: T = 1, temperature, affine map."
+    return Section("Development set", [Table(["system", "EER (%)", "by source", "AUC", "ECE"], rows, note)])
+
+
+def ablation(page: Page) -> Section:
+    """Table II."""
+    notes = [Text(note) for note in page.reported.get("notes", [])]
+    reported_on = page.reported.get("set", "its own set")
+    figure = Figure("ablation", "Systems by EER.", "mean EER and interval of each system")
+    return Section(
+        "Ablation (Table II)", [ablation_table(page.rows, page.bootstrap.n, reported_on), *notes, figure]
+    )
+
+
+def comparison(page: Page) -> Section | None:
+    """The paper's figures beside those measured here."""
+    reported = page.reported.get("masd")
+    if not reported:
+        return None
+    rows = [
+        [name, "-" if paper is None else f"{paper:g}", measured]
+        for name, paper, measured in (
+            ("EER (%)", reported["eer"], _over_seeds(page, lambda m: m["pooled"]["eer"])),
+            ("accuracy at P(fake) = 0.5 (%)", reported["accuracy"], _decided(page, "accuracy")),
+            ("F1, fake positive (%)", reported["f1"], _decided(page, "f1")),
+            ("F1, macro (%)", None, _decided(page, "f1_macro")),
+            ("ECE, T = 1 (%)", reported["ece_before"], _calibrated(page, 0)),
+            ("ECE, temperature (%)", reported["ece_after"], _calibrated(page, 1)),
+            ("ECE, affine map (%)", None, _calibrated(page, 2)),
+            (
+                f"EER at {reported['coverage']} % coverage (%)",
+                reported["coverage_eer"],
+                _over_seeds(page, lambda m: _covered(m, reported["coverage"] / 100)),
+            ),
+            ("model (MB)", reported["model_mb"], _model_size(page.first)),
+        )
+    ]
+    count = page.first.metrics["counts"]
+    header = [
+        "",
+        f"reported ({page.reported.get('set', 'the paper')})",
+        f"measured ({page.first.set}: {count['bonafide']} bona fide, {count['spoof']} spoofed)",
+    ]
+    cautions = [Text(f"Caution: {text}") for text in page.reported.get("cautions", [])]
+    source = [Text(f"Reported: {page.reported['source']}.")] if "source" in page.reported else []
+    note = f"Measured: mean and deviation over the seeds of {page.first.system}; ECE at the set's own prior."
+    return Section("Paper and measurement", [Table(header, rows, note), *cautions, *source])
+
+
+def _over_seeds(page: Page, value: Callable[[Mapping[str, Any]], float | None]) -> str:
+    values = [value(run.metrics) for run in page.main]
+    if any(v is None for v in values):
+        return "-"
+    numbers = 100 * np.array(values, dtype=np.float64)
+    spread = f" ± {numbers.std(ddof=1):.2f}" if len(numbers) > 1 else ""
+    return f"{numbers.mean():.2f}{spread}"
+
+
+def _decided(page: Page, key: str) -> str:
+    return _over_seeds(page, lambda m: m["decisions"][0][key])
+
+
+def _calibrated(page: Page, index: int) -> str:
+    return _over_seeds(
+        page, lambda m: m["calibration"][index]["ece"][0]["ece"] if len(m["calibration"]) > index else None
+    )
+
+
+def _covered(metrics: Mapping[str, Any], coverage: float) -> float | None:
+    point = min(metrics["coverage"], key=lambda p: abs(p["coverage"] - coverage), default=None)
+    return point["eer"] if point and abs(point["coverage"] - coverage) < 0.03 else None
+
+
+def _model_size(run: Run) -> str:
+    files = [p for p in (run.folder / "model").glob("*") if p.suffix in (".npz", ".safetensors")]
+    return f"{sum(p.stat().st_size for p in files) / 1e6:.1f}" if files else "-"
+
+
+def pretraining(page: Page) -> Section | None:
+    """Losses and accuracies of every encoder on held-out speakers, beside their levels of chance."""
+    rows, figures = [], []
+    for folder in page.encoders:
+        history = read_history(folder)
+        if not history:
+            continue
+        best = next((r for r in reversed(history) if r.get("best")), history[-1])
+        for name in sorted(n for n in best["dev"] if f"chance_{n}" in best["dev"]):
+            values = [history[0]["dev"].get(name), best["dev"][name], best["dev"][f"chance_{name}"]]
+            shown = ["-" if v is None else f"{v:.3f}" for v in values]
+            rows.append([folder.name, f"{best['epoch']} of {len(history)}", name, *shown])
+        caption = f"{folder.name}: loss over its level of chance; solid held-out speakers, dashed training."
+        figures.append(Figure(f"training_{folder.name}", caption, f"training curves of {folder.name}"))
+    if not rows:
+        return None
+    header = ["encoder", "best epoch", "on held-out speakers", "first epoch", "best epoch", "chance"]
+    return Section("Pretraining", [Table(header, rows), *figures])
+
+
+def read_history(folder: Path) -> list[dict[str, Any]]:
+    """Return the records of a pretraining's metrics.jsonl, one an epoch."""
+    return [json.loads(line) for line in read_text(folder / "metrics.jsonl").splitlines() if line.strip()]
+
+
+def gates(page: Page) -> Section | None:
+    """What checks of the machinery found (JSON files `probe_*.json` below exp)."""
+    rows = []
+    for path in sorted(page.exp.rglob("probe_*.json")):
+        for key, value in _flat(read_json(path)):
+            shown = f"{value:.4g}" if isinstance(value, float) else str(value)
+            rows.append([str(path.parent.relative_to(page.exp)), path.stem, key, shown])
+    return (
+        Section("Checks of the machinery", [Table(["where", "check", "figure", "value"], rows)])
+        if rows
+        else None
+    )
+
+
+def _flat(value: Any, prefix: str = "") -> list[tuple[str, Any]]:
+    if isinstance(value, dict):
+        return [pair for k, v in value.items() for pair in _flat(v, f"{prefix}.{k}" if prefix else str(k))]
+    if isinstance(value, list):
+        return [(prefix, ", ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in value))]
+    return [(prefix, value)]
+
+
+def nuisance(page: Page) -> Section | None:
+    """How well cues that are not synthesis tell each attack from bona fide speech."""
+    found = [folder / "nuisance_probe.json" for folder in (page.data, page.exp) if folder is not None]
+    path = next((path for path in found if path.is_file()), None)
+    if path is None:
+        return None
+    probe = read_json(path)
+    rows = [
+        [
+            row["set"],
+            row["attack"],
+            str(row["sources"]),
+            f"{row['auc']:.3f}",
+            f"[{row['low']:.3f}, {row['high']:.3f}]",
+            f"{row['strongest']} {row['strongest_auc']:.3f}",
+            "passed" if row["passed"] else "FAILED" if row["enough"] else "too few to judge",
+        ]
+        for row in probe["rows"]
+    ]
+    note = (
+        f"Logistic regression on {', '.join(probe['features'])}, cross-validated by source recording. "
+        f"The upper end of each 95 % interval must lie below {probe['bound']}."
+    )
+    header = ["set", "attack", "sources", "AUC", "95 %", "strongest single feature", ""]
+    return Section("Cues that are not synthesis", [Table(header, rows, note)])
+
+
+def timing(page: Page) -> Section | None:
+    """How long the stages took."""
+    names = {folder.resolve(): folder for folder in (page.exp, page.data) if folder is not None}
+    jobs: dict[str, tuple[int, float]] = {}
+    for folder in names.values():
+        for name, (count, seconds) in provenance.log_times(folder).items():
+            before = jobs.get(name, (0, 0.0))
+            jobs[name] = (before[0] + count, before[1] + seconds)
+    blocks: list[Any] = []
+    if jobs:
+        rows = [[name, str(count), f"{seconds:.0f}"] for name, (count, seconds) in sorted(jobs.items())]
+        note = "The last run of each job, all added up; a job that was up to date counts what checking took."
+        blocks.append(Table(["entry point", "jobs", "seconds"], rows, note))
+    marks = {name: s for name, s in provenance.mark_times(names.values()).items() if s >= 1}
+    if marks:
+        rows = [[_below(name, page), f"{seconds:.0f}"] for name, seconds in sorted(marks.items())]
+        blocks.append(
+            Table(["finished work", "seconds"], rows, "From the marks of finished work, at its making.")
+        )
+    return Section("Time taken", blocks) if blocks else None
+
+
+def _below(name: str, page: Page) -> str:
+    return str(Path(name).relative_to(page.exp)) if Path(name).is_relative_to(page.exp) else name
+
+
+SECTIONS: tuple[Callable[[Page], Section | None], ...] = (
+    ablation,
+    comparison,
+    system,
+    calibration,
+    development,
+    pretraining,
+    gates,
+    nuisance,
+    corpus,
+    timing,
+    origin,
+)
