@@ -41,7 +41,7 @@ def read_checkpoint(path: str | Path, keys: tuple[str, ...] = ()) -> State:
         ) from None
     except Exception as error:
         raise MasdError(
-            f"{path}: not a checkpoint that can be read ({' '.join(str(error).split())[:200]})"
+            f"{path}: no checkpoint ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
         ) from None
     for key in keys:
         if isinstance(value, Mapping) and isinstance(value.get(key), Mapping):

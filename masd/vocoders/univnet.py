@@ -1,0 +1,84 @@
+"""UnivNet (W. Jang et al., 2021), as transformers.UnivNetModel holds it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from masd.errors import MasdError
+from masd.vocoders.base import Adapter, Config
+from masd.vocoders.checkpoint import load_strictly, read_checkpoint, read_config
+from masd.vocoders.mel import MelSpec
+
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+
+
+@dataclass
+class UnivNetConfig(Config):
+    """Configuration of UnivNet.
+
+    Args:
+        checkpoint: a folder with config.json and model.safetensors (or pytorch_model.bin).
+        sampling_rate: the rate in Hz at which it was trained, which config.json does not say.
+    """
+
+    checkpoint: str = ""
+    sampling_rate: int = 24000
+
+
+class UnivNet(Adapter[UnivNetConfig]):
+    """UnivNet at 24 kHz; the noise that it shapes is random."""
+
+    config_class: ClassVar[type[Config]] = UnivNetConfig
+    files: ClassVar[tuple[str, ...]] = ("checkpoint",)
+    bounded: ClassVar[bool] = True
+    published: ClassVar[str] = (
+        "huggingface.co/dg845/univnet-dev has config.json and model.safetensors, converted from the c32 "
+        "model of github.com/maum-ai/univnet"
+    )
+
+    def setup(self) -> None:
+        """Read the folder's config.json."""
+        folder = Path(self.config.checkpoint)
+        self.sample_rate = self.config.sampling_rate
+        if not (folder / "config.json").is_file():
+            raise MasdError(f"{folder}: no config.json; {self.published}")
+        self.hparams = read_config(
+            folder / "config.json", ("model_in_channels", "num_mel_bins", "resblock_stride_sizes")
+        )
+        self.weights = next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
+        if self.weights is None:
+            raise MasdError(f"{folder}: no {' or '.join(WEIGHTS)}; {self.published}")
+
+    def load(self) -> tuple[MelSpec, Any]:
+        """Return the spectrogram and the model."""
+        try:
+            from transformers import UnivNetConfig as HFConfig
+            from transformers import UnivNetModel
+        except ImportError as error:
+            raise MasdError(f"vocoder {self.name}: pip install transformers ({error})") from None
+        try:
+            config = HFConfig(**self.hparams)
+            model = UnivNetModel(config)
+        except (TypeError, ValueError, AssertionError) as error:
+            raise MasdError(f"{self.config.checkpoint}/config.json: no UnivNet's ({error})") from None
+        hop = int(np.prod(self.hparams["resblock_stride_sizes"]))
+        f_max = self.config.sampling_rate / 2
+        spec = MelSpec(
+            self.sample_rate, 1024, 1024, hop, config.num_mel_bins, 0.0, f_max, magnitude_floor=1e-9
+        )
+        return spec, load_strictly(model, read_checkpoint(self.weights), self.weights)
+
+    @torch.inference_mode()
+    def synthesise(self, x: np.ndarray, seed: int) -> np.ndarray:
+        """Return the model's waveform for the mel spectrogram of `x` (N,), with noise drawn from `seed`."""
+        spec, model = self.model
+        mel = spec(torch.from_numpy(x)).T[None]
+        noise = torch.randn(
+            1, mel.shape[1], model.config.model_in_channels, generator=torch.Generator().manual_seed(seed)
+        )
+        return model(input_features=mel, noise_sequence=noise).waveforms[0].numpy()
