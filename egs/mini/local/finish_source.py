@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from plan import Item, load_corpus, load_size, read_protocol, vocoder_config
+from plan import RECIPE, Item, load_corpus, load_size, read_protocol, vocoder_config
 
 from masd.cli import run
 from masd.data.folder import write_folder
 from masd.errors import MasdError
-from masd.files import write_lines, write_yaml
+from masd.files import digest, sha256, write_json, write_lines, write_yaml
+from masd.vocoders.copy import vocoder_of
 
 log = logging.getLogger("finish_source")
 
@@ -20,7 +21,7 @@ def finish_source(protocol: Path, size: str, downloads: Path, data: Path) -> Non
 
     `<data>/source` has every utterance; `<data>/copies/<tag>/source` those that attack <tag> copies, in any set;
     `<data>/pretrain_source` the training speakers' and `<data>/pretrain_source_<tag>` those of them that <tag>
-    copies; `<data>/vocoder/<tag>.yaml` what the vocoder is set up with; `<data>/copy_tags`,
+    copies; `<data>/vocoder/<tag>.yaml` what the vocoder is set up with, `digests.json` there what the copies depend on; `<data>/copy_tags`,
     `<data>/pretrain_tags` and `<data>/tts_attacks` name them.
 
     Args:
@@ -36,17 +37,24 @@ def finish_source(protocol: Path, size: str, downloads: Path, data: Path) -> Non
     train = [item for item in items if item.set == "train"]
     folder(data, data / "pretrain_source", train, corpus["rate"])
     pretrain = sorted({a for item in train for a in item.attacks})
+    made_by = {}
     for attack in attacks:
         tag = corpus["attacks"][attack]["tag"]
-        write_yaml(data / "vocoder" / f"{tag}.yaml", vocoder_config(corpus, attack, downloads / "wheels"))
+        config = vocoder_config(corpus, attack, downloads / "wheels")
+        write_yaml(data / "vocoder" / f"{tag}.yaml", config)
+        made_by[attack] = vocoder_of(tag, config).digest()
         copied = [item for item in items if attack in item.attacks]
         folder(data, data / "copies" / tag / "source", copied, corpus["rate"])
         if attack in pretrain:
             folder(
                 data, data / f"pretrain_source_{tag}", [i for i in copied if i.set == "train"], corpus["rate"]
             )
+    spoken = load_size(size).get("tts", {}).get("attacks", [])
+    for attack in spoken:
+        made_by[attack] = digest(corpus["attacks"][attack], sha256(RECIPE / "conf" / "tts.txt"))
+    write_json(data / "vocoder" / "digests.json", made_by)
     write_lines(data / "copy_tags", [corpus["attacks"][a]["tag"] for a in attacks])
-    write_lines(data / "tts_attacks", load_size(size).get("tts", {}).get("attacks", []))
+    write_lines(data / "tts_attacks", spoken)
     write_lines(data / "pretrain_tags", [corpus["attacks"][a]["tag"] for a in pretrain])
     log.info("%d source utterances, %d vocoders", len(items), len(attacks))
 

@@ -57,13 +57,17 @@ def decode(path: Path, rate: int, high_pass_hz: float) -> np.ndarray:
     Raises:
         MasdError: the file is missing or cannot be decoded.
     """
-    from scipy.signal import butter, sosfiltfilt
-
     x = _decode_g722(path, rate) if path.suffix == ".g722" else read_audio(path, rate=rate)[0]
     if len(x) < rate // 10:
         raise MasdError(f"{path}: shorter than 0.1 s")
-    sos = butter(4, high_pass_hz, "highpass", fs=rate, output="sos")
-    return np.asarray(sosfiltfilt(sos, x), np.float32)
+    return high_pass(x, rate, high_pass_hz)
+
+
+def high_pass(x: np.ndarray, rate: int, hz: float) -> np.ndarray:
+    """Return `x` (N,) without what is below `hz`, its phase unchanged."""
+    from scipy.signal import butter, sosfiltfilt
+
+    return np.asarray(sosfiltfilt(butter(4, hz, "highpass", fs=rate, output="sos"), x), np.float32)
 
 
 def _decode_g722(path: Path, rate: int) -> np.ndarray:

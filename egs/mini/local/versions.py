@@ -12,7 +12,7 @@ from plan import Item
 
 from masd.data.folder import read_folder
 from masd.errors import MasdError
-from masd.files import digest, sha256
+from masd.files import digest, read_json, sha256
 from masd.seeding import generator
 
 BONA_FIDE = "bonafide"
@@ -44,8 +44,9 @@ class Version:
 
 
 def audio_folder(data: Path, protocol: Path, config: ConditionConfig) -> Path:
-    """Return where conditioned audio goes: another configuration or protocol, another folder."""
-    return data / f"wav.{digest(config, sha256(protocol))[:8]}"
+    """Return where conditioned audio goes: another configuration, protocol or vocoder, another folder."""
+    made_by = read_json(data / "vocoder" / "digests.json")
+    return data / f"wav.{digest(config, sha256(protocol), made_by)[:8]}"
 
 
 def versions(
