@@ -34,7 +34,7 @@ def dump_feats(
         job: which shard, from 1.
         num_jobs: how many shards; the values do not depend on it.
         allow_pipes: run commands that stand in wav.scp.
-        force: dump again though it is done.
+        force: dump again though it is done; needed where audio was replaced under the same names.
     """
     from masd.feats.dump import dump_shard
 

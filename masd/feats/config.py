@@ -34,9 +34,9 @@ class FeatsConfig:
         hand_n_fft: FFT and Hann window of the handcrafted features, in samples.
         hand_hop: hop of the handcrafted features, in samples.
         hand_center: centre frames on multiples of the hop by zero-padding the edges of the signal, as
-            librosa does; false keeps to frames that lie wholly inside the signal. Edge frames tie PCS and
-            SFI to the length: their correlation with it on signals that begin and end in silence was 0.95
-            and -0.91 with edge frames, 0.83 and -0.44 without.
+            librosa does; false keeps to frames that lie wholly inside the signal. Edge frames weigh more in
+            short signals: over random crops of real speech, 0.5 to 3 s, SFI correlated with the length by
+            0.28 with them and -0.03 without, PCS by -0.11 and -0.06.
         hfer_cutoff: HFER counts energy strictly above this frequency, in Hz.
     """
 
