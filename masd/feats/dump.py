@@ -87,11 +87,7 @@ def dump_shard(
         log.info("%s: shard %d of %d is there already; nothing to do", out, job, num_jobs)
         return
     folder = read_folder(data)
-    pipe = next((name for name, value in folder.wav.items() if value.endswith("|")), None)
-    if pipe is not None and not allow_pipes:
-        raise MasdError(
-            f"{data}/wav.scp: {pipe} is a command; --allow-pipes true runs it, if you trust this folder"
-        )
+    _refuse_pipes(folder, allow_pipes)
     utts = shard(folder.utts, job, num_jobs)
     out.mkdir(parents=True, exist_ok=True)
     _withdraw(out)
@@ -111,6 +107,14 @@ def dump_shard(
         format=fmt,
         compress=compress,
     )
+
+
+def _refuse_pipes(folder: DataFolder, allow_pipes: bool) -> None:
+    pipe = next((name for name, value in folder.wav.items() if value.endswith("|")), None)
+    if pipe is not None and not allow_pipes:
+        raise MasdError(
+            f"{folder.path}/wav.scp: {pipe} is a command; --allow-pipes true runs it, if you trust this folder"
+        )
 
 
 def _dump_utterances(
