@@ -192,7 +192,7 @@ def cross_check(folder: DataFolder) -> list[str]:
             f"{path}/segments: recording '{r}' is not in wav.scp" for r in sorted(used - folder.wav.keys())
         ]
         problems += [
-            f"{path}/segments: '{utt} {as_text(s.start)} {as_text(s.end)}': start and end are seconds, start < end"
+            f"{path}/segments: '{utt} {as_text(s.start)} {as_text(s.end)}': start and end are no seconds"
             for utt, s in folder.segments.items()
             if not s.possible
         ]

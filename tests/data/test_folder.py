@@ -64,7 +64,7 @@ def test_lists_that_disagree_are_refused_by_name(data, name, old, new, message):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("c1-a r1 0 0.75", "c1-a r1 0.75 0", "'c1-a 0.75 0': start and end are seconds"),
+        ("c1-a r1 0 0.75", "c1-a r1 0.75 0", "'c1-a 0.75 0': start and end are no seconds"),
         ("c1-a r1 0 0.75", "c1-a r1 0", "bad line 'c1-a r1 0'"),
         ("c1-a r1 0 0.75", "c1-a r1 nan 1", "'c1-a nan 1': start"),
         ("c1-a r1 0 0.75", "c1-a r1 -1 0.75", "'c1-a -1 0.75': start"),
