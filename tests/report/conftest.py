@@ -1,7 +1,6 @@
 """A small corpus on paper: two labels, three attacks, one apart, four speakers, and scores of systems."""
 
-from pathlib import Path
-
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,6 +10,7 @@ from masd.metrics.scores import write_scores
 from masd.seeding import generator
 
 SHIFT = {"A01": 2.5, "A05": 1.0, "A07": 4.0, "A08": 1.5}
+VOCODERS = {"A01": "hifigan", "A05": "world", "A07": "lpc", "A08": "piper"}
 
 
 def make_key(sources=60):
@@ -26,45 +26,48 @@ def make_key(sources=60):
     return key
 
 
-def make_data(folder: Path, key):
-    columns = {"utt2lab": 0, "utt2attack": 1, "utt2spk": 2, "utt2source": 3}
-    for name, column in columns.items():
+def make_data(folder, key):
+    """Write the lists of a data folder that evaluation reads."""
+    for column, name in enumerate(("utt2lab", "utt2attack", "utt2spk", "utt2source")):
         write_table(folder / name, {utt: row[column] for utt, row in key.items()})
-    vocoders = {"A01": "hifigan", "A05": "world", "A07": "lpc", "A08": "piper"}
-    spoofs = {utt: vocoders[row[1]] for utt, row in key.items() if row[0] == "spoof"}
+    spoofs = {utt: VOCODERS[row[1]] for utt, row in key.items() if row[0] == "spoof"}
     write_table(folder / "utt2vocoder", spoofs)
     return folder
 
 
 def make_scores(key, quality=1.0, seed=0):
     """Return {utt: score}, the better separated the higher `quality`."""
-    rng = generator(seed, "scores", quality)
+    rng = generator(seed, "scores", str(quality))
     noise = {source: rng.normal() for source in sorted({row[3] for row in key.values()})}
     return {
-        utt: 1.5 - quality * SHIFT.get(attack, 0.0) + 0.7 * noise[source] + rng.normal()
-        for utt, (_, attack, _, source) in sorted(key.items())
+        utt: float(1.5 - quality * SHIFT.get(row[1], 0.0) + 0.7 * noise[row[3]] + rng.normal())
+        for utt, row in sorted(key.items())
     }
 
 
-def make_model(folder: Path, threshold=0.1):
-    content = {
-        "temperature": {"value": 1.7},
-        "affine": {"a": 0.9, "b": 0.2, "prior": 0.5},
-        "thresholds": {"score": threshold},
-    }
+def make_model(folder, threshold=0.1):
+    """Write what evaluation reads of a model folder."""
+    affine = {"a": 0.9, "b": 0.2, "prior": 0.5}
+    content = {"temperature": {"value": 1.7}, "affine": affine, "thresholds": {"score": threshold}}
     write_yaml(folder / "model.yaml", content)
     return folder
 
 
-@pytest.fixture(scope="session")
-def key():
-    return make_key()
+def make_corpus(root):
+    """Return a folder with data/, model/ and the score file `scores`, and the helpers that made them."""
+    key = make_key()
+    make_data(root / "data", key)
+    make_model(root / "model")
+    write_scores(root / "scores", make_scores(key))
+    helpers = {f.__name__: f for f in (make_data, make_key, make_model, make_scores)}
+    return SimpleNamespace(root=root, key=key, **helpers)
 
 
 @pytest.fixture
-def corpus(tmp_path, key):
-    """Return a folder with data/, model/ and a score file `scores`."""
-    make_data(tmp_path / "data", key)
-    make_model(tmp_path / "model")
-    write_scores(tmp_path / "scores", make_scores(key))
-    return tmp_path
+def corpus(tmp_path):
+    return make_corpus(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def shared_corpus(tmp_path_factory):
+    return make_corpus(tmp_path_factory.mktemp("corpus"))

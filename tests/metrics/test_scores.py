@@ -1,0 +1,78 @@
+"""Score files: what is refused is named, what is written reads back to the last digit, joins go by id."""
+
+import numpy as np
+import pytest
+
+from masd.errors import MasdError
+from masd.metrics.scores import join, p_fake, read_scores, write_scores
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"u1 1.0\r\nu2 2.0\r\n", r"scores:1: has CRLF"),
+        (b"u1 1.0\nu2 2.0\nu1 1.0\n", r"scores:3: trial u1 occurs twice"),
+        (b"u1 1.0\nu2 nan\n", r"scores:2: trial u2: the score nan is not finite"),
+        (b"u1 inf\n", r"scores:1: trial u1: the score inf is not finite"),
+        (b"u1 high\n", r"scores:1: trial u1: `high` is not a number"),
+        (b"u1\n", r"scores:1: expected `<utt> <score>`, found 1"),
+        (b"u1 1.0 bonafide\n", r"scores:1: expected `<utt> <score>`, found 3"),
+        (b"u1 1.0\n\nu2 1.0\n", r"scores:2: .*found 0"),
+        (b"\xff 1.0\n", "not UTF-8"),
+        (b"", "holds no scores"),
+    ],
+)
+def test_a_bad_score_file_is_refused_by_line(tmp_path, content, said):
+    (tmp_path / "scores").write_bytes(content)
+    with pytest.raises(MasdError, match=said):
+        read_scores(tmp_path / "scores")
+
+
+def test_a_missing_score_file_is_one_clear_line(tmp_path):
+    with pytest.raises(MasdError, match="cannot be read"):
+        read_scores(tmp_path / "none")
+
+
+def test_scores_read_back_exactly_and_are_written_sorted(tmp_path):
+    rng = np.random.default_rng(0)
+    scores = {f"u{i}": float(x) for i, x in enumerate(rng.normal(size=50) * 10.0 ** rng.integers(-9, 9, 50))}
+    write_scores(tmp_path / "scores", scores)
+    assert read_scores(tmp_path / "scores") == scores
+    lines = (tmp_path / "scores").read_bytes().splitlines()
+    assert lines == sorted(lines, key=lambda line: line.split()[0])
+
+
+def test_nothing_is_written_when_a_score_is_not_finite(tmp_path):
+    with pytest.raises(MasdError, match="trial b is nan"):
+        write_scores(tmp_path / "scores", {"a": 1.0, "b": float("nan")})
+    assert not any(tmp_path.iterdir())
+
+
+def test_join_goes_by_id_and_ignores_order():
+    utts, values = join({"b": 2.0, "a": 1.0}, ["b", "a"])
+    assert utts == ["a", "b"]
+    assert values.tolist() == [1.0, 2.0]
+
+
+def test_join_names_missing_and_extra_trials():
+    with pytest.raises(MasdError, match=r"2 trials \(b, c\) without a score"):
+        join({"a": 1.0}, ["a", "b", "c"])
+    with pytest.raises(MasdError, match=r"1 trial \(z\) not in the trial list"):
+        join({"a": 1.0, "z": 1.0}, ["a"])
+    with pytest.raises(MasdError, match="and 15 more"):
+        join({}, [f"u{i:02d}" for i in range(20)])
+
+
+def test_excused_trials_may_be_missing_but_no_others():
+    assert join({"a": 1.0}, ["a", "b"], excused={"b", "not a trial"})[0] == ["a"]
+    with pytest.raises(MasdError, match=r"\(c\) without a score"):
+        join({"a": 1.0}, ["a", "b", "c"], excused={"b"})
+
+
+def test_p_fake_falls_with_the_score_and_does_not_overflow():
+    p = p_fake(np.array([-1000.0, -1.0, 0.0, 1.0, 1000.0]))
+    assert p[0] == 1
+    assert p[2] == 0.5
+    assert p[4] == 0
+    assert p[1] == pytest.approx(1 / (1 + np.exp(-1)))
+    assert p[1] + p[3] == pytest.approx(1)
