@@ -113,7 +113,7 @@ def _refuse_pipes(folder: DataFolder, allow_pipes: bool) -> None:
     pipe = next((name for name, value in folder.wav.items() if value.endswith("|")), None)
     if pipe is not None and not allow_pipes:
         raise MasdError(
-            f"{folder.path}/wav.scp: {pipe} is a command; --allow-pipes true runs it, if you trust this folder"
+            f"{folder.path}/wav.scp: {pipe} is a command; --allow-pipes true runs it if you trust it"
         )
 
 
