@@ -17,7 +17,7 @@ from masd.data.folder import DataFolder, read_folder
 from masd.errors import Failures, MasdError
 from masd.feats.config import FeatsConfig
 from masd.feats.dump import open_dump
-from masd.files import Mark, digest, input_digest, plain, sha256, write_lines
+from masd.files import Mark, digest, input_digest, plain, read_yaml, sha256, write_lines
 from masd.svm.config import FitConfig, SystemSpec, system_spec
 from masd.svm.fit import LabelledSet, dataset_info, fit_system
 from masd.svm.inputs import Source, embeddings_encoder, load_inputs
@@ -105,7 +105,9 @@ def fit_to_folder(job: Job, out: Path, config: FitConfig, seed: int, max_fail: f
         "features": None if feats is None else plain(feats),
         "training": [dataset_info(job.train_data, train, input_digest(job.train_data))],
         "development": [dataset_info(job.dev_data, dev, input_digest(job.dev_data))],
-        "ssl": None if job.ssl is None else {"path": str(job.ssl), "encoder": job.encoder()},
+        "ssl": None
+        if job.ssl is None
+        else {"path": str(job.ssl), "encoder": job.encoder(), "objectives": _objectives(job.ssl)},
         "fit": plain(config),
         "seed": seed,
         "versions": _versions(),
@@ -129,7 +131,18 @@ def _encoder(job: Job, spec: SystemSpec) -> tuple[np.ndarray | None, FeatsConfig
             f"{job.ssl}: an encoder of {encoder.num_bands} bands, system {job.system} takes {spec.bands} "
             f"(pretrain with bands {wanted})"
         )
+    objectives = _objectives(job.ssl)
+    if objectives and ("adv" in objectives) != spec.adversarial:
+        log.warning(
+            "system %s is the row %s L_adv, but %s was pretrained with %s",
+            *(job.system, "with" if spec.adversarial else "without", job.ssl, ", ".join(objectives)),
+        )
     return encoder.alpha.detach().numpy().astype(np.float32), feats
+
+
+def _objectives(ssl: Path) -> list[str]:
+    """Return the objectives an encoder was pretrained with, none where that is not stated."""
+    return list((read_yaml(ssl / "encoder.yaml").get("extra") or {}).get("objectives") or [])
 
 
 def _load(

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from masd.feats.config import FeatsConfig
     from masd.feats.dump import Dump
 
-BANDWIDTH_DB = 60.0
+# full-band speech has its top bins at -24 to -36 dB, and what leaks there through the Hamming window
+# when nothing is above 4 kHz lies at -48 to -56 dB
+BANDWIDTH_DB = 44.0
 CLIPPED_SHARE = 2e-4
 CLIPPED_RUN = 3
 SAMPLE = 500
@@ -23,7 +25,7 @@ Ranges = Mapping[str, Mapping[str, float]]
 
 
 def bandwidth(logmel: np.ndarray, config: FeatsConfig) -> float:
-    """Return the centre, in Hz, of the highest mel bin whose mean power is within 60 dB of the strongest.
+    """Return the centre, in Hz, of the highest mel bin whose mean power is within 44 dB of the strongest.
 
     Speech of full bandwidth reaches the top bins; telephone speech, resampled or not, ends at 4 kHz.
 

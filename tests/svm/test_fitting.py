@@ -1,0 +1,240 @@
+"""Stage 5 and 6 on folders: external embeddings, missing utterances, marks, what is refused."""
+
+import numpy as np
+import pytest
+import yaml
+
+from masd.bin.fit_svm import fit_svm
+from masd.bin.score import score
+from masd.data.archive import Writer
+from masd.data.folder import write_folder
+from masd.errors import MasdError
+from masd.feats.config import FeatsConfig
+from masd.files import read_yaml, write_lines, write_yaml
+from masd.metrics.eer import eer
+from masd.metrics.scores import read_scores
+from masd.svm.config import FitConfig
+from masd.svm.system import System
+
+FAST = FitConfig(epochs=3, affine_folds=2)
+
+
+def write_set(root, data, name, vectors=None):
+    """Write data folder, dump and plain embeddings of a synthetic set under `root`."""
+    utts = data.inputs.utts
+    write_folder(
+        root / "data" / name,
+        wav={utt: f"{utt}.wav" for utt in utts},
+        utt2spk=dict(zip(utts, data.speakers, strict=True)),
+        utt2lab={u: "spoof" if fake else "bonafide" for u, fake in zip(utts, data.is_fake, strict=True)},
+        utt2attack=dict(zip(utts, data.attacks, strict=True)),
+    )
+    dump, emb = root / "dump" / name, root / "emb" / name
+    config = FeatsConfig()
+    write_archive(dump, "hand", dict(zip(utts, data.inputs.hand, strict=True)))
+    mel = np.random.default_rng(0).normal(size=(60, config.n_mels)).astype(np.float32)
+    write_archive(dump, "feats", {utt: mel[: 40 + len(utt) % 7] for utt in utts})
+    write_yaml(dump / "feats.yaml", config)
+    vectors = data.inputs.compact.mu.reshape(len(utts), -1) if vectors is None else vectors
+    write_archive(emb, "emb", dict(zip(utts, vectors, strict=True)))
+    return root
+
+
+def write_archive(folder, name, arrays):
+    with Writer(folder, name) as writer:
+        for utt, array in arrays.items():
+            writer.write(utt, array)
+    (folder / f"{name}.1.scp").rename(folder / f"{name}.scp")
+
+
+@pytest.fixture
+def world(train, dev, tmp_path):
+    for name, data in (("train", train), ("dev", dev)):
+        write_set(tmp_path, data, name)
+    return tmp_path
+
+
+def sources(world, **change):
+    given = {
+        "train_data": world / "data" / "train",
+        "dev_data": world / "data" / "dev",
+        "train_embeddings": world / "emb" / "train",
+        "dev_embeddings": world / "emb" / "dev" / "emb.scp",
+        "train_dump": world / "dump" / "train",
+        "dev_dump": world / "dump" / "dev",
+        "out": world / "exp",
+        "fit": FAST,
+    }
+    return {key: value for key, value in (given | change).items() if value is not None}
+
+
+@pytest.mark.parametrize("system", ["handcrafted", "ssl_multi", "concat", "full"])
+def test_embeddings_made_elsewhere_go_through_fit_and_score(world, system, dev):
+    """Design: what a stage reads is enough to run it; here a Kaldi archive of vectors."""
+    fit_svm(system, **sources(world))
+    out = world / "exp" / "scores" / "dev"
+    given = {
+        "embeddings": world / "emb" / "dev",
+        "dump": world / "dump" / "dev",
+        "data": world / "data" / "dev",
+    }
+    score(world / "exp" / "model", out, **given)
+    scores = read_scores(out / "scores")
+    assert list(scores) == sorted(dev.inputs.utts) == list(read_scores(out / "affine_scores"))
+    values = np.array([scores[utt] for utt in dev.inputs.utts])
+    rate, threshold = eer(values[~dev.is_fake], values[dev.is_fake])
+    info = read_yaml(world / "exp" / "model" / "model.yaml")
+    assert (rate, threshold) == (info["dev"]["eer"], info["thresholds"]["dev_eer"])
+    assert rate < 0.35
+    assert (out / "failures").read_text() == ""
+    assert (out / "attention").is_file() == (system == "full")
+    if system == "full":
+        rows = [line.split() for line in (out / "attention").read_text().splitlines()]
+        assert [row[0] for row in rows] == list(scores)
+        assert all(abs(sum(map(float, row[1:])) - 1) < 1e-5 and len(row) == 4 for row in rows)
+
+
+def test_model_yaml_says_what_it_was_made_of(world, train):
+    fit_svm("concat", **sources(world), seed=7)
+    info = read_yaml(world / "exp" / "model" / "model.yaml")
+    (training,) = info["training"]
+    assert (training["name"], training["utterances"]) == ("train", len(train))
+    assert training["spoof"] == int(train.is_fake.sum()) and len(training["digest"]) == 32
+    assert (info["seed"], info["system"], info["ssl"]) == (7, "concat", None)
+    assert info["fit"]["c"] == 10.0 and info["versions"]["torch"]
+    assert FeatsConfig.from_dict(info["features"]) == FeatsConfig()
+    assert set(info["ranges"]) == {"seconds", "bandwidth", "pcs", "hfer", "sfi"}
+
+
+def test_done_work_is_not_done_again(world, caplog):
+    fit_svm("handcrafted", **sources(world))
+    model = world / "exp" / "model"
+    before = {p.name: p.stat().st_mtime_ns for p in model.iterdir()}
+    fit_svm("handcrafted", **sources(world))
+    assert {p.name: p.stat().st_mtime_ns for p in model.iterdir()} == before
+    text = (model / "model.yaml").read_bytes()
+    fit_svm("handcrafted", **sources(world), force=True)
+    assert (model / "model.yaml").read_bytes() == text
+    assert {p.name: p.stat().st_mtime_ns for p in model.iterdir()} != before
+    fit_svm("handcrafted", **sources(world, fit=FitConfig(epochs=3, affine_folds=2, c=1.0)))
+    assert read_yaml(model / "model.yaml")["fit"]["c"] == 1.0
+
+
+def test_scores_follow_their_inputs(world):
+    fit_svm("handcrafted", **sources(world))
+    model, out, dump = world / "exp" / "model", world / "scores", world / "dump" / "dev"
+    score(model, out, dump=dump)
+    first = (out / "scores").read_bytes()
+    stamp = (out / "scores").stat().st_mtime_ns
+    score(model, out, dump=dump)
+    assert (out / "scores").stat().st_mtime_ns == stamp
+    fit_svm("handcrafted", **sources(world), seed=3)
+    score(model, out, dump=dump)
+    assert (out / "scores").read_bytes() != first
+
+
+def drop(path, utt):
+    write_lines(path, (line for line in path.read_text().splitlines() if line.split()[0] != utt))
+
+
+def test_missing_utterances_are_named_and_budgeted(world, dev):
+    fit_svm("full", **sources(world))
+    lost = dev.inputs.utts[3]
+    drop(world / "emb" / "dev" / "emb.scp", lost)
+    given = {
+        "embeddings": world / "emb" / "dev",
+        "dump": world / "dump" / "dev",
+        "data": world / "data" / "dev",
+    }
+    with pytest.raises(MasdError, match=f"1 of 48 utterances failed.*{lost}: not in .*emb/dev"):
+        score(world / "exp" / "model", world / "out", **given)
+    assert not (world / "out" / "scores").exists()
+    score(world / "exp" / "model", world / "out", **given, max_fail=0.05)
+    assert lost not in read_scores(world / "out" / "scores")
+    assert (world / "out" / "failures").read_text().split()[0] == lost
+    with pytest.raises(MasdError, match=lost):
+        fit_svm("full", **sources(world, out=world / "other"))
+    fit_svm("full", **sources(world, out=world / "other"), max_fail=0.05)
+
+
+@pytest.mark.parametrize(
+    ("system", "change", "words"),
+    [
+        ("full", {"train_embeddings": None}, "needs --train-embeddings"),
+        ("handcrafted", {"dev_dump": None}, "needs --dev-dump"),
+        ("full", {"train_embeddings": "nowhere"}, "nowhere: no such file or folder"),
+    ],
+)
+def test_what_is_not_given_is_named(world, system, change, words):
+    with pytest.raises(MasdError, match=words):
+        fit_svm(system, **{**sources(world, **change)})
+
+
+def test_score_needs_what_the_system_needs(world):
+    fit_svm("concat", **sources(world))
+    with pytest.raises(MasdError, match="needs --embeddings"):
+        score(world / "exp" / "model", world / "out", dump=world / "dump" / "dev")
+    with pytest.raises(MasdError, match="no such model folder"):
+        score(world / "nothing", world / "out")
+
+
+def test_another_feature_configuration_is_refused(world):
+    fit_svm("handcrafted", **sources(world))
+    other = yaml.safe_load((world / "dump" / "dev" / "feats.yaml").read_text()) | {"hfer_cutoff": 3000.0}
+    write_yaml(world / "dump" / "dev" / "feats.yaml", other)
+    with pytest.raises(MasdError, match=r"feats\.hfer_cutoff"):
+        score(world / "exp" / "model", world / "out", dump=world / "dump" / "dev")
+
+
+def test_frames_are_not_vectors(world, train):
+    write_archive(
+        world / "emb" / "train", "emb", {utt: np.ones((4, 8), np.float32) for utt in train.inputs.utts}
+    )
+    with pytest.raises(MasdError, match="not one vector"):
+        fit_svm("ssl_multi", **sources(world))
+    with pytest.raises(MasdError, match=r"give the scp file"):
+        fit_svm("ssl_multi", **sources(world, train_embeddings=world / "emb" / "train" / "emb.1.ark"))
+
+
+def test_one_class_alone_is_refused(world, train):
+    utts = train.inputs.utts
+    write_folder(
+        world / "data" / "train",
+        wav={utt: f"{utt}.wav" for utt in utts},
+        utt2spk=dict.fromkeys(utts, "s"),
+        utt2lab=dict.fromkeys(utts, "spoof"),
+    )
+    with pytest.raises(MasdError, match="only spoof utterances"):
+        fit_svm("handcrafted", **sources(world))
+
+
+def test_the_literal_configuration_runs(world):
+    literal = FitConfig(
+        tokens="one",
+        fusion_standardise=False,
+        optimizer="sgd",
+        patience=0,
+        class_balanced=False,
+        alpha="fixed",
+        svm_every=5,
+        gamma=0.01,
+        svm_standardise=False,
+        affine_holdout="random",
+        epochs=5,
+    )
+    fit_svm("full", **sources(world, fit=literal))
+    system = System.load(world / "exp" / "model")
+    assert system.svm.gamma == 0.01 and system.info["fusion_training"]["kept"] == 5
+    lines = (world / "exp" / "fusion.jsonl").read_text().splitlines()
+    assert len(lines) == 5 and "svm_dev_eer" in lines[4]
+    given = {"embeddings": world / "emb" / "dev", "dump": world / "dump" / "dev"}
+    score(world / "exp" / "model", world / "out", **given)
+    assert {line.split()[1] for line in (world / "out" / "attention").read_text().splitlines()} == {
+        "1.000000"
+    }
+
+
+@pytest.mark.parametrize("key", ["prior", "calibration_share", "gamma", "c"])
+def test_values_out_of_range_are_refused(key):
+    with pytest.raises(MasdError, match=f"fit.{key}"):
+        FitConfig(**{key: -1.0})

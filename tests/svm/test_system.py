@@ -1,0 +1,248 @@
+"""The stored detector: every row of Table II, its folder there and back, and folders that are none."""
+
+import json
+
+import numpy as np
+import pytest
+
+from masd.errors import MasdError
+from masd.files import read_yaml, sha256, write_yaml
+from masd.models.pooling import statistics
+from masd.svm.config import SYSTEMS, FitConfig
+from masd.svm.fit import LabelledSet, fit_system
+from masd.svm.inputs import Compact, Inputs, pack, stack_compact, unpack_index
+from masd.svm.kernel import fit_svm
+from masd.svm.system import System, pooled
+
+FAST = {"epochs": 3, "affine_folds": 2}
+
+
+def fitted(name, train, dev, alpha, **keys):
+    single = SYSTEMS[name].bands == 1
+    sets = [one_band(train), one_band(dev)] if single else [train, dev]
+    start = np.ones(1, np.float32) if single else alpha
+    return fit_system(
+        name, *sets, FitConfig(**{**FAST, **keys}), 0, None if name == "handcrafted" else start
+    ), sets
+
+
+def one_band(data):
+    c = data.inputs.compact
+    inputs = Inputs(data.inputs.utts, Compact(c.mu[:, :1], c.gram[..., :1], c.lengths), hand=data.inputs.hand)
+    return LabelledSet(inputs, data.is_fake, data.speakers, data.attacks)
+
+
+def test_pooled_is_f_ssl_of_the_fused_frames():
+    """From the packed statistics, in batches of unequal lengths, as from the frames themselves."""
+    import torch
+
+    rng = np.random.default_rng(0)
+    zs = [rng.normal(size=(3, n, 6)).astype(np.float32) for n in (5, 9, 7)]
+    mus = [z.mean(1) for z in zs]
+    grams = [
+        pack(np.einsum("itd,jtd->tij", z - m[:, None], z - m[:, None])) for z, m in zip(zs, mus, strict=True)
+    ]
+    alpha = np.array([0.5, 0.2, 0.3], np.float32)
+    found = pooled(stack_compact(mus, grams), alpha)
+    for row, z in zip(found, zs, strict=True):
+        expected = statistics(torch.from_numpy(np.einsum("j,jtd->td", alpha, z)))
+        np.testing.assert_allclose(row, expected.numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_pack_and_unpack():
+    matrix = np.arange(9.0).reshape(3, 3)
+    symmetric = matrix + matrix.T
+    np.testing.assert_array_equal(pack(symmetric)[unpack_index(3)], symmetric)
+    assert pack(symmetric).shape == (6,)
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_every_row_of_table_2_there_and_back(name, train, dev, alpha, tmp_path):
+    """What goes into the SVM has the row's size; a loaded model gives the same bits."""
+    (system, history), (_, test) = fitted(name, train, dev, alpha)
+    sizes = {"handcrafted": 3, "ssl_single": 12, "ssl_multi": 12, "concat": 15, "attention": 256, "full": 256}
+    values = system.values(test.inputs)
+    assert values.shape == (len(test), sizes[name]) and bool(history) == (sizes[name] == 256)
+    system.save(tmp_path / "model")
+    loaded = System.load(tmp_path / "model")
+    f = loaded.decision(loaded.values(test.inputs))
+    np.testing.assert_array_equal(f, system.decision(values))
+    np.testing.assert_array_equal(loaded.scores(f), system.scores(f))
+    np.testing.assert_array_equal(loaded.affine_scores(f), system.affine_scores(f))
+    assert system.info["dev"]["eer"] < 0.35
+
+
+def test_unfused_inputs_are_standardised_side_by_side(train, dev, alpha):
+    (system, _), _ = fitted("concat", train, dev, alpha, calibration_share=0.05)
+    f_ssl = pooled(train.inputs.compact, alpha)
+    expected = np.concatenate([f_ssl, train.inputs.hand], axis=1)
+    values = system.values(train.inputs)
+    ratio = (values[1:] - values[:-1]) / (expected[1:] - expected[:-1])
+    np.testing.assert_allclose(ratio, np.broadcast_to(np.median(ratio, 0), ratio.shape), rtol=0.05)
+    np.testing.assert_allclose(values.std(0), 1.0, atol=0.1)
+    assert system.svm.gamma == pytest.approx(1 / (2 * 15), rel=0.02)
+
+
+def test_literal_svm_takes_raw_features_and_a_fixed_gamma(train, dev, alpha):
+    (system, _), _ = fitted("concat", train, dev, alpha, svm_standardise=False, gamma=0.01)
+    np.testing.assert_allclose(system.values(dev.inputs)[:, 12:], dev.inputs.hand, rtol=1e-6)
+    assert system.svm.gamma == 0.01
+
+
+def test_scores_are_minus_f_over_t_and_polarity_holds(train, dev, alpha):
+    (system, _), _ = fitted("full", train, dev, alpha)
+    f = system.decision(system.values(dev.inputs))
+    np.testing.assert_allclose(system.scores(f), -f / system.info["temperature"]["value"])
+    a, b = system.info["affine"]["a"], system.info["affine"]["b"]
+    np.testing.assert_allclose(system.affine_scores(f), -(a * f + b))
+    assert a > 0
+    scores = system.scores(f)
+    assert scores[~dev.is_fake].mean() > scores[dev.is_fake].mean()
+
+
+def test_attention_weights(train, dev, alpha):
+    (three, _), _ = fitted("full", train, dev, alpha)
+    weights = three.features.attention(dev.inputs)
+    assert weights.shape == (len(dev), 3)
+    np.testing.assert_allclose(weights.sum(1), 1, atol=1e-6)
+    (one, _), _ = fitted("full", train, dev, alpha, tokens="one")
+    assert (one.features.attention(dev.inputs) == 1).all()
+    (none, _), _ = fitted("concat", train, dev, alpha)
+    assert none.features.attention(dev.inputs) is None
+
+
+def test_refitting_gives_the_same_bytes(train, dev, alpha, tmp_path):
+    for name in ("one", "two"):
+        fitted("full", train, dev, alpha)[0][0].save(tmp_path / name)
+    files = sorted(p.name for p in (tmp_path / "one").iterdir())
+    assert files == ["fusion.safetensors", "model.yaml", "svm.npz"]
+    for name in files:
+        assert sha256(tmp_path / "one" / name) == sha256(tmp_path / "two" / name)
+
+
+def test_a_changed_system_leaves_nothing_behind(train, dev, alpha, tmp_path):
+    fitted("full", train, dev, alpha)[0][0].save(tmp_path)
+    fitted("handcrafted", train, dev, alpha)[0][0].save(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["model.yaml", "svm.npz"]
+
+
+def test_wrong_inputs_are_named(train, dev, alpha):
+    (system, _), _ = fitted("full", train, dev, alpha)
+    with pytest.raises(MasdError, match="handcrafted features"):
+        system.values(Inputs(dev.inputs.utts, dev.inputs.compact))
+    with pytest.raises(MasdError, match="of 1 bands, the model has 3"):
+        system.values(one_band(dev).inputs)
+    with pytest.raises(MasdError, match="extract_embeddings"):
+        system.values(
+            Inputs(dev.inputs.utts, vectors=np.zeros((len(dev), 12), np.float32), hand=dev.inputs.hand)
+        )
+
+
+@pytest.fixture
+def folder(train, dev, alpha, tmp_path):
+    fitted("concat", train, dev, alpha)[0][0].save(tmp_path / "exp" / "model")
+    return tmp_path / "exp" / "model"
+
+
+def test_folders_that_are_no_model(folder, tmp_path):
+    for path, words in ((tmp_path / "nowhere", "no such model folder"), (tmp_path, "no model.yaml")):
+        with pytest.raises(MasdError, match=words):
+            System.load(path)
+    with pytest.raises(MasdError, match=f"the model is {folder}"):
+        System.load(folder.parent)
+    (folder / "model.yaml").rename(folder / "encoder.yaml")
+    with pytest.raises(MasdError, match="pretrained encoder alone"):
+        System.load(folder)
+
+
+def test_damaged_models(folder):
+    text = (folder / "svm.npz").read_bytes()
+    (folder / "svm.npz").write_bytes(text[:-10])
+    with pytest.raises(MasdError, match=r"svm\.npz: missing or not the file"):
+        System.load(folder)
+    (folder / "svm.npz").write_bytes(text)
+    info = read_yaml(folder / "model.yaml")
+    for change, words in (
+        ({"format": 99}, "format 1"),
+        ({"system": "magic"}, "'magic' is not one of"),
+        ({"system": "full"}, "fusion"),
+        ({"system": "handcrafted", "temperature": None}, None),
+    ):
+        write_yaml(folder / "model.yaml", info | change)
+        if words is not None:
+            with pytest.raises(MasdError, match=words):
+                System.load(folder)
+    del info["affine"]
+    write_yaml(folder / "model.yaml", info)
+    with pytest.raises(MasdError, match="no key 'affine'"):
+        System.load(folder)
+
+
+def test_nothing_is_unpickled(folder):
+    """An npz with a pickled object in place of the support vectors is refused, not run."""
+
+    class Bomb:
+        def __reduce__(self):
+            return (pytest.fail, ("code of the model was run",))
+
+    np.savez(
+        folder / "svm.npz",
+        **{k: np.array([Bomb()], object) for k in ("support", "dual", "intercept", "gamma")},
+    )
+    info = read_yaml(folder / "model.yaml")
+    info["files"]["svm.npz"] = sha256(folder / "svm.npz")
+    write_yaml(folder / "model.yaml", info)
+    with pytest.raises(MasdError, match="not a stored SVM"):
+        System.load(folder)
+
+
+def test_a_model_cannot_name_files_outside_its_folder(folder):
+    info = read_yaml(folder / "model.yaml")
+    info["files"] = {"../model.yaml": "0" * 64}
+    write_yaml(folder / "model.yaml", info)
+    with pytest.raises(MasdError, match="missing or not the file"):
+        System.load(folder)
+
+
+def test_info_says_how_it_was_calibrated(train, dev, alpha):
+    (system, _), _ = fitted("full", train, dev, alpha, prior=0.3)
+    info = json.loads(json.dumps(system.info))
+    assert (
+        info["temperature"]["utterances"] == round(0.2 * len(train))
+        and info["temperature"]["holdout"] == "random"
+    )
+    assert info["temperature"]["prior"] == pytest.approx(train.is_fake.mean(), abs=0.02)
+    assert (info["affine"]["prior"], info["affine"]["holdout"]) == (0.3, "speaker and attack")
+    assert info["svm"]["fitted_on"] == len(train) - info["temperature"]["utterances"]
+    assert set(info["thresholds"]) == {"dev_eer", "dev_eer_affine"}
+    assert info["fusion_training"]["head_dev_eer"] < 0.5
+    (random, _), _ = fitted("full", train, dev, alpha, affine_holdout="random")
+    assert random.info["affine"]["holdout"] == "random"
+
+
+def test_the_temperature_is_fitted_on_what_the_svm_has_not_seen(train, dev, alpha):
+    (system, _), _ = fitted("handcrafted", train, dev, alpha)
+    stored = {row.tobytes() for row in system.svm.support}
+    scaled = system.values(train.inputs)
+    used = np.array([row.tobytes() in stored for row in scaled])
+    assert 0 < used.sum() <= 0.8 * len(train)
+
+
+def test_svm_every_logs_development_error(train, dev, alpha):
+    (_, history), _ = fitted("full", train, dev, alpha, svm_every=2, epochs=4, patience=0)
+    assert ["svm_dev_eer" in entry for entry in history] == [False, True, False, True]
+
+
+def test_the_svm_is_the_one_scikit_learn_fits(train, dev, alpha):
+    (system, _), _ = fitted("full", train, dev, alpha)
+    values = system.values(train.inputs)
+    again = fit_svm(values, train.is_fake)
+    from sklearn.svm import SVC
+
+    other = SVC(C=10.0, gamma=again.gamma, class_weight="balanced").fit(
+        values.astype(np.float64), train.is_fake
+    )
+    test = system.values(dev.inputs)
+    np.testing.assert_allclose(
+        again.decision(test), other.decision_function(test.astype(np.float64)), atol=1e-5
+    )
