@@ -28,8 +28,8 @@ def results(
 ) -> None:
     """Make the results page of all evaluated systems below an experiment folder.
 
-    Each system is a folder `<exp>/<system>_s<seed>` with scores/<set>/metrics.json and trials.tsv,
-    as the evaluate entry point writes them.
+    Each system is a folder `<exp>/<system>_s<seed>` in which the evaluate entry point has written to
+    results/<set>/ or scores/<set>/.
 
     Args:
         exp: exp/<size>.

@@ -143,7 +143,7 @@ def bootstrap_eer(
         MasdError: see `bootstrap_eers`.
     """
     draws = np.atleast_2d(bootstrap_eers(scores, is_fake, groups, n, seed)).mean(axis=0)
-    return _interval(_eers(scores, is_fake).mean(), draws, groups, level)
+    return interval(plain_eers(scores, is_fake).mean(), draws, groups, level)
 
 
 def paired_bootstrap(
@@ -170,11 +170,11 @@ def paired_bootstrap(
         )
     draws = bootstrap_eers(np.concatenate([first, second]), is_fake, groups, n, seed)
     difference = (draws[: len(first)] - draws[len(first) :]).mean(axis=0)
-    value = (_eers(first, is_fake) - _eers(second, is_fake)).mean()
-    return _interval(value, difference, groups, level)
+    value = (plain_eers(first, is_fake) - plain_eers(second, is_fake)).mean()
+    return interval(value, difference, groups, level)
 
 
-def _eers(scores: ArrayLike, is_fake: ArrayLike) -> np.ndarray:
+def plain_eers(scores: ArrayLike, is_fake: ArrayLike) -> np.ndarray:
     """Return the EER of each row of scores on the sample itself (counts of one)."""
     fake = np.asarray(is_fake, dtype=bool)
     values = []
@@ -184,7 +184,18 @@ def _eers(scores: ArrayLike, is_fake: ArrayLike) -> np.ndarray:
     return np.array(values)
 
 
-def _interval(value: float, draws: np.ndarray, groups: ArrayLike, level: float) -> Interval:
+def interval(value: float, draws: np.ndarray, groups: ArrayLike, level: float = 0.95) -> Interval:
+    """Return the percentile interval of a statistic from its draws (n,), NaN ones left out.
+
+    Args:
+        value: the statistic of the sample itself.
+        draws: the statistic of each draw, e.g. a difference of two rows of `bootstrap_eers`.
+        groups: (N,) the group of each trial.
+        level: of the interval.
+
+    Raises:
+        MasdError: more than half of the draws are NaN.
+    """
     valid = draws[np.isfinite(draws)]
     if valid.size < 0.5 * draws.size or valid.size < 2:
         raise MasdError(

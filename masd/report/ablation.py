@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from masd.errors import MasdError
-from masd.metrics.bootstrap import Interval, bootstrap_eer, paired_bootstrap
+from masd.metrics.bootstrap import Interval, bootstrap_eers, interval
 from masd.report.document import Table, percent
 from masd.report.evaluation import Bootstrap
 from masd.report.experiments import Run
@@ -69,21 +69,36 @@ def ablation_rows(
     Raises:
         MasdError: two runs were evaluated on different trials.
     """
+    _same_trials(runs)
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(run.system, []).append(run)
-    _same_trials(runs)
+    trials = runs[0].trials.pooled
+    drawn = {system: _drawn(members, bootstrap) for system, members in groups.items()}
     listed = {str(row["system"]): row for row in rows}
     order = [s for s in listed if s in groups] + [s for s in groups if s not in listed]
     table: list[Row] = []
     for system in order:
-        row = _row(system, listed.get(system, {}), groups[system], bootstrap)
+        row = _row(system, listed.get(system, {}), groups[system], drawn[system])
         if table:
-            row.to_before = _difference(groups[system], groups[table[-1].system], bootstrap)
+            row.to_before = _difference(drawn[system], drawn[table[-1].system], trials.source)
         if full in groups and system != full:
-            row.to_full = _difference(groups[system], groups[full], bootstrap)
+            row.to_full = _difference(drawn[system], drawn[full], trials.source)
         table.append(row)
     return table
+
+
+Drawn = dict[int | None, tuple[float, np.ndarray]]
+
+
+def _drawn(runs: Sequence[Run], bootstrap: Bootstrap) -> Drawn:
+    """Return {seed: (EER, its draws (n,))}; the draws are the same for all systems, so they can be paired."""
+    out: Drawn = {}
+    for run in runs:
+        trials = run.trials.pooled
+        draws = bootstrap_eers(trials.scores, trials.fake, trials.source, bootstrap.n, bootstrap.seed)
+        out[run.seed] = (run.metrics["pooled"]["eer"], draws)
+    return out
 
 
 def _same_trials(runs: Sequence[Run]) -> None:
@@ -97,40 +112,34 @@ def _same_trials(runs: Sequence[Run]) -> None:
             )
 
 
-def _matrix(runs: Sequence[Run]) -> np.ndarray:
-    """Return pooled scores (S, N) of a system's seeds."""
-    return np.stack([run.trials.pooled.scores for run in runs])
-
-
-def _row(system: str, listed: Mapping[str, Any], runs: Sequence[Run], bootstrap: Bootstrap) -> Row:
-    trials = runs[0].trials.pooled
+def _row(system: str, listed: Mapping[str, Any], runs: Sequence[Run], drawn: Drawn) -> Row:
     pools = {
         pool: float(np.mean([run.metrics[pool]["eer"] for run in runs]))
         for pool in ("seen", "unseen", "apart")
         if all(pool in run.metrics for run in runs)
     }
+    rates = [rate for rate, _ in drawn.values()]
+    mean_draws = np.mean([draws for _, draws in drawn.values()], axis=0)
     return Row(
         system=system,
         name=str(listed.get("name", system)),
         reported=listed.get("eer"),
-        seeds=[run.seed for run in runs],
-        eers=[run.metrics["pooled"]["eer"] for run in runs],
-        interval=bootstrap_eer(_matrix(runs), trials.fake, trials.source, bootstrap.n, bootstrap.seed),
+        seeds=list(drawn),
+        eers=rates,
+        interval=interval(float(np.mean(rates)), mean_draws, runs[0].trials.pooled.source),
         pools=pools,
     )
 
 
-def _difference(runs: Sequence[Run], others: Sequence[Run], bootstrap: Bootstrap) -> Interval | None:
-    """Return EER(runs) - EER(others), paired by seed and averaged over the seeds both have."""
-    common = sorted({run.seed for run in runs} & {run.seed for run in others}, key=str)
+def _difference(mine: Drawn, theirs: Drawn, groups: np.ndarray) -> Interval | None:
+    """Return EER(mine) - EER(theirs), paired by seed and averaged over the seeds both have."""
+    common = [seed for seed in mine if seed in theirs]
     if not common:
-        log.warning("%s and %s share no seed; their difference is left out", runs[0].name, others[0].name)
+        log.warning("two systems of the ablation share no seed; their difference is left out")
         return None
-    mine, theirs = ([run for seed in common for run in side if run.seed == seed] for side in (runs, others))
-    trials = runs[0].trials.pooled
-    return paired_bootstrap(
-        _matrix(mine), _matrix(theirs), trials.fake, trials.source, bootstrap.n, bootstrap.seed
-    )
+    value = np.mean([mine[seed][0] - theirs[seed][0] for seed in common])
+    draws = np.mean([mine[seed][1] - theirs[seed][1] for seed in common], axis=0)
+    return interval(float(value), draws, groups)
 
 
 def _signed(interval: Interval | None) -> str:
@@ -145,14 +154,13 @@ def ablation_table(rows: Sequence[Row], draws: int, reported_on: str) -> Table:
     header = ["system", "seeds", "EER", "sd", "95 %", *pools, "to the row above", "to full", "paper*"]
     cells = []
     for row in rows:
-        interval = {"lo": row.interval.lo, "hi": row.interval.hi}
         cells.append(
             [
                 f"{row.name} (`{row.system}`)",
                 ", ".join("-" if seed is None else str(seed) for seed in row.seeds),
                 percent(row.mean),
                 percent(row.sd),
-                bounds(interval),
+                bounds(vars(row.interval)),
                 *(percent(row.pools.get(pool)) for pool in pools),
                 _signed(row.to_before),
                 _signed(row.to_full),

@@ -126,7 +126,7 @@ STYLE = """
   :root { --ink: #e4e7eb; --soft: #a0a8b2; --page: #16181b; --line: #383d44; --tint: #1f2226; }
 }
 * { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1rem; max-width: 62rem; color: var(--ink); background: var(--page);
+body { margin: 0 auto; padding: 1rem; max-width: 70rem; color: var(--ink); background: var(--page);
   font: 16px/1.5 system-ui, sans-serif; overflow-wrap: break-word; }
 h1 { font-size: 1.5rem; line-height: 1.25; }
 h2 { font-size: 1.2rem; margin: 2.2rem 0 .6rem; padding-bottom: .2rem; border-bottom: 1px solid var(--line); }
@@ -136,11 +136,13 @@ th, td { padding: .3rem .7rem; text-align: left; vertical-align: top; border-bot
 th { color: var(--soft); font-weight: 600; }
 td.n, th.n { text-align: right; }
 td.n { white-space: nowrap; }
+th:first-child, td:first-child { min-width: 8rem; padding-left: 0; }
+code { font-size: .92em; background: var(--tint); padding: 0 .2em; border-radius: 3px; }
 tbody tr:hover { background: var(--tint); }
 .note, figcaption { color: var(--soft); font-size: .88rem; max-width: 46rem; }
 pre { overflow-x: auto; padding: .7rem; background: var(--tint); border-radius: 4px; font-size: .85rem; }
 figure { margin: 1.2rem 0; }
-img { max-width: 100%; height: auto; }
+img { width: min(100%, 38rem); height: auto; }
 nav { font-size: .9rem; line-height: 1.9; } nav a { margin-right: .9rem; }
 a { color: inherit; }
 """
@@ -168,9 +170,14 @@ def to_html(document: Document, images: Mapping[str, tuple[bytes, bytes]]) -> st
     )
 
 
+def _inline(text: str) -> str:
+    """Escape text and set `code` spans, as Markdown does."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
+
+
 def _block_html(block: Block, images: Mapping[str, tuple[bytes, bytes]]) -> str:
     if isinstance(block, Text):
-        return f"<p>{html.escape(block.text)}</p>"
+        return f"<p>{_inline(block.text)}</p>"
     if isinstance(block, Code):
         return f"<pre>{html.escape(block.text)}</pre>"
     if isinstance(block, Table):
@@ -191,14 +198,12 @@ def _table_html(table: Table) -> str:
     def line(cells: list[str], tag: str) -> str:
         return (
             "<tr>"
-            + "".join(
-                f"<{tag}{c}>{html.escape(cell)}</{tag}>" for cell, c in zip(cells, classes, strict=True)
-            )
+            + "".join(f"<{tag}{c}>{_inline(cell)}</{tag}>" for cell, c in zip(cells, classes, strict=True))
             + "</tr>"
         )
 
     rows = "\n".join(line(row, "td") for row in table.rows)
-    note = f'\n<p class="note">{html.escape(table.note)}</p>' if table.note else ""
+    note = f'\n<p class="note">{_inline(table.note)}</p>' if table.note else ""
     return (
         f'<div class="scroll"><table>\n<thead>{line(table.header, "th")}</thead>\n'
         f"<tbody>\n{rows}\n</tbody></table></div>{note}"

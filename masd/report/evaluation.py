@@ -99,7 +99,7 @@ def read_calibration(model: str | Path | None, affine_scores: str | Path | None 
     try:
         affine = content.get("affine")
         result.temperature = float(content["temperature"]["value"])
-        result.threshold = (content.get("thresholds") or {}).get("score")
+        result.threshold = (content.get("thresholds") or {}).get("dev_eer")
         result.affine = (float(affine["a"]), float(affine["b"]), float(affine["prior"])) if affine else None
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise MasdError(f"{path}: no usable calibration ({error}); fit the model again") from None

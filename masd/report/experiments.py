@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from masd.errors import MasdError
-from masd.files import read_json
+from masd.files import read_json, read_yaml
 from masd.report.trials import Trials, read_trials
 
 
@@ -21,20 +21,31 @@ class Run:
         folder: exp/<size>/<tag>.
         system: the tag without its seed, e.g. `full` or `full_paper_literal`.
         seed: of the training; None if the tag has none.
-        set: the evaluation set.
-        metrics: metrics.json of that set.
+        results: where metrics.json and trials.tsv of the evaluation set are.
+        metrics: metrics.json.
     """
 
     folder: Path
     system: str
     seed: int | None
-    set: str
+    results: Path
     metrics: dict[str, Any]
 
     @cached_property
     def trials(self) -> Trials:
         """The joined trials of the set."""
-        return read_trials(self.folder / "scores" / self.set / "trials.tsv")
+        return read_trials(self.results / "trials.tsv")
+
+    @property
+    def set(self) -> str:
+        """The evaluation set's name."""
+        return self.results.name
+
+    @cached_property
+    def model(self) -> dict[str, Any]:
+        """What model.yaml says of the fitted system; empty for scores made elsewhere."""
+        path = self.folder / "model" / "model.yaml"
+        return read_yaml(path) if path.is_file() else {}
 
     @property
     def name(self) -> str:
@@ -43,22 +54,27 @@ class Run:
 
     def other_set(self, name: str) -> dict[str, Any] | None:
         """Return the metrics of another set, None if it was not evaluated."""
-        path = self.folder / "scores" / name / "metrics.json"
+        path = self.results.parent / name / "metrics.json"
         return read_json(path) if path.is_file() else None
 
 
 def find_runs(exp: str | Path, name: str = "eval") -> list[Run]:
     """Return every system below `exp` that was evaluated on the set `name`, by system and seed.
 
+    What evaluate wrote is looked for in `<exp>/<tag>/results/<name>` and `<exp>/<tag>/scores/<name>`.
+
     Raises:
-        MasdError: there is none.
+        MasdError: there is none, or a system was evaluated in both places.
     """
-    runs = []
-    for path in sorted(Path(exp).glob(f"*/scores/{name}/metrics.json")):
+    runs: list[Run] = []
+    paths = [p for place in ("results", "scores") for p in Path(exp).glob(f"*/{place}/{name}/metrics.json")]
+    for path in sorted(paths):
         folder = path.parents[2]
+        if runs and runs[-1].folder == folder:
+            raise MasdError(f"{path} and {runs[-1].results} are both of {folder.name}; remove the stale one")
         match = re.fullmatch(r"(.+)_s(\d+)", folder.name)
         system, seed = (match[1], int(match[2])) if match else (folder.name, None)
-        runs.append(Run(folder, system, seed, name, read_json(path)))
+        runs.append(Run(folder, system, seed, path.parent, read_json(path)))
     if not runs:
         raise MasdError(
             f"{exp}: no system has {name}/metrics.json; run the evaluate entry point on its scores"

@@ -179,6 +179,37 @@ def development(page: Page) -> Section | None:
     return Section("Development set", [Table(["system", "EER (%)", "by source", "AUC", "ECE"], rows, note)])
 
 
+def models(page: Page) -> Section | None:
+    """What model.yaml tells of each fitted system, its figures on the development set among it."""
+    rows = []
+    for run in page.runs:
+        svm, dev = run.model.get("svm") or {}, run.model.get("dev") or {}
+        if svm:
+            alpha = run.model.get("alpha")
+            fusion = run.model.get("fusion_training") or {}
+            ece = [percent(dev.get(f"ece_{kind}")) for kind in ("uncalibrated", "temperature", "affine")]
+            rows.append(
+                [
+                    run.name,
+                    str(svm.get("dimensions", "-")),
+                    f"{svm.get('support_vectors', '-')} of {svm.get('fitted_on', '-')}",
+                    f"{svm['gamma']:.4g}" if "gamma" in svm else "-",
+                    ", ".join(f"{a:.3f}" for a in alpha) if alpha else "-",
+                    f"{run.model['temperature']['value']:.3f}",
+                    str(run.model["affine"].get("holdout", "-")),
+                    percent(dev.get("eer")),
+                    " -> ".join(ece),
+                    percent(fusion.get("head_dev_eer")),
+                ]
+            )
+    if not rows:
+        return None
+    header = ["system", "SVM inputs", "support vectors", "gamma", "alpha", "T", "affine map held out by"]
+    header += ["dev EER (%)", "dev ECE (%)", "fusion head alone, dev EER (%)"]
+    note = "alpha: weights of the bands, low to high. ECE: T = 1, temperature, affine map."
+    return Section("Fitted systems", [Table(header, rows, note)])
+
+
 def ablation(page: Page) -> Section:
     """Table II."""
     notes = [Text(note) for note in page.reported.get("notes", [])]
@@ -359,6 +390,7 @@ SECTIONS: tuple[Callable[[Page], Section | None], ...] = (
     system,
     calibration,
     development,
+    models,
     pretraining,
     gates,
     nuisance,

@@ -48,7 +48,7 @@ def make_scores(key, quality=1.0, seed=0):
 def make_model(folder, threshold=0.1):
     """Write what evaluation reads of a model folder."""
     affine = {"a": 0.9, "b": 0.2, "prior": 0.5}
-    content = {"temperature": {"value": 1.7}, "affine": affine, "thresholds": {"score": threshold}}
+    content = {"temperature": {"value": 1.7}, "affine": affine, "thresholds": {"dev_eer": threshold}}
     write_yaml(folder / "model.yaml", content)
     return folder
 
