@@ -26,7 +26,7 @@ def parser_of(name):
 def test_a_configuration_is_accepted_by_its_entry_point(path, name):
     parser = parser_of(name)
     parsed = parser.parse_object(read_yaml(path)[name] or {}, _skip_required=True)
-    parser.check_config(parsed, skip_required=True)
+    parser.validate(parsed, skip_required=True)
 
 
 def test_the_recipes_have_configurations():

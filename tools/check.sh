@@ -15,7 +15,7 @@ fi
 mapfile -t scripts < <(git ls-files '*.sh' .ci/run)
 python3 -m ruff check .
 python3 -m ruff format --check .
-shellcheck --external-sources --source-path=SCRIPTDIR "${scripts[@]}"
+shellcheck --external-sources --source-path=SCRIPTDIR --source-path=SCRIPTDIR/.. "${scripts[@]}"
 echo "check.sh: ruff and shellcheck found nothing in $(git ls-files '*.py' | wc -l) Python and ${#scripts[@]} shell files"
 [ "$tests" = true ] || exit 0
 exec python3 -m pytest -n 2 "$@"

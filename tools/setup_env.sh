@@ -55,7 +55,7 @@ if [ -n "${MASD_TORCH:-}" ]; then
     fail "pip could not install $MASD_TORCH; the last line of $log: $(tail -n 1 "$log")"
 fi
 say "installing masd and what it needs (PyTorch is the large one: a few minutes)"
-"${pip[@]}" install --editable "$root[$joined]" >> "$log" 2>&1 ||
+"${pip[@]}" install --editable "${root}[$joined]" >> "$log" 2>&1 ||
   fail "pip could not install the requirements; the last line of $log: $(tail -n 1 "$log")"
 "$venv/bin/python3" -c 'import torch, torchaudio, masd' >> "$log" 2>&1 ||
   fail "torch and torchaudio do not work together here; choose a pair with MASD_TORCH; see $log"

@@ -8,7 +8,8 @@ to its log, with the command and date at the top and the exit status and time at
 
 options:
   --max-jobs-run N   how many jobs run at once (default: the number of cores)
-  --num-threads N    threads of one job, set as OMP_NUM_THREADS (default: cores / jobs that run at once)
+  --num-threads N    threads of one job, set as OMP_NUM_THREADS (default: what that variable says already,
+                     else cores / jobs that run at once)
   --mem 4G, --gpu N, --time H:MM:SS
                      what a cluster's launcher would ask for; this one takes them and does nothing with them
 
@@ -124,7 +125,9 @@ def main() -> None:
     options, variable, jobs, (log, *command) = parse(arguments)
     cores = len(os.sched_getaffinity(0))
     at_once = min(positive(options, "--max-jobs-run", cores), len(jobs))
-    threads = positive(options, "--num-threads", max(1, cores // at_once))
+    inherited = os.environ.get("OMP_NUM_THREADS", "")
+    share = int(inherited) if inherited.isdigit() and int(inherited) else max(1, cores // at_once)
+    threads = positive(options, "--num-threads", share)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, stop)
 

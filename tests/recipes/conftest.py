@@ -1,0 +1,67 @@
+"""One tiny run of the mini recipe, from packages to results, that every test of the recipe looks at."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+RECIPE = ROOT / "egs" / "mini"
+DOWNLOADS = os.environ.get("MASD_DOWNLOADS", str(RECIPE / "downloads"))
+OUTPUTS = shutil.ignore_patterns("downloads", "data", "dump", "exp")
+
+
+class Recipe:
+    """A copy of the mini recipe in a folder of its own."""
+
+    def __init__(self, folder: Path):
+        self.path = folder / "egs" / "mini"
+        for name in ("masd", "utils", "tools"):
+            (folder / name).symlink_to(ROOT / name)
+        shutil.copytree(RECIPE, self.path, ignore=OUTPUTS)
+
+    def command(self, *options):
+        """The command line of `run.sh` in the tiny size."""
+        return ["./run.sh", "--size", "tiny", "--downloads", DOWNLOADS, *map(str, options)]
+
+    def run(self, *options, check=True):
+        """Run the recipe to its end."""
+        done = subprocess.run(self.command(*options), cwd=self.path, capture_output=True, text=True)
+        assert not check or done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        return done
+
+    def python(self, *words):
+        """Run `python3 -m ...` as the recipe does, in its folder."""
+        script = '. ./path.sh && exec python3 -m "$@"'
+        return subprocess.run(
+            ["bash", "-c", script, "bash", *map(str, words)], cwd=self.path, capture_output=True, text=True
+        )
+
+    def copy(self, folder: Path) -> "Recipe":
+        """Return a second copy that has all this one has made so far."""
+        twin = Recipe.__new__(Recipe)
+        twin.path = folder / "egs" / "mini"
+        for name in ("masd", "utils", "tools"):
+            (folder / name).symlink_to(ROOT / name)
+        shutil.copytree(self.path, twin.path)
+        return twin
+
+    def scores(self, tag="full_s0", name="eval"):
+        """The bytes of a score file."""
+        return (self.path / "exp" / "tiny" / tag / "scores" / name / "scores").read_bytes()
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """The recipe after a whole run from stage 0 to stage 7."""
+    recipe = Recipe(tmp_path_factory.mktemp("recipe"))
+    recipe.run()
+    return recipe
+
+
+@pytest.fixture
+def twin(finished, tmp_path):
+    """A copy of the finished recipe that a test may change."""
+    return finished.copy(tmp_path)
