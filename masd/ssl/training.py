@@ -349,11 +349,15 @@ def _log_file(path: Path, active: bool) -> Iterator[None]:
     if not active:
         yield
         return
+    logger = logging.getLogger("masd")
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
-    logging.getLogger("masd").addHandler(handler)
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)  # the file holds every epoch, whatever is shown
     try:
         yield
     finally:
-        logging.getLogger("masd").removeHandler(handler)
+        logger.setLevel(level)
+        logger.removeHandler(handler)
         handler.close()

@@ -1,0 +1,162 @@
+"""The loop end to end on a toy corpus: learning, logs, exact resuming, several processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from masd.bin.pretrain import pretrain
+from masd.cli import build_parser
+from masd.errors import MasdError
+from masd.models.encoder import load_encoder
+from masd.ssl.config import PretrainConfig
+from masd.ssl.training import learning_rate
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+
+
+def call(words: list[str], out: Path, *more: str) -> list[dict]:
+    """Run the entry point in this process; return the epochs' records."""
+    parsed = build_parser(pretrain, "pretrain").parse_args([*words, "--out", str(out), *more])
+    arguments = dict(vars(build_parser(pretrain, "pretrain").instantiate_classes(parsed)))
+    arguments.pop("config")
+    pretrain(**arguments)
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+def same(first: dict, second: dict) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[n], second[n]) for n in first)
+
+
+def test_losses_fall_below_chance_on_unseen_speakers(arguments, tmp_path):
+    records = call(arguments, tmp_path / "exp", "--ssl.epochs", "36", "--ssl.bn_recalibrate", "0")
+    dev = records[-1]["dev"]
+    assert dev["loss_mask"] < 0.9 * dev["chance_loss_mask"]
+    assert dev["loss_cpc"] < 0.9 * dev["chance_loss_cpc"]
+    assert dev["acc_cpc_across"] > 2 * dev["chance_acc_cpc_across"]
+    assert records[-1]["train"]["loss_total"] < 0.7 * records[0]["train"]["loss_total"]
+
+
+def test_outputs_and_what_they_hold(arguments, tmp_path):
+    out = tmp_path / "exp"
+    records = call(arguments, out)
+    assert [r["epoch"] for r in records] == [1, 2, 3]
+    for key in ("loss_mask", "loss_cpc", "loss_binary", "loss_vocoder", "acc_cpc_within", "acc_cpc_across"):
+        assert all(key in r[part] for r in records for part in ("train", "dev"))
+    assert all("grad_norm" in r["train"] for r in records)
+    scores = [r["dev"]["loss_mask"] + r["dev"]["loss_cpc"] for r in records]
+    best = scores.index(min(scores))
+    assert [r["best"] for r in records][best]
+    assert not any(r["best"] for r in records[best + 1 :])
+    mark = json.loads((out / ".done.json").read_text())
+    assert mark["best_epoch"] == best + 1
+    assert list((out / "tensorboard").iterdir())
+    assert "epoch 3 dev" in (out / "train.log").read_text()
+    encoder, _, _ = load_encoder(out)
+    assert encoder.mel_std.min() > 0.05
+    assert not torch.equal(encoder.mel_mean, torch.zeros(64))
+
+
+def test_validation_is_the_same_question_every_epoch(arguments, tmp_path):
+    records = call(arguments, tmp_path / "exp")
+    for key in ("chance_loss_mask", "share_vocoded", "share_world"):
+        assert len({r["dev"][key] for r in records}) == 1
+
+
+def test_a_finished_run_is_not_repeated_and_force_repeats_it(arguments, tmp_path):
+    out = tmp_path / "exp"
+    call(arguments, out)
+    before = (out / "encoder.safetensors").stat().st_mtime_ns, load_file(out / "last.safetensors")
+    call(arguments, out, "--ssl.workers", "1")  # a key that changes nothing in the result
+    assert (out / "encoder.safetensors").stat().st_mtime_ns == before[0]
+    call(arguments, out, "--force", "true")
+    assert (out / "encoder.safetensors").stat().st_mtime_ns != before[0]
+    assert same(load_file(out / "last.safetensors"), before[1])
+    call(arguments, out, "--seed", "1")
+    assert not same(load_file(out / "last.safetensors"), before[1])
+
+
+@pytest.mark.slow
+def test_a_killed_run_ends_with_the_same_bits(arguments, tmp_path):
+    """SIGKILL in the middle of an epoch, twice; then on to the end."""
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    more = ("--ssl.epochs", "8", "--ssl.precision", "bf16")
+    call(arguments, whole, *more)
+    command = [sys.executable, "-m", "masd.bin.pretrain", *arguments, "--out", str(broken), *more]
+    command += ["--ssl.save_minutes", "0"]
+    last = broken / "last.safetensors"
+    for _ in range(2):
+        before = last.stat().st_mtime_ns if last.exists() else 0
+        process = subprocess.Popen(command, env=ENVIRONMENT, cwd=ROOT, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 60
+        writes = 0
+        while writes < 4 and time.monotonic() < deadline:
+            if last.exists() and last.stat().st_mtime_ns != before:
+                before, writes = last.stat().st_mtime_ns, writes + 1
+            time.sleep(0.001)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL, "the run ended before it was killed"
+    call(arguments, broken, *more)
+    assert same(*(load_file(folder / "last.safetensors") for folder in (whole, broken)))
+    assert same(*(load_file(folder / "encoder.safetensors") for folder in (whole, broken)))
+    records = [
+        [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        for folder in (whole, broken)
+    ]
+    for one in (*records[0], *records[1]):
+        one.pop("seconds")
+    assert records[0] == records[1]
+
+
+@pytest.mark.slow
+def test_torchrun_trains_on_two_processes(arguments, tmp_path):
+    out = tmp_path / "exp"
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += ["-m", "masd.bin.pretrain", *arguments, "--out", str(out), "--ssl.epochs", "2"]
+    subprocess.run(command, env=ENVIRONMENT, cwd=ROOT, check=True, timeout=120, capture_output=True)
+    records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    alone = call(arguments, tmp_path / "alone", "--ssl.epochs", "2")
+    assert [r["step"] for r in records] == [r["step"] for r in alone]
+    for key in ("share_vocoded", "share_world"):  # both processes' items are counted, each once
+        assert records[0]["train"][key] == pytest.approx(alone[0]["train"][key])
+    assert records[0]["dev"]["share_vocoded"] == pytest.approx(alone[0]["dev"]["share_vocoded"])
+
+
+def test_mistakes_end_in_one_line(arguments, toy, tmp_path):
+    bare = [w for w in arguments if "_hifigan" not in w and w not in ("--vocoded", "--dev_vocoded")]
+    with pytest.raises(MasdError, match="adv needs vocoded copies"):
+        call(bare, tmp_path / "a")
+    with pytest.raises(MasdError, match="not NAME=DUMP"):
+        call([*bare, "--vocoded", "world"], tmp_path / "b")
+    with pytest.raises(MasdError, match="loss"):
+        call(arguments, tmp_path / "c", "--ssl.lr", "1e30", "--ssl.clip", "0")
+    assert not (tmp_path / "c" / ".done.json").exists()
+    call([*bare, "--ssl.objectives", "[mask,cpc]"], tmp_path / "d", "--ssl.epochs", "1")
+
+
+def test_a_damaged_checkpoint_is_named(arguments, tmp_path):
+    out = tmp_path / "exp"
+    out.mkdir()
+    (out / "last.safetensors").write_bytes(b"half")
+    with pytest.raises(MasdError, match=r"last\.safetensors: not a checkpoint"):
+        call(arguments, out)
+    call(arguments, out, "--force", "true", "--ssl.epochs", "1")
+
+
+def test_learning_rate_schedule():
+    warm = PretrainConfig(lr=1.0, warmup=4)
+    assert [learning_rate(s, 20, warm) for s in range(6)] == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
+    cosine = PretrainConfig(lr=1.0, warmup=0, schedule="cosine")
+    assert learning_rate(0, 10, cosine) == 1.0
+    assert learning_rate(5, 10, cosine) == pytest.approx(0.5)
+    assert 0 < learning_rate(9, 10, cosine) < 0.05
