@@ -24,7 +24,7 @@ class Recipe:
 
     def command(self, *options):
         """The command line of `run.sh` in the tiny size."""
-        return ["./run.sh", "--size", "tiny", "--downloads", DOWNLOADS, *map(str, options)]
+        return ["./run.sh", "--size", "tiny", "--nj", "1", "--downloads", DOWNLOADS, *map(str, options)]
 
     def run(self, *options, check=True):
         """Run the recipe to its end."""

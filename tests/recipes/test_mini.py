@@ -1,0 +1,221 @@
+"""The mini recipe from packages to results, and what a user may do to it on the way.
+
+All tests look at one tiny run (see conftest.py) or at a copy of it. They need the package mirrors.
+"""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+
+import kaldiio
+import numpy as np
+import pytest
+
+from masd.data.folder import read_folder
+from masd.data.tables import read_table
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("recipe")]
+
+
+def test_a_whole_run_ends_with_scores_of_every_trial_and_a_page(finished):
+    eval_set = read_folder(finished.path / "data/tiny/eval")
+    scores = read_table(finished.path / "exp/tiny/full_s0/scores/eval/scores")
+    assert list(scores) == eval_set.utts
+    assert all(np.isfinite(float(value)) for value in scores.values())
+    page = (finished.path / "exp/tiny/RESULTS.md").read_text()
+    assert "## Paper and measurement" in page
+    assert "./run.sh --size tiny" in page
+
+
+def test_speakers_and_source_recordings_never_cross_sets(finished):
+    seen = {}
+    for name in ("train", "dev", "eval"):
+        folder = read_folder(finished.path / "data/tiny" / name)
+        for key in (*folder.utt2spk.values(), *folder.tables["utt2source"].values()):
+            assert seen.setdefault(key, name) == name, key
+    attacks = {
+        n: set(read_table(finished.path / f"data/tiny/{n}/utt2attack").values()) for n in ("train", "eval")
+    }
+    assert attacks["eval"] - attacks["train"], "eval has attacks that training never saw"
+
+
+def test_pretraining_saw_train_speakers_and_train_attacks_alone(finished):
+    train = read_folder(finished.path / "data/tiny/train")
+    for path in (finished.path / "data/tiny").glob("pretrain*"):
+        if path.name.startswith("pretrain_dev"):
+            continue
+        folder = read_folder(path)
+        assert set(folder.utt2spk.values()) <= set(train.utt2spk.values()), path
+        assert set(folder.tables["utt2source"].values()) <= set(train.tables["utt2source"].values()), path
+
+
+def test_a_second_run_does_no_work_again(finished):
+    before = {p: p.stat().st_mtime_ns for p in finished.path.rglob("*.ark")}
+    before |= {p: p.stat().st_mtime_ns for p in finished.path.rglob("*.safetensors")}
+    before[finished.path / "exp/tiny/RESULTS.md"] = (finished.path / "exp/tiny/RESULTS.md").stat().st_mtime_ns
+    finished.run()
+    assert before == {p: p.stat().st_mtime_ns for p in before}
+
+
+def test_forcing_a_part_redoes_it_with_the_same_scores(twin):
+    first = twin.scores()
+    weights = twin.path / "exp/tiny/ssl_adversarial_s0/encoder.safetensors"
+    made = weights.stat().st_mtime_ns
+    twin.run("--stage", 4, "--stop-stage", 6, "--force", "true")
+    assert weights.stat().st_mtime_ns > made
+    assert twin.scores() == first
+
+
+@pytest.mark.parametrize("stage", [3, 4, 5])
+def test_a_run_killed_in_a_stage_and_started_again_ends_with_the_same_scores(twin, stage):
+    first = twin.scores()
+    for place in {3: ["dump"], 4: [], 5: []}[stage]:
+        shutil.rmtree(twin.path / place)
+    if stage <= 4:
+        shutil.rmtree(twin.path / "exp")
+    else:
+        shutil.rmtree(twin.path / "exp/tiny/full_s0")
+        shutil.rmtree(twin.path / "exp/tiny/ssl_adversarial_s0/emb")
+    chance = random.Random(stage)
+    for _ in range(2):
+        command = twin.command("--stage", stage, "--stop-stage", 6)
+        started = subprocess.Popen(command, cwd=twin.path, stdout=subprocess.DEVNULL, start_new_session=True)
+        time.sleep(chance.uniform(3, 12))
+        kill_tree(started)
+    twin.run("--stage", stage, "--stop-stage", 6)
+    assert twin.scores() == first
+
+
+def kill_tree(started):
+    """SIGKILL a process and all that descend from it, whatever session they are in."""
+    doomed, queue = [], [started.pid]
+    while queue:
+        pid = queue.pop()
+        doomed.append(pid)
+        listing = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True)
+        queue += [int(word) for word in listing.stdout.split()]
+    for pid in doomed:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    started.wait()
+
+
+@pytest.mark.parametrize("system", ["handcrafted", "ssl_multi", "concat", "attention"])
+def test_every_row_of_table_two_is_one_option(twin, system):
+    if system != "handcrafted":  # rows that share an encoder: one pretraining is enough to show it
+        shutil.copytree(twin.path / "exp/tiny/ssl_adversarial_s0", twin.path / "exp/tiny/ssl_multi_s0")
+    twin.run("--system", system, "--stage", 5 if system != "handcrafted" else 4)
+    model = twin.path / f"exp/tiny/{system}_s0/model"
+    assert f"system: {system}" in (model / "model.yaml").read_text()
+    assert twin.scores(f"{system}_s0") != twin.scores("full_s0")
+
+
+def test_the_single_scale_row_has_an_encoder_of_its_own(twin):
+    twin.run("--system", "ssl_single", "--stage", 4)
+    assert len(twin.scores("ssl_single_s0").splitlines()) == len(twin.scores().splitlines())
+
+
+def test_the_literal_reading_runs_end_to_end(twin):
+    twin.run("--variant", "paper_literal", "--stage", 3, "--nj", 2)
+    assert len(twin.scores("full_paper_literal_s0").splitlines()) == len(twin.scores().splitlines())
+
+
+def test_a_dump_made_with_another_configuration_is_refused(twin):
+    shutil.copytree(twin.path / "dump/tiny", twin.path / "dump/tiny_paper_literal")
+    done = twin.run("--variant", "paper_literal", "--stage", 5, "--stop-stage", 5, check=False)
+    assert done.returncode == 1
+
+
+def test_embeddings_made_elsewhere_go_into_stage_five_and_six(twin):
+    """A Kaldi ark of plain vectors stands in for the encoder."""
+    rng = np.random.default_rng(0)
+    elsewhere = twin.path / "elsewhere"
+    elsewhere.mkdir()
+    for name in ("train", "dev", "eval"):
+        folder = read_folder(twin.path / "data/tiny" / name)
+        sign = {u: 1.0 if lab == "spoof" else -1.0 for u, lab in folder.tables["utt2lab"].items()}
+        vectors = {u: (rng.normal(size=20) + 3 * sign[u]).astype(np.float32) for u in folder.utts}
+        kaldiio.save_ark(str(elsewhere / f"{name}.ark"), vectors, scp=str(elsewhere / f"{name}.scp"))
+    sets = [f"--{n}-{kind}" for n in ("train", "dev") for kind in ("data", "dump", "embeddings")]
+    places = [
+        f"{kind}/{n}{end}"
+        for n in ("train", "dev")
+        for kind, end in (("data/tiny", ""), ("dump/tiny", ""), ("elsewhere", ".scp"))
+    ]
+    words = [word for pair in zip(sets, places, strict=True) for word in pair]
+    done = twin.python(
+        "masd.bin.fit_svm", "--system", "full", "--out", "exp/other", *words, "--fit.epochs", 3
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    done = twin.python(
+        "masd.bin.score", "--model", "exp/other/model", "--dump", "dump/tiny/eval",
+        "--embeddings", "elsewhere/eval.scp", "--out", "exp/other/scores/eval",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    labels = read_table(twin.path / "data/tiny/eval/utt2lab")
+    scores = read_table(twin.path / "exp/other/scores/eval/scores")
+    bona = [float(s) for u, s in scores.items() if labels[u] == "bonafide"]
+    fake = [float(s) for u, s in scores.items() if labels[u] == "spoof"]
+    assert min(bona) > max(fake), "separable vectors are separated, bona fide above"
+
+
+def test_scores_made_elsewhere_go_into_stage_seven(twin):
+    labels = read_table(twin.path / "data/tiny/eval/utt2lab")
+    path = twin.path / "elsewhere.txt"
+    path.write_text(
+        "".join(f"{u} {1.0 if lab == 'bonafide' else -1.0}\n" for u, lab in reversed(labels.items()))
+    )
+    words = ["--scores", path, "--data", "data/tiny/eval", "--out", "exp/elsewhere"]
+    done = twin.python("masd.bin.evaluate", *words)
+    assert done.returncode == 0, done.stderr
+    assert "0.00" in (twin.path / "exp/elsewhere/metrics.txt").read_text()
+    path.write_text("".join(path.read_text().splitlines(True)[1:]))
+    done = twin.python("masd.bin.evaluate", *words)
+    assert done.returncode == 1
+    assert list(labels)[-1] in done.stderr, "the missing trial is named"
+
+
+def test_detect_gives_the_score_that_the_recipe_gave(finished):
+    folder = read_folder(finished.path / "data/tiny/eval")
+    scores = read_table(finished.path / "exp/tiny/full_s0/scores/eval/scores")
+    for utt in folder.utts[::5]:
+        source = finished.path / folder.wav[utt]
+        named = (
+            finished.path / f"{utt}{source.suffix}"
+        )  # the dither follows the file's name, as it does the utterance id
+        shutil.copy(source, named)
+        done = finished.python(
+            "masd.bin.detect", "--model", "exp/tiny/full_s0/model", "--json", "true", named
+        )
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)
+        assert found["score"] == pytest.approx(float(scores[utt]), abs=1e-4)
+        assert found["p_fake"] == pytest.approx(1 / (1 + np.exp(float(scores[utt]))), abs=1e-4)
+
+
+def test_h5_dumps_give_the_same_scores(twin):
+    first = twin.scores()
+    shutil.rmtree(twin.path / "dump")
+    shutil.rmtree(twin.path / "exp")
+    twin.run("--stage", 3, "--stop-stage", 6, "--feats-format", "h5")
+    assert list((twin.path / "dump").rglob("*.h5"))
+    assert twin.scores() == first
+
+
+def test_a_wrong_option_or_name_is_one_line(finished):
+    for words, said in (
+        (["--bogus", "1"], "unknown option --bogus"),
+        (["--system", "best"], "unknown --system best"),
+        (["--variant", "none"], "no conf/none.yaml"),
+        (["--size", "huge"], "no conf/huge.yaml"),
+    ):
+        done = finished.run(*words, check=False)
+        assert done.returncode == 1
+        assert said in done.stderr
+        assert len(done.stderr.splitlines()) == 1
