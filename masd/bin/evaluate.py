@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from masd.cli import run
 from masd.errors import MasdError
+
+if TYPE_CHECKING:
+    from masd.report.trials import Trials
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +29,7 @@ def evaluate(
     apart_data: Path | None = None,
     apart_trials: Path | None = None,
     affine_scores: Path | None = None,
+    asv_scores: Path | None = None,
     prior: float | None = None,
     bootstrap: int = 1000,
     seed: int = 0,
@@ -46,33 +52,22 @@ def evaluate(
         apart_data: data folder of that set.
         apart_trials: trial list of that set.
         affine_scores: affine-calibrated scores made elsewhere (prior 0.5), in place of the model's map.
+        asv_scores: the challenge's score file of its speaker verifier, for the minimum t-DCF.
         prior: a share of fakes at which ECE is given, beside the set's own and 0.5.
         bootstrap: draws for each interval; 0 for no intervals.
         seed: of the draws.
         force: evaluate again though the results are up to date.
     """
-    from masd.files import Mark, digest, input_digest, write_json, write_text
-    from masd.report.document import to_text
-    from masd.report.evaluation import Bootstrap, evaluate_trials, read_calibration
-    from masd.report.tables import metrics_document
-    from masd.report.trials import attack_names, join_apart, load_trials, read_excused, write_trials
+    from masd.files import Mark, digest
+    from masd.report.evaluation import Bootstrap, evaluate_trials, read_calibration, tandem
+    from masd.report.trials import attack_names, join_apart, load_trials, read_excused
 
     if (apart_scores is None) != (apart_data is None):
         raise MasdError("--apart-scores and --apart-data go together; give both or neither")
     seen, separate = _names(seen_attacks), _names(apart)
-    lists = [data / name for name in ("utt2lab", "utt2attack", "utt2spk", "utt2source")]
-    given = [
-        scores,
-        *(path for path in lists if path.exists()),
-        trials,
-        excused,
-        affine_scores,
-        apart_scores,
-        apart_data,
-        apart_trials,
-    ]
-    known = [path and input_digest(path) for path in (*given, model and model / "model.yaml")]
-    work = digest(known, seen, separate, prior, bootstrap, seed)
+    files = [scores, model and model / "model.yaml", trials, excused, affine_scores, asv_scores]
+    files += [apart_scores, apart_data, apart_trials, *(data / name for name in LISTS)]
+    work = digest(_digests(files), seen, separate, prior, bootstrap, seed)
     mark = Mark(out, "evaluate")
     if mark.fresh(work) and (out / "metrics.json").is_file() and not force:
         log.info("%s is up to date", out)
@@ -82,18 +77,40 @@ def evaluate(
     joined = load_trials(scores, data, trials, failed, seen, separate)
     if apart_scores and apart_data:
         joined = join_apart(joined, apart_scores, apart_data, apart_trials, failed)
-    calibration = read_calibration(model, affine_scores)
-    metrics = evaluate_trials(joined, calibration, Bootstrap(bootstrap, seed), prior)
+    metrics = evaluate_trials(
+        joined, read_calibration(model, affine_scores), Bootstrap(bootstrap, seed), prior
+    )
+    if asv_scores:
+        metrics["tandem"] = tandem(joined, asv_scores)
     names = [attack_names(folder, joined) for folder in (apart_data, data) if folder]
     metrics["attack_names"] = {attack: name for found in names for attack, name in found.items()}
     metrics["counts"]["excused"] = len(failed - set(joined.utts.tolist()))
     metrics["inputs"] = {"scores": scores, "data": data, "model": model, "trials": trials}
-    write_trials(out / "trials.tsv", joined)
-    write_json(out / "metrics.json", metrics)
-    text = to_text(metrics_document(metrics, f"{scores} against {trials or data}"))
-    write_text(out / "metrics.txt", text)
+    _write(out, joined, metrics, f"{scores} against {trials or data}")
     mark.write(work)
     log.info("EER %.2f %% (%s); all of it in %s", 100 * metrics["pooled"]["eer"], scores, out / "metrics.txt")
+
+
+LISTS = ("utt2lab", "utt2attack", "utt2spk", "utt2source", "utt2vocoder")
+
+
+def _digests(files: Sequence[Path | None]) -> list[str | None]:
+    """Return each input's digest; None for what is not given, and for lists a data folder does not have."""
+    from masd.files import input_digest
+
+    absent = {path for path in files if path and path.name in LISTS and not path.exists()}
+    return [input_digest(path) if path and path not in absent else None for path in files]
+
+
+def _write(out: Path, trials: Trials, metrics: dict[str, Any], title: str) -> None:
+    from masd.files import write_json, write_text
+    from masd.report.document import to_text
+    from masd.report.tables import metrics_document
+    from masd.report.trials import write_trials
+
+    write_trials(out / "trials.tsv", trials)
+    write_json(out / "metrics.json", metrics)
+    write_text(out / "metrics.txt", to_text(metrics_document(metrics, title)))
 
 
 def _names(words: str) -> list[str]:

@@ -18,6 +18,7 @@ from masd.metrics.dcf import act_dcf, cllr, min_dcf
 from masd.metrics.ece import ece, reliability
 from masd.metrics.eer import eer, split
 from masd.metrics.scores import join, p_fake, read_scores
+from masd.metrics.tdcf import asv_errors, min_tdcf, read_asv_scores
 from masd.report.trials import Trials
 from masd.svm.selective import coverage_curve
 
@@ -142,6 +143,13 @@ def evaluate_trials(
             part = trials.against_all_bonafide(mask)
             result[pool] = {"attacks": part.attacks, **_rate(part, bootstrap)}
     return result
+
+
+def tandem(trials: Trials, asv_scores: str | Path) -> dict[str, float]:
+    """Return {form: min t-DCF} of the pooled trials with a speaker verifier's score file, 2019 and 2021."""
+    asv = asv_errors(*read_asv_scores(asv_scores))
+    bona, spoof = split(trials.pooled.scores, trials.pooled.fake)
+    return {form: min_tdcf(bona, spoof, asv, form)[0] for form in ("2019", "2021")}
 
 
 def _counts(trials: Trials) -> dict[str, int]:

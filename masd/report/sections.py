@@ -26,6 +26,7 @@ from masd.report.tables import (
     decisions_table,
     rates_table,
     speakers_table,
+    tandem_table,
 )
 
 
@@ -130,6 +131,7 @@ def system(page: Page) -> Section:
         [
             Text(f"Scores are higher for bona fide speech. The tables are of {page.first.name}{seeds}."),
             rates_table(metrics),
+            *([tandem_table(metrics)] if "tandem" in metrics else []),
             Figure(
                 "det", "Detection-error trade-off; dots mark the EER.", "DET curves of pooled, seen, unseen"
             ),

@@ -36,6 +36,8 @@ def rates_table(metrics: Mapping[str, Any]) -> Table:
         f"resampling whole source recordings ({counts['sources']}) or whole speakers ({counts['speakers']}). "
         "With few speakers the second is a rough guide only."
     )
+    if counts["sources"] == counts["bonafide"] + counts["spoof"]:
+        note += " No two trials share a source recording, as far as the data folder says."
     return Table(["trials", *RATE_HEADER], rows, note)
 
 
@@ -71,6 +73,12 @@ def speakers_table(metrics: Mapping[str, Any]) -> Table:
         del row[5]  # one speaker has no interval over speakers
     header = ["speaker", *(h for h in RATE_HEADER if h != "by speaker")]
     return Table(header, rows, "A speaker's spoofed trials against that speaker's bona fide ones.")
+
+
+def tandem_table(metrics: Mapping[str, Any]) -> Table:
+    """Minimum t-DCF in both of the challenges' forms."""
+    rows = [[form, f"{value:.4f}"] for form, value in metrics["tandem"].items()]
+    return Table(["form", "min t-DCF"], rows, "With the speaker verifier whose scores were given.")
 
 
 def decisions_table(metrics: Mapping[str, Any]) -> Table:
@@ -142,6 +150,7 @@ def metrics_document(metrics: Mapping[str, Any], title: str) -> Document:
         title,
         [
             Section("Error rates", [Text(text), rates_table(metrics)]),
+            *([Section("Tandem detection cost", [tandem_table(metrics)])] if "tandem" in metrics else []),
             Section("Per attack", [attacks_table(metrics, metrics.get("attack_names"))]),
             Section("Per speaker", [speakers_table(metrics)]),
             Section("Decisions", [decisions_table(metrics)]),

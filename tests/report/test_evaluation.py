@@ -8,7 +8,8 @@ import pytest
 from masd.errors import MasdError
 from masd.metrics.ece import ece
 from masd.metrics.eer import eer
-from masd.report.evaluation import Bootstrap, Calibration, evaluate_trials, read_calibration
+from masd.metrics.tdcf import asv_errors, min_tdcf, read_asv_scores
+from masd.report.evaluation import Bootstrap, Calibration, evaluate_trials, read_calibration, tandem
 from masd.report.trials import load_trials
 
 
@@ -87,6 +88,19 @@ def test_a_model_without_calibration_is_named(corpus):
     (corpus.root / "model" / "model.yaml").write_text("system: full\n")
     with pytest.raises(MasdError, match=r"model\.yaml: no usable calibration"):
         read_calibration(corpus.root / "model")
+
+
+def test_tandem_cost_with_a_verifiers_scores(corpus, trials):
+    rng = np.random.default_rng(0)
+    kinds = {"target": 4, "nontarget": -4, "spoof": 3}
+    lines = [f"x {kind} {mean + rng.normal()}" for kind, mean in kinds.items() for _ in range(50)]
+    (corpus.root / "asv").write_text("\n".join(lines) + "\n")
+    found = tandem(trials, corpus.root / "asv")
+    asv = asv_errors(*read_asv_scores(corpus.root / "asv"))
+    pooled = trials.pooled
+    parts = pooled.scores[~pooled.fake], pooled.scores[pooled.fake]
+    assert found == {form: min_tdcf(*parts, asv, form)[0] for form in ("2019", "2021")}
+    assert 0 < found["2019"] < 1
 
 
 def test_ties_are_counted(trials):
