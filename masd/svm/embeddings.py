@@ -26,7 +26,7 @@ from masd.errors import Failures, MasdError
 from masd.feats.config import classify_frames
 from masd.feats.dump import open_dump
 from masd.files import Mark, digest, input_digest, read_text, sha256, write_lines, write_yaml
-from masd.svm.inputs import embed
+from masd.svm.inputs import embed, evaluation_encoder
 
 if TYPE_CHECKING:
     from masd.models.encoder import Encoder
@@ -59,8 +59,6 @@ def extract_shard(
     Raises:
         MasdError: model or dump are missing, or the dump was made with another feature configuration.
     """
-    from masd.models.encoder import load_encoder
-
     out, model = Path(out), Path(model)
     weights = sha256(model / "encoder.safetensors")
     work = digest(
@@ -70,7 +68,7 @@ def extract_shard(
     if not force and (Mark(out).fresh(work) or mark.fresh(piece)):
         log.info("%s: shard %d of %d is there already; nothing to do", out, job, num_jobs)
         return
-    encoder, _, config = load_encoder(model)
+    encoder, config = evaluation_encoder(model)
     feats = open_dump(dump, config).feats
     utts = shard(feats.utts, job, num_jobs)
     out.mkdir(parents=True, exist_ok=True)

@@ -96,6 +96,16 @@ def stack_compact(mu: Sequence[np.ndarray], gram: Sequence[np.ndarray]) -> Compa
     return Compact(np.stack(mu).astype(np.float32), padded, lengths)
 
 
+def evaluation_encoder(folder: str | Path) -> tuple[Encoder, FeatsConfig]:
+    """Return the encoder in `folder`, frozen, in evaluation mode and the fastest layout, and its front end."""
+    import torch
+
+    from masd.models.encoder import load_encoder
+
+    encoder, _, config = load_encoder(folder)
+    return encoder.to(memory_format=torch.channels_last), config
+
+
 def embed(
     encoder: Encoder, mels: Sequence[np.ndarray], device: str = "cpu"
 ) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -104,8 +104,14 @@ def unlike_training(ranges: Ranges, measured: Mapping[str, float]) -> list[str]:
             lines.append(
                 f"narrow band: nothing above {value:.0f} Hz, training utterances reach {known['p1']:.0f} Hz"
             )
-        elif name in ("pcs", "hfer", "sfi") and not known["min"] <= value <= known["max"]:
+        elif name in ("pcs", "hfer", "sfi") and not _near(value, known):
             lines.append(
                 f"unusual {name.upper()}: {value:.3f}, training {known['min']:.3f} to {known['max']:.3f}"
             )
     return lines
+
+
+def _near(value: float, known: Mapping[str, float]) -> bool:
+    """Say whether a value lies within a range widened by a tenth of it on either side."""
+    slack = 0.1 * (known["max"] - known["min"])
+    return known["min"] - slack <= value <= known["max"] + slack

@@ -14,7 +14,7 @@ import numpy as np
 from masd.errors import MasdError
 from masd.files import atomic, read_yaml, sha256, write_yaml
 from masd.svm.config import SystemSpec, system_spec
-from masd.svm.inputs import Compact, Inputs, embeddings_encoder, unpack_index
+from masd.svm.inputs import Compact, Inputs, embeddings_encoder, evaluation_encoder, unpack_index
 from masd.svm.kernel import ARRAYS, KernelSvm
 
 if TYPE_CHECKING:
@@ -195,13 +195,11 @@ class System:
         Raises:
             MasdError: the system has none.
         """
-        from masd.models.encoder import load_encoder
-
         if self.folder is None or not self.info.get("encoder"):
             raise MasdError(
                 f"{self.folder}: no encoder inside, it takes embeddings made elsewhere; use masd.bin.score"
             )
-        return load_encoder(self.folder)[0]
+        return evaluation_encoder(self.folder)[0]
 
     def check_embeddings(self, path: str | Path | None) -> None:
         """Raise `MasdError` if the embeddings in `path` were made by another encoder than the model's."""

@@ -1,0 +1,341 @@
+"""detect from end to end: small models fitted through the stages, then audio files of every kind."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from scipy.signal import lfilter
+
+from masd.audio import resample, write_wav
+from masd.bin.detect import command_line
+from masd.bin.fit_svm import fit_svm
+from masd.bin.score import score
+from masd.data.folder import write_folder
+from masd.errors import MasdError
+from masd.feats.config import FeatsConfig
+from masd.feats.dump import dump_shard, finish_dump
+from masd.files import read_yaml
+from masd.metrics.scores import read_scores
+from masd.models.encoder import Encoder, EncoderConfig, save_encoder
+from masd.seeding import generator
+from masd.svm.config import FitConfig
+from masd.svm.detector import Detector, window_starts
+from masd.svm.embeddings import extract_shard, finish
+
+ROOT = Path(__file__).parents[2]
+RATE = 16000
+
+
+def speech(name, seconds, fake=False, voice=0, rate=RATE):
+    """Harmonics with syllables over falling noise, about as wide as speech; fakes tend to have less noise."""
+    rng = generator(0, name)
+    t = np.arange(int(seconds * rate)) / rate
+    syllables = np.clip(np.sin(2 * np.pi * 3 * t + rng.uniform(0, 6)) + 0.4, 0, None)
+    tone = sum(np.sin(2 * np.pi * (100 + 30 * voice) * k * t + rng.uniform(0, 6)) / k for k in range(1, 30))
+    noise = lfilter([1.0], [1.0, -0.6], rng.normal(size=len(t))) * rng.uniform(
+        *((0.1, 0.4) if fake else (0.2, 0.6))
+    )
+    x = (tone + noise) * syllables
+    return (0.5 * x / np.abs(x).max()).astype(np.float32)
+
+
+def make_set(root, name, voices):
+    tables = {"wav": {}, "utt2spk": {}, "utt2lab": {}, "utt2attack": {}}
+    for voice in voices:
+        for i in range(10):
+            utt, fake = f"v{voice}-{i:02d}", i % 2 == 1
+            path = root / "wav" / f"{utt}.wav"
+            write_wav(path, speech(utt, generator(0, "length", utt).uniform(1, 2) if i else 5.5, fake, voice))
+            row = (path, f"v{voice}", "spoof" if fake else "bonafide", f"A{i % 4}" if fake else "-")
+            for table, value in zip(tables.values(), row, strict=True):
+                table[utt] = value
+    write_folder(root / "data" / name, **tables)
+    dump_shard(root / "data" / name, root / "dump" / name, FeatsConfig())
+    finish_dump(root / "dump" / name, 1)
+    extract_shard(root / "ssl", root / "dump" / name, root / "emb" / name)
+    finish(root / "emb" / name, 1)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """Two sets, and the models `full` and `handcrafted` fitted and scored by the stages."""
+    root = tmp_path_factory.mktemp("detect")
+    torch.manual_seed(0)
+    config = EncoderConfig(channels=(4, 8, 8, 8, 8), dim=16)
+    encoder = Encoder(config)
+    encoder.set_statistics(torch.full((64,), -4.0), torch.full((64,), 3.0))
+    save_encoder(root / "ssl", encoder, config, FeatsConfig(), {})
+    make_set(root, "train", range(4))
+    make_set(root, "dev", range(4, 6))
+    places = {
+        f"{name}_{kind}": root / kind.replace("embeddings", "emb") / name
+        for name in ("train", "dev")
+        for kind in ("data", "dump", "embeddings")
+    }
+    for system in ("full", "handcrafted"):
+        ssl = root / "ssl" if system == "full" else None
+        fit_svm(system, **places, ssl=ssl, out=root / system, fit=FitConfig(epochs=8, affine_folds=2))
+        given = {"dump": root / "dump" / "dev", "embeddings": root / "emb" / "dev"}
+        score(root / system / "model", root / system / "scores", data=root / "data" / "dev", **given)
+    return root
+
+
+@pytest.fixture(scope="module")
+def detector(world):
+    return Detector(world / "full" / "model")
+
+
+def command(*words, **options):
+    """Run the entry point as a user does."""
+    return subprocess.run(
+        [sys.executable, "-m", "masd.bin.detect", *map(str, words)],
+        cwd=ROOT,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        **options,
+    )
+
+
+@pytest.mark.parametrize("system", ["full", "handcrafted"])
+def test_the_score_is_that_of_the_stages(world, system):
+    """Dump, embeddings, SVM inputs and score, one file at a time, as through stages 3, 5 and 6."""
+    detector = Detector(world / system / "model")
+    other = Detector(world / system / "model", calibration="affine")
+    # a temperature at its lower bound would multiply rounding errors by 100
+    assert detector.system.info["temperature"]["value"] > 0.1
+    scores, affine = (read_scores(world / system / "scores" / name) for name in ("scores", "affine_scores"))
+    for utt, expected in scores.items():
+        verdict = detector.judge(world / "wav" / f"{utt}.wav")
+        assert verdict.score == pytest.approx(expected, abs=1e-4)
+        assert verdict.p_fake == pytest.approx(1 / (1 + np.exp(expected)), abs=1e-4)
+        assert other.judge(world / "wav" / f"{utt}.wav").score == pytest.approx(affine[utt], abs=1e-4)
+
+
+def test_label_is_by_the_development_threshold(world, detector):
+    threshold = read_yaml(world / "full" / "model" / "model.yaml")["thresholds"]["dev_eer"]
+    for utt, value in read_scores(world / "full" / "scores" / "scores").items():
+        if abs(value - threshold) > 1e-3:
+            label = detector.judge(world / "wav" / f"{utt}.wav").label
+            assert label == ("spoof" if value <= threshold else "bonafide")
+
+
+def test_command_line_table_and_json(world):
+    """One run of each kind: a folder recursively and in order, standard input, errors at the end, exit 1."""
+    folder = world / "some"
+    x = speech("x", 2)
+    write_wav(folder / "b" / "two.flac", x)
+    write_wav(folder / "a.wav", x)
+    (folder / "notes.txt").write_text("no audio")
+    (folder / "bad.wav").write_bytes(b"RIFF nonsense")
+    model = world / "full" / "model"
+    done = command(
+        "--model", model, "--json", folder, "-", "nowhere.wav", input=(folder / "a.wav").read_bytes()
+    )
+    rows = [json.loads(line) for line in done.stdout.decode().splitlines()]
+    assert [row["file"] for row in rows] == [f"{folder}/a.wav", f"{folder}/b/two.flac", "-"]
+    assert all(set(row) == {"file", "score", "p_fake", "label", "warnings"} for row in rows)
+    assert all(row["label"] in ("bonafide", "spoof") and 0 <= row["p_fake"] <= 1 for row in rows)
+    errors = [line for line in done.stderr.decode().splitlines() if line.startswith("detect: error: ")]
+    assert [any(word in line for line in errors) for word in ("bad.wav", "nowhere.wav", "2 of 5")] == [
+        True
+    ] * 3
+    assert (done.returncode, len(errors)) == (1, 3)
+    table = command(folder / "a.wav", "--model", model, "--windows", "true")
+    assert table.returncode == 0
+    *head, row = table.stdout.decode().splitlines()
+    assert all(line.startswith("#") for line in head) and "development set" in head[0]
+    assert row.split()[0] == rows[0]["label"] and row.split()[-1] == f"{folder}/a.wav"
+    assert float(row.split()[2]) == pytest.approx(rows[0]["score"], abs=1e-3)
+
+
+def test_a_cold_start_is_short(world):
+    """No training code, no scikit-learn, no plotting is imported to judge a file."""
+    code = (
+        "import sys; from masd.svm.detector import Detector; Detector(sys.argv[1]).judge(sys.argv[2]);"
+        "print(*sorted({m.split('.')[0] for m in sys.modules} | set(sys.modules)))"
+    )
+    start = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", code, world / "full" / "model", world / "wav" / "v4-00.wav"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=True,
+    )
+    seconds = time.monotonic() - start
+    loaded = set(done.stdout.split())
+    assert not loaded & {
+        "sklearn",
+        "scipy",
+        "matplotlib",
+        "masd.ssl",
+        "masd.svm.fit",
+        "masd.svm.fusion_training",
+    }
+    # 2 s on a quiet machine; the bound allows for a busy one
+    assert seconds < 15
+
+
+@pytest.mark.parametrize(("suffix", "off"), [("flac", 1e-6), ("ogg", 0.5), ("mp3", 0.5)])
+def test_formats_rates_and_channels(detector, tmp_path, suffix, off):
+    """44.1 kHz stereo in each format, mixed down and resampled, scores like mono WAV of the same rate."""
+    x = np.round(32000 * speech("formats", 2.5, rate=44100)).astype(np.int16)
+    soundfile.write(tmp_path / "x.wav", x, 44100)
+    soundfile.write(tmp_path / f"x.{suffix}", np.stack([x, x], axis=1), 44100)
+    plain, verdict = detector.judge(tmp_path / "x.wav"), detector.judge(tmp_path / f"x.{suffix}")
+    assert any("2 channels" in line for line in verdict.warnings) and not plain.warnings[1:]
+    assert verdict.score == pytest.approx(plain.score, abs=off)
+
+
+def kinds():
+    x = speech("kinds", 2)
+    return {
+        "narrow band": resample(x, RATE, 8000),
+        "too short": x[: RATE // 2],
+        "clipped": np.clip(4 * x, -0.99, 0.99),
+        "silent": np.zeros(RATE, np.float32),
+    }
+
+
+@pytest.mark.parametrize("kind", ["narrow band", "too short", "clipped", "silent"])
+def test_warnings(detector, tmp_path, kind):
+    path = tmp_path / "x.wav"
+    write_wav(path, kinds()[kind], 8000 if kind == "narrow band" else RATE)
+    verdict = detector.judge(path)
+    assert sum(line.startswith(kind) for line in verdict.warnings) == 1
+    assert np.isfinite(verdict.score)
+
+
+def test_narrow_band_in_a_wide_file(detector, tmp_path):
+    """Telephone speech that was resampled to 16 kHz still says so."""
+    write_wav(tmp_path / "x.wav", resample(kinds()["narrow band"], 8000, RATE))
+    assert any(line.startswith("narrow band") for line in detector.judge(tmp_path / "x.wav").warnings)
+
+
+def test_speech_like_the_training_set_has_no_warnings(world, detector):
+    clean = [not detector.judge(path).warnings for path in sorted((world / "wav").glob("v[0-3]-0[1-9].wav"))]
+    assert np.mean(clean) > 0.9
+
+
+def test_what_cannot_be_judged(detector, tmp_path):
+    write_wav(tmp_path / "tiny.wav", speech("tiny", 0.1))
+    soundfile.write(tmp_path / "nan.wav", np.full(RATE, np.nan), RATE, subtype="FLOAT")
+    (tmp_path / "empty.wav").write_bytes(b"")
+    for name, words in (
+        ("tiny", "too short"),
+        ("nan", "not finite"),
+        ("empty", "empty"),
+        ("none", "no such"),
+    ):
+        with pytest.raises(MasdError, match=f"{name}.wav.*{words}"):
+            detector.judge(tmp_path / f"{name}.wav")
+
+
+def test_windows_are_averaged(world, detector, tmp_path):
+    """A recording of one window scores as without; a longer one is the mean over evenly spread windows."""
+    whole = Detector(world / "full" / "model", windows=True)
+    short, long = world / "wav" / "v4-01.wav", world / "wav" / "v4-00.wav"
+    assert whole.judge(short).score == pytest.approx(detector.judge(short).score, abs=1e-6)
+    x, _ = soundfile.read(long, dtype="float32")
+    starts = window_starts(len(x), 4 * RATE, 160)
+    assert starts == [0, 24000]
+    inputs, _ = whole.inputs(x, "v4-00")
+    assert len(inputs) == 2
+    f = whole.system.decision(whole.system.values(inputs))
+    assert whole.judge(long).score == pytest.approx(float(whole.system.scores(f.mean())), abs=1e-6)
+    first, _ = detector.inputs(x, "v4-00")
+    np.testing.assert_allclose(first.hand[0], inputs.hand[0], atol=1e-6)
+    np.testing.assert_allclose(first.compact.mu[0], inputs.compact.mu[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("seconds", [0.3, 4.0, 4.01, 7.99, 8.0, 31.234])
+def test_windows_cover_everything(seconds):
+    total = int(seconds * RATE)
+    starts = window_starts(total, 4 * RATE, 160)
+    assert starts[0] == 0 and all(start % 160 == 0 for start in starts)
+    assert len(starts) == max(1, -(-total // (4 * RATE)))
+    ends = [start + 4 * RATE for start in starts]
+    assert all(b <= e for b, e in zip(starts[1:], ends, strict=False))
+    assert total - ends[-1] < 160
+    if len(starts) > 1:
+        assert ends[-1] <= total
+
+
+def test_standard_input_is_read_once(detector, monkeypatch):
+    buffer = io.BytesIO()
+    soundfile.write(buffer, resample(speech("stdin", 2), RATE, 22050), 22050, format="WAV")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(buffer.getvalue())))
+    assert detector.judge("-").file == "-"
+
+
+def test_words_of_the_command_line():
+    """Files stand anywhere; `--json` needs no value; a value is never taken for a file."""
+    words = command_line(
+        ["a.wav", "--model", "m", "--json", "b c.wav", "--windows=true", "-", "--", "--odd.wav"]
+    )
+    assert words == [
+        "--model",
+        "m",
+        "--json=true",
+        "--windows=true",
+        '--files=["a.wav", "b c.wav", "-", "--odd.wav"]',
+    ]
+    assert command_line(["--json", "false", "x"]) == ["--json=false", '--files=["x"]']
+    assert command_line(["--help"]) == ["--help"]
+    assert command_line([os.fsdecode(b"\xff.wav")]) == ['--files=["\\\\xff.wav"]']
+
+
+def test_a_model_of_embeddings_from_elsewhere_takes_no_audio(world, tmp_path):
+    from masd.data.archive import Writer
+
+    for name in ("train", "dev"):
+        utts = [line.split()[0] for line in (world / "data" / name / "utt2spk").read_text().splitlines()]
+        with Writer(tmp_path / name, "emb") as writer:
+            for utt in utts:
+                writer.write(utt, generator(0, utt).normal(size=5))
+        (tmp_path / name / "emb.1.scp").rename(tmp_path / name / "emb.scp")
+    given = {f"{n}_{k}": world / k / n for n in ("train", "dev") for k in ("data",)}
+    emb = {f"{n}_embeddings": tmp_path / n for n in ("train", "dev")}
+    fit_svm("ssl_multi", **given, **emb, out=tmp_path / "exp")
+    with pytest.raises(MasdError, match="embeddings made elsewhere"):
+        Detector(tmp_path / "exp" / "model")
+
+
+def test_embeddings_of_another_encoder_are_refused(world, tmp_path):
+    torch.manual_seed(5)
+    config = EncoderConfig(channels=(4, 8, 8, 8, 8), dim=16)
+    save_encoder(tmp_path / "ssl", Encoder(config), config, FeatsConfig(), {})
+    extract_shard(tmp_path / "ssl", world / "dump" / "dev", tmp_path / "emb")
+    finish(tmp_path / "emb", 1)
+    with pytest.raises(MasdError, match="not made by the encoder"):
+        score(world / "full" / "model", tmp_path / "out", tmp_path / "emb", world / "dump" / "dev")
+    places = {"train_data": world / "data" / "train", "dev_data": world / "data" / "dev"}
+    places |= {"train_embeddings": world / "emb" / "train", "dev_embeddings": tmp_path / "emb"}
+    with pytest.raises(MasdError, match="not made by the encoder"):
+        fit_svm("ssl_multi", **places, ssl=world / "ssl", out=tmp_path / "exp")
+    with pytest.raises(MasdError, match="give its folder as --ssl"):
+        fit_svm("ssl_multi", **places, out=tmp_path / "exp")
+    with pytest.raises(MasdError, match="pretrain with bands single"):
+        places["dev_embeddings"] = world / "emb" / "dev"
+        fit_svm("ssl_single", **places, ssl=world / "ssl", out=tmp_path / "exp")
+
+
+def test_the_model_folder_stands_alone(world, tmp_path):
+    """Copied elsewhere, without its marks, it works as before."""
+    import shutil
+
+    target = tmp_path / "model"
+    target.mkdir()
+    for path in (world / "full" / "model").iterdir():
+        if not path.name.startswith("."):
+            shutil.copyfile(path, target / path.name)
+    audio = world / "wav" / "v5-03.wav"
+    assert Detector(target).judge(audio) == Detector(world / "full" / "model").judge(audio)
