@@ -22,7 +22,7 @@ def evaluate(
     out: Path,
     model: Path | None = None,
     trials: Path | None = None,
-    excused: Path | None = None,
+    excused: str = "",
     seen_attacks: str = "",
     apart: str = "",
     apart_scores: Path | None = None,
@@ -45,7 +45,7 @@ def evaluate(
         out: folder for the results.
         model: model folder, for temperature, affine map and development threshold.
         trials: trial list, `<utt> <label> <attack>`; all of utt2lab without one.
-        excused: list of failed utterances (id first), which may be without a score.
+        excused: lists of failed utterances (id first), which may be without a score; separated by commas.
         seen_attacks: attacks known from training, separated by commas; the others count as unseen.
         apart: attacks reported apart and kept out of pooled figures, separated by commas.
         apart_scores: score file of a second set, all spoofed and all reported apart (needs `apart_data`).
@@ -65,7 +65,8 @@ def evaluate(
     if (apart_scores is None) != (apart_data is None):
         raise MasdError("--apart-scores and --apart-data go together; give both or neither")
     seen, separate = _names(seen_attacks), _names(apart)
-    files = [scores, model and model / "model.yaml", trials, excused, affine_scores, asv_scores]
+    lists_of_failed = [Path(name) for name in _names(excused)]
+    files = [scores, model and model / "model.yaml", trials, affine_scores, asv_scores, *lists_of_failed]
     files += [apart_scores, apart_data, apart_trials, *(data / name for name in LISTS)]
     work = digest(_digests(files), seen, separate, prior, bootstrap, seed)
     mark = Mark(out, "evaluate")
@@ -73,7 +74,7 @@ def evaluate(
         log.info("%s is up to date", out)
         return
     mark.clear()
-    failed = read_excused(excused)
+    failed = read_excused(lists_of_failed)
     joined = load_trials(scores, data, trials, failed, seen, separate)
     if apart_scores and apart_data:
         joined = join_apart(joined, apart_scores, apart_data, apart_trials, failed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,11 +99,9 @@ def _table(data: str | Path, name: str) -> dict[str, str]:
     return read_table(path) if path.is_file() else {}
 
 
-def read_excused(path: str | Path | None) -> set[str]:
-    """Return the ids in the first column of a list of failed utterances; none without a list."""
-    if path is None:
-        return set()
-    return {line.split()[0] for line in read_text(path).splitlines() if line.strip()}
+def read_excused(paths: Iterable[str | Path]) -> set[str]:
+    """Return the ids in the first column of lists of failed utterances."""
+    return {line.split()[0] for path in paths for line in read_text(path).splitlines() if line.strip()}
 
 
 def load_trials(

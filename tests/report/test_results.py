@@ -186,6 +186,13 @@ def test_the_command_line(corpus):
     done = subprocess.run([*words, "--scores", "scores"], **options)
     assert done.returncode == 0, done.stderr
     assert (corpus.root / "out" / "evaluate.yaml").is_file()
+    kept = (corpus.root / "scores").read_text().splitlines()[:-1]
+    (corpus.root / "fewer").write_text("\n".join(kept) + "\n")
+    (corpus.root / "failed").write_text("tts-09 silent\n")
+    (corpus.root / "none failed").write_text("")
+    lists = ["--excused", "failed,none failed"]
+    assert subprocess.run([*words, "--scores", "fewer", *lists], **options).returncode == 0
+    assert read_json(corpus.root / "out" / "metrics.json")["counts"]["excused"] == 1
     failed = subprocess.run([*words, "--scores", "none"], **options)
     assert failed.returncode == 1
     assert failed.stderr.splitlines()[-1].startswith("evaluate: error: none: ")
