@@ -97,7 +97,7 @@ def stack_compact(mu: Sequence[np.ndarray], gram: Sequence[np.ndarray]) -> Compa
 
 
 def evaluation_encoder(folder: str | Path) -> tuple[Encoder, FeatsConfig]:
-    """Return the encoder in `folder`, frozen, in evaluation mode and the fastest layout, its front end."""
+    """Return the frozen encoder in `folder`, in evaluation mode and the fastest layout, and its front end."""
     import torch
 
     from masd.models.encoder import load_encoder
