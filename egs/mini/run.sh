@@ -163,16 +163,17 @@ if asked 7; then
   log "stage 7: results, $exp/results"
   seen=$(cut -d ' ' -f 2 "$data/train/utt2attack" | sort -u | grep -v '^-$' | paste -sd ,)
   for name in dev eval; do
-    apart=()
+    apart=() excused=$exp/scores/$name/failures
     if [ "$name" = eval ] && [ -d "$data/eval_tts" ]; then
       apart=(--apart-scores "$exp/scores/eval_tts/scores" --apart-data "$data/eval_tts")
+      excused+=,$exp/scores/eval_tts/failures
     fi
     single "evaluate_$(basename "$exp")_$name" python3 -m masd.bin.evaluate --scores "$exp/scores/$name/scores" \
-      --data "$data/$name" --excused "$exp/scores/$name/failures" --model "$exp/model" --seen-attacks "$seen" \
+      --data "$data/$name" --excused "$excused" --model "$exp/model" --seen-attacks "$seen" \
       --out "$exp/results/$name" --force "$force" "${apart[@]}"
   done
   if [ "$results_page" = true ]; then
-    single results python3 -m masd.bin.results --exp "exp/$size" --system "$system" --data "$data" \
+    single results python3 -m masd.bin.results --exp "exp/$size" --system "$system$suffix" --data "$data" \
       --protocol "$protocol,conf/masd.yaml,conf/$size.yaml,conf/condition.yaml" --reported conf/reported.yaml \
       --title "Results on the mini corpus, size $size" --command "$command" --out "$results"
     log "results: $results, and with plots exp/$size/report/report.html"

@@ -53,11 +53,11 @@ $train_cmd --max-jobs-run "$nj" --num-threads 1 JOB=1:"$(jobs | wc -l)" "$exp/lo
   local/run_ablation.sh --size "$size" --seeds "$seeds" --downloads "$downloads" --feats-format "$feats_format" \
   --literal "$literal" --only-job JOB
 
-for kind in multi adversarial; do
-  for seed in $seeds; do
-    # shellcheck disable=SC2086
-    $cmd "$exp/log/probe_${kind}_s$seed.log" local/probe.sh --size "$size" --ssl "$exp/ssl_${kind}_s$seed" --seed "$seed"
-  done
+for seed in $seeds; do
+  # shellcheck disable=SC2086
+  $cmd "$exp/log/probe_s$seed.log" python3 -m masd.bin.probe_encoder --model "$exp/ssl_adversarial_s$seed" \
+    --without-grl "$exp/ssl_multi_s$seed" --dump "dump/$size/pretrain_dev" --out "$exp/probe_s$seed.json" \
+    --vocoded "$(sed "s|.*|&=dump/$size/pretrain_dev_&|" "data/$size/pretrain_tags" | paste -sd ,)" --seed "$seed"
 done
 ./run.sh "${common[@]}" --stage 7 --results "$results" --command "local/run_ablation.sh --size $size"
 echo "$(date '+%F %T') run_ablation.sh: done, $results"
