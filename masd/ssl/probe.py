@@ -1,0 +1,258 @@
+"""Is the machinery sound? What a pretrained encoder must show, before any detector or evaluation set."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from masd.data.archive import Reader
+from masd.errors import MasdError
+from masd.feats.config import FeatsConfig, classify_frames
+from masd.feats.dump import open_dump
+from masd.files import read_yaml
+from masd.models.encoder import Encoder, load_encoder
+from masd.models.pooling import statistics
+from masd.seeding import generator
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the measurements must reach for their gates to hold.
+
+    Args:
+        batching: most difference of an embedding value alone and in a padded batch, over the
+            deviation of embedding values.
+        length_r2: most variance of the length that mu explains, lengths cut at random.
+        train_eval: most mean distance of train-mode and eval-mode mu, over the mean norm of mu.
+    """
+
+    batching: float = 1e-4
+    length_r2: float = 0.2
+    train_eval: float = 0.3
+
+
+@dataclass
+class Items:
+    """Spectrograms (T, F) of one probe, their labels and the source recording of each."""
+
+    mels: list[np.ndarray]
+    labels: np.ndarray
+    sources: np.ndarray
+
+
+@torch.no_grad()
+def embed(encoder: Encoder, mels: Sequence[np.ndarray], batch: int = 16) -> np.ndarray:
+    """Return f_SSL (N, D + 2) of spectrograms (T, F), batched by length, in the encoder's present mode."""
+    out: list[Tensor] = [torch.empty(0)] * len(mels)
+    order = np.argsort([len(mel) for mel in mels], kind="stable")
+    for start in range(0, len(order), batch):
+        chosen = order[start : start + batch]
+        lengths = torch.tensor([len(mels[i]) for i in chosen])
+        padded = torch.nn.utils.rnn.pad_sequence([torch.tensor(mels[i]) for i in chosen], batch_first=True)
+        z, lengths = encoder(padded, lengths)
+        for i, row in zip(chosen, statistics(encoder.fuse(z), lengths), strict=True):
+            out[i] = row
+    return torch.stack(out).numpy()
+
+
+def probe(
+    model: str | Path,
+    dump: str | Path,
+    vocoded: Mapping[str, str | Path],
+    without_grl: str | Path | None = None,
+    most: int = 400,
+    seed: int = 0,
+    limits: Limits | None = None,
+) -> dict[str, Any]:
+    """Measure a pretrained encoder on recordings and their vocoded copies; see `masd.bin.probe_encoder`.
+
+    Returns:
+        the measurements by name, and `gates`: for each value its limit and whether it holds.
+    """
+    limits = limits or Limits()
+    encoder, _, feats = load_encoder(model)
+    frames = classify_frames(feats)
+    reader = open_dump(dump, feats).feats
+    utts = some(list(reader.utts), most, seed)
+    mels = [reader.crop(utt, 0, frames) for utt in utts]
+    result: dict[str, Any] = {"model": str(model), "dump": str(dump), "utterances": len(utts)}
+    losses = held_out(model)
+    result["held_out"] = losses
+    result["batching"] = batching_difference(encoder, mels)
+    result["length"] = length_r2(encoder, mels, seed)
+    result["train_eval"] = mode_difference(encoder, mels, seed)
+    if vocoded:
+        items = vocoded_items(vocoded, set(utts), feats, frames)
+        result["vocoder"] = vocoder_probe(encoder, items, sorted(vocoded), without_grl, feats, seed)
+    result["gates"] = gates(result, limits)
+    return result
+
+
+def held_out(model: str | Path) -> dict[str, float]:
+    """Return losses, accuracies and levels of chance of the best epoch on held-out speakers."""
+    content = read_yaml(Path(model) / "encoder.yaml")
+    return content.get("extra", {}).get("dev", {})
+
+
+def some(utts: list[str], most: int, seed: int) -> list[str]:
+    """Return at most `most` utterances, a seeded choice, in order."""
+    if len(utts) <= most:
+        return utts
+    return [utts[i] for i in sorted(generator(seed, "probe").choice(len(utts), most, replace=False))]
+
+
+def batching_difference(encoder: Encoder, mels: Sequence[np.ndarray]) -> float:
+    """Return the largest change of an embedding value when padded beside others, over their deviation."""
+    chosen = [mel for mel in mels if len(mel) > 1][:32]
+    alone = np.concatenate([embed(encoder, [mel]) for mel in chosen])
+    # the longest beside the shortest: as much padding as there can be
+    mixed = embed(encoder, chosen, batch=len(chosen))
+    return float(np.abs(mixed - alone).max() / alone[:, :-2].std())
+
+
+def length_r2(encoder: Encoder, mels: Sequence[np.ndarray], seed: int) -> dict[str, float | None]:
+    """Return how much of the length mu explains (cross-validated R2 of ridge regression).
+
+    `natural`: the utterances as they are, where content and length may go together; `cut`: each
+    cut to a random length, so that only the encoder could tie them. None where lengths are too
+    alike or too few to say.
+    """
+    rng = generator(seed, "length")
+    cut = [mel[: rng.integers(min(60, len(mel)), len(mel) + 1)] for mel in mels]
+    return {"natural": _r2(encoder, mels, seed), "cut": _r2(encoder, cut, seed)}
+
+
+def _r2(encoder: Encoder, mels: Sequence[np.ndarray], seed: int) -> float | None:
+    from sklearn.linear_model import RidgeCV
+    from sklearn.model_selection import KFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    lengths = np.array([len(mel) for mel in mels], dtype=float)
+    if len(lengths) < 20 or lengths.std() < 5:
+        return None
+    mu = embed(encoder, mels)[:, :-2]
+    model = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-2, 5, 15)))
+    folds = KFold(5, shuffle=True, random_state=seed)
+    guess = cross_val_predict(model, mu, lengths, cv=folds)
+    return float(1.0 - np.square(lengths - guess).sum() / np.square(lengths - lengths.mean()).sum())
+
+
+def mode_difference(encoder: Encoder, mels: Sequence[np.ndarray], seed: int) -> dict[str, float]:
+    """Return how far train-mode mu (statistics of its batch of 16) is from eval-mode mu.
+
+    `relative`: mean distance over mean norm; `of_spread`: over the mean distance of utterances
+    from their common mean.
+    """
+    order = generator(seed, "modes").permutation(len(mels))
+    chosen = [mels[i] for i in order]
+    still = embed(encoder, chosen)[:, :-2]
+    moving = embed(copy.deepcopy(encoder).train(), chosen)[:, :-2]
+    distance = np.linalg.norm(moving - still, axis=1).mean()
+    spread = np.linalg.norm(still - still.mean(0), axis=1).mean()
+    return {
+        "relative": float(distance / np.linalg.norm(still, axis=1).mean()),
+        "of_spread": float(distance / spread),
+    }
+
+
+def vocoded_items(
+    vocoded: Mapping[str, str | Path], sources: set[str], feats: FeatsConfig, frames: int
+) -> Items:
+    """Return the copies of `sources` by all vocoders, ids `<vocoder>-<utt>`, labels by sorted names."""
+    mels, labels, origin = [], [], []
+    for label, name in enumerate(sorted(vocoded)):
+        reader: Reader = open_dump(vocoded[name], feats).feats
+        for utt in reader.utts:
+            source = utt.removeprefix(f"{name}-")
+            if source in sources and source != utt:
+                mels.append(reader.crop(utt, 0, frames))
+                labels.append(label)
+                origin.append(source)
+    return Items(mels, np.array(labels), np.array(origin))
+
+
+def vocoder_probe(
+    encoder: Encoder,
+    items: Items,
+    names: Sequence[str],
+    without_grl: str | Path | None,
+    feats: FeatsConfig,
+    seed: int,
+) -> dict[str, Any]:
+    """Return how well a fresh logistic regression names the vocoder from mu, by source-disjoint folds.
+
+    With `without_grl`, an encoder trained without the reversal, both are probed on the same items
+    and folds, and the difference comes with a 95 % interval (resampled sources).
+
+    Raises:
+        MasdError: fewer than two vocoders have copies, or too few sources.
+    """
+    counts = np.bincount(items.labels, minlength=len(names)) if len(items.labels) else np.zeros(1)
+    if (counts > 0).sum() < 2 or len(set(items.sources)) < 10:
+        raise MasdError("vocoded: the probe needs copies of at least 10 sources by at least 2 vocoders")
+    right = _named_right(embed(encoder, items.mels)[:, :-2], items)
+    out: dict[str, Any] = {
+        "vocoders": list(names),
+        "items": len(right),
+        "chance": float(counts.max() / counts.sum()),
+        "accuracy": float(right.mean()),
+        "interval": _interval(right, items.sources, seed),
+    }
+    if without_grl is not None:
+        other, _, other_feats = load_encoder(without_grl)
+        other_feats.check_same(feats, without_grl)
+        base = _named_right(embed(other, items.mels)[:, :-2], items)
+        out["accuracy_without_grl"] = float(base.mean())
+        out["difference"] = float(right.mean() - base.mean())
+        out["difference_interval"] = _interval(right - base, items.sources, seed)
+    return out
+
+
+def _named_right(mu: np.ndarray, items: Items) -> np.ndarray:
+    """1.0 for each item whose vocoder is named rightly by a classifier that never saw its source."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GroupKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=1.0, max_iter=2000))
+    guess = cross_val_predict(model, mu, items.labels, groups=items.sources, cv=GroupKFold(5))
+    return (guess == items.labels).astype(float)
+
+
+def _interval(values: np.ndarray, sources: np.ndarray, seed: int, count: int = 1000) -> list[float]:
+    """95 % interval of the mean of `values`, resampling sources."""
+    _, index = np.unique(sources, return_inverse=True)
+    sums, sizes = np.bincount(index, values), np.bincount(index)
+    draws = generator(seed, "interval").integers(0, len(sums), (count, len(sums)))
+    means = sums[draws].sum(1) / sizes[draws].sum(1)
+    return np.quantile(means, [0.025, 0.975]).tolist()
+
+
+def gates(result: Mapping[str, Any], limits: Limits) -> dict[str, dict[str, Any]]:
+    """Return, for each gate that can be judged, its value, its limit and whether it holds (value < limit)."""
+    pairs: dict[str, tuple[float, float]] = {
+        "batching": (result["batching"], limits.batching),
+        "train_eval": (result["train_eval"]["relative"], limits.train_eval),
+    }
+    if result["length"]["cut"] is not None:
+        pairs["length_r2"] = (result["length"]["cut"], limits.length_r2)
+    dev = result["held_out"]
+    for name in ("loss_mask", "loss_cpc"):
+        if name in dev:
+            pairs[f"held_out_{name}"] = (dev[name], dev[f"chance_{name}"])
+    probe_of = result.get("vocoder", {})
+    if "accuracy_without_grl" in probe_of:
+        pairs["grl"] = (probe_of["accuracy"], probe_of["accuracy_without_grl"])
+    return {n: {"value": v, "limit": limit, "holds": bool(v < limit)} for n, (v, limit) in pairs.items()}
