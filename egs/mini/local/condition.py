@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from plan import RECIPE
-from scipy.signal import firwin, oaconvolve
+from scipy.signal import firwin, firwin2, oaconvolve, welch
 
 from masd.errors import MasdError
 from masd.files import read_yaml
@@ -26,6 +26,7 @@ class ConditionConfig:
 
     seed: int
     low_pass_hz: float
+    spectrum_bands: int
     crest_db: tuple[float, float]
     level_db: tuple[float, float]
     noise_db: tuple[float, float]
@@ -76,15 +77,23 @@ def draw(source: str, config: ConditionConfig) -> Draw:
 
 
 def condition(
-    x: np.ndarray, source: str, version: str, through: int, config: ConditionConfig, rate: int = 16000
+    x: np.ndarray,
+    reference: np.ndarray,
+    source: str,
+    version: str,
+    through: int,
+    config: ConditionConfig,
+    rate: int = 16000,
 ) -> np.ndarray:
     """Return the conditioned version of a waveform.
 
-    In this order: resampling to `through` Hz and back, mean removal and low-pass, limiting to the drawn crest
-    factor, noise at the drawn level under the speech, the drawn codec, the dither floor, the drawn level.
+    In this order: resampling to `through` Hz and back, mean removal, the reference's long-term spectrum, low-pass,
+    limiting to the drawn crest factor, noise at the drawn level under the speech, the drawn codec, the dither
+    floor, the drawn level.
 
     Args:
         x: float samples (N,) at `rate` Hz.
+        reference: the source recording that `x` is, or is a copy of.
         source: id of the source recording, which decides the draw.
         version: names this version of it (an attack, `bonafide`), which decides the noise's waveform alone.
         through: the rate in Hz that copies of this kind were made at; `rate` for none. Only bona fide speech
@@ -106,7 +115,7 @@ def condition(
     noise = generator(config.seed, "noise", source, version).standard_normal((2, len(x) + 2 * GUARD))
     y = resample(resample(x, rate, through), through, rate)[: len(x)].astype(np.float64)
     y = np.pad(y, (0, len(x) - len(y)))
-    y = np.pad(y - y.mean(), GUARD, mode="reflect")
+    y = np.pad(equalise(y - y.mean(), reference, config.spectrum_bands, rate), GUARD, mode="reflect")
     low_pass = firwin(LOW_PASS_TAPS, config.low_pass_hz, fs=rate)
     y = limit(oaconvolve(y, low_pass, mode="same"), chance.crest_db, rate)
     y /= np.sqrt(np.mean(y**2))
@@ -118,6 +127,28 @@ def condition(
     if np.abs(y).max() >= 0.999:
         raise MasdError(f"{source} ({version}): clips after conditioning; lower level_db or crest_db")
     return y.astype(np.float32)
+
+
+def equalise(x: np.ndarray, reference: np.ndarray, bands: int, rate: int) -> np.ndarray:
+    """Return `x` (N,) with the long-term spectrum of `reference` in broad bands, by a filter of linear phase.
+
+    A vocoder that was trained on one voice, or that is fed with statistics estimated for it, colours everything
+    alike; that is a channel and no trace of synthesis. Bands are equally wide in mel from 60 to 7600 Hz, gains at
+    most 15 dB; 0 bands leave `x` as it is.
+    """
+    if bands == 0:
+        return x
+    hertz, power = welch(x, rate, nperseg=1024)
+    wanted = welch(reference, rate, nperseg=1024)[1]
+    mel = np.linspace(*(2595 * np.log10(1 + np.array([60.0, 7600.0]) / 700)), 2 * bands + 1)
+    points = 700 * (10 ** (mel / 2595) - 1)  # band edges and, between them, centres
+    gains = []
+    for low, high in zip(points[:-1:2], points[2::2], strict=True):
+        inside = (hertz >= low) & (hertz < max(high, low + rate / 1024))
+        gains.append(10 * np.log10((wanted[inside].mean() + 1e-14) / (power[inside].mean() + 1e-14)))
+    grid = np.linspace(0, rate / 2, 257)
+    response = 10 ** (np.interp(grid, points[1::2], np.clip(gains, -15, 15)) / 20)
+    return oaconvolve(np.pad(x, 256, mode="reflect"), firwin2(513, grid, response, fs=rate), mode="valid")
 
 
 def limit(x: np.ndarray, crest_db: float, rate: int) -> np.ndarray:

