@@ -111,7 +111,7 @@ def describe(x: np.ndarray, rate: int = 16000) -> np.ndarray:
             len(x) / rate,
             20 * np.log10(level),
             20 * np.log10(np.abs(x).max() / level),
-            20 * np.log10(abs(x.mean()) / level + 1e-4),
+            20 * np.log10(max(abs(x.mean()) / level, 1e-4)),
             np.mean(np.abs(x) <= 2 / 32768),
             np.mean(energy < np.quantile(energy, 0.95) - 30),
             hertz[np.nonzero(power >= power.max() * 1e-6)[0][-1]] / 1000,
