@@ -54,14 +54,15 @@ def copy_shard(
     """Synthesise one shard of the utterances of `data` into `<wav_dir>/<vocoder>-<utt>.<suffix>` at 16 kHz.
 
     A file in place that was made of the same samples by the same vocoder is kept, whichever folder it was
-    made for. An utterance that fails is one line in the log and in the shard's mark, `<out>/.jobs`.
+    made for. An utterance that fails is one line in the log and in the shard's mark, in `<out>/.jobs`; it is
+    tried again until `finish` has accepted it.
     """
     import torch
 
     torch.set_num_threads(1)  # jobs run in parallel; and samples must not depend on the machine's cores
     mark = shard_mark(out, job, num_jobs)
-    work = digest(vocoder.digest(), input_digest(data), str(wav_dir), suffix, job, num_jobs)
-    if not force and mark.fresh(work) and all(Path(path).is_file() for path in mark.read()["wav"].values()):
+    work = digest(vocoder.digest(), input_digest(data), str(wav_dir), suffix, job, num_jobs, allow_pipes)
+    if not force and mark.fresh(work) and complete(mark.read(), out):
         log.info("job %d of %d: %s is done", job, num_jobs, out)
         return
     mark.clear()
@@ -88,6 +89,12 @@ def copy_shard(
         work, vocoder=vocoder.name, vocoder_digest=vocoder.digest(), data=input_digest(data), wav=wav,
         seconds=seconds, failures=failures.reasons,
     )  # fmt: skip
+
+
+def complete(content: Mapping[str, Any], out: Path) -> bool:
+    """Return whether a shard's files are there, and its failures, if any, were accepted by `finish`."""
+    present = all(Path(path).is_file() for path in content["wav"].values())
+    return present and (not content["failures"] or Mark(out).path.is_file())
 
 
 def synthesise(vocoder: Vocoder, x: np.ndarray, utt: str, path: Path, force: bool = False) -> bool:

@@ -10,7 +10,7 @@ import torch
 
 from masd.errors import MasdError
 from masd.vocoders.base import Adapter, Config
-from masd.vocoders.mel import MelSpec
+from masd.vocoders.mel import MelSpec, lengthen
 
 MEL = MelSpec(24000, 2048, 1200, 300, 80, 80.0, 7600.0, center=True, log_floor=1e-10, log10=True)
 
@@ -68,8 +68,7 @@ class MBMelGAN(Adapter[MBMelGANConfig]):
     def synthesise(self, x: np.ndarray, seed: int) -> np.ndarray:
         """Return the model's waveform for the mel spectrogram of `x` (N,) at 24 kHz."""
         interpreter, stats = self.model
-        mel = (MEL(torch.from_numpy(x)).numpy().T - stats[:, 0]) / stats[:, 1]
-        mel = np.pad(mel, ((0, max(0, 8 - len(mel))), (0, 0)), mode="edge")  # the model reflects a few frames
+        mel = (lengthen(MEL(torch.from_numpy(x)), 4).numpy().T - stats[:, 0]) / stats[:, 1]
         source, target = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
         interpreter.resize_tensor_input(source["index"], [1, *mel.shape])
         interpreter.allocate_tensors()

@@ -55,6 +55,12 @@ class MelSpec:
         return (power + self.magnitude_floor).sqrt()
 
 
+def lengthen(mel: torch.Tensor, least: int) -> torch.Tensor:
+    """Return (n_mels, T), its last frame repeated up to `least` frames: some models reflect their ends."""
+    missing = least - mel.shape[1]
+    return mel if missing <= 0 else torch.cat([mel, mel[:, -1:].expand(-1, missing)], dim=1)
+
+
 @lru_cache(maxsize=8)
 def filters(spec: MelSpec) -> torch.Tensor:
     """Return the mel filters of `spec`, (n_fft // 2 + 1, n_mels)."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from masd.errors import MasdError
 from masd.vocoders.base import Adapter, Config
 from masd.vocoders.checkpoint import State, fold_weight_norm, load_strictly, read_checkpoint
-from masd.vocoders.mel import MelSpec
+from masd.vocoders.mel import MelSpec, lengthen
 
 RATIOS = (8, 8, 2, 2)
 DESCRIPT_MEL = MelSpec(22050, f_max=11025.0, log10=True)
@@ -56,9 +56,7 @@ class MelGAN(Adapter[MelGANConfig]):
     def synthesise(self, x: np.ndarray, seed: int) -> np.ndarray:
         """Return the generator's waveform for the mel spectrogram of `x` (N,) at 22.05 kHz."""
         spec, generator = self.model
-        mel = spec(torch.from_numpy(x))
-        if mel.shape[1] < 4:  # the first layer reflects three frames
-            mel = torch.cat([mel, mel[:, -1:].expand(-1, 4 - mel.shape[1])], dim=1)
+        mel = lengthen(spec(torch.from_numpy(x)), 4)
         return generator(mel[None])[0, 0].numpy()
 
 

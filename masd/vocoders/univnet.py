@@ -12,7 +12,7 @@ import torch
 from masd.errors import MasdError
 from masd.vocoders.base import Adapter, Config
 from masd.vocoders.checkpoint import load_strictly, read_checkpoint, read_config
-from masd.vocoders.mel import MelSpec
+from masd.vocoders.mel import MelSpec, lengthen
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
@@ -77,7 +77,7 @@ class UnivNet(Adapter[UnivNetConfig]):
     def synthesise(self, x: np.ndarray, seed: int) -> np.ndarray:
         """Return the model's waveform for the mel spectrogram of `x` (N,), with noise drawn from `seed`."""
         spec, model = self.model
-        mel = spec(torch.from_numpy(x)).T[None]
+        mel = lengthen(spec(torch.from_numpy(x)), 4).T[None]
         noise = torch.randn(
             1, mel.shape[1], model.config.model_in_channels, generator=torch.Generator().manual_seed(seed)
         )
