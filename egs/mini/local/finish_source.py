@@ -1,4 +1,4 @@
-"""Stage 1, second part: the data folders of unconditioned speech that the vocoders copy, and what they are set up with."""
+"""Stage 1, second part: data folders of unconditioned speech for the vocoders, and their configurations."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ log = logging.getLogger("finish_source")
 def finish_source(protocol: Path, size: str, downloads: Path, data: Path) -> None:
     """Write the folders and lists that copy-synthesis starts from.
 
-    `<data>/source` has every utterance; `<data>/copies/<tag>/source` those that attack <tag> copies, in any set;
-    `<data>/pretrain_source` the training speakers' and `<data>/pretrain_source_<tag>` those of them that <tag>
-    copies; `<data>/vocoder/<tag>.yaml` what the vocoder is set up with, `digests.json` there what the copies depend on; `<data>/copy_tags`,
-    `<data>/pretrain_tags` and `<data>/tts_attacks` name them.
+    `<data>/source` has every utterance; `<data>/copies/<tag>/source` those that attack <tag> copies, in any
+    set; `<data>/pretrain_source` the training speakers' and `<data>/pretrain_source_<tag>` those of them that
+    <tag> copies. `<data>/vocoder/<tag>.yaml` is what the vocoder is set up with, `digests.json` there what
+    copies depend on; `<data>/copy_tags`, `<data>/pretrain_tags` and `<data>/tts_attacks` name them.
 
     Args:
         protocol: the list of utterances.

@@ -1,7 +1,7 @@
 """Choose who speaks in which set and through which vocoder, once and for all, into conf/protocol/.
 
-Done before any training and committed; preparing the data only reads it. A user's own corpus gets a protocol of
-its own the same way.
+Done before any training and committed; preparing the data only reads it. A user's own corpus gets a
+protocol of its own the same way.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def make_protocol(
 
 
 def find_speech(files: dict[str, dict[str, Path]], settings: dict[str, Any]) -> Kept:
-    """Decode and trim every recording; keep those whose speech lasts `min_seconds` to `max_seconds`, once each."""
+    """Decode and trim every recording; keep, once each, those with speech of a length that is wanted."""
     rate = settings["rate"]
     trim = SpeechTrimmer(rate)
     kept: Kept = {}
@@ -124,7 +124,7 @@ def choose(kept: Kept, plan: dict[str, Any], shortest: float, rate: int) -> list
 
 
 def deal(groups: list[dict[str, Any]], count: int, seed: int, speaker: str) -> list[tuple[str, ...]]:
-    """Return the attacks of `count` recordings: of each group every combination of `choose` attacks in turn."""
+    """Return the attacks of `count` recordings: each group's combinations of `choose` attacks in turn."""
     dealt: list[tuple[str, ...]] = [()] * count
     for index, group in enumerate(groups):
         hands = list(itertools.combinations(sorted(group["of"]), group["choose"]))
@@ -152,7 +152,7 @@ def write_protocol(
 
 
 def trials(items: list[Item]) -> list[str]:
-    """Return `<utt> <label> <attack>` lines, tab-separated and sorted: each recording and each of its copies."""
+    """Return `<utt> <label> <attack>` lines, tab-separated and sorted: each recording and its copies."""
     lines = []
     for item in items:
         lines.append(f"{item.utt}\tbonafide\t-")
@@ -161,7 +161,7 @@ def trials(items: list[Item]) -> list[str]:
 
 
 def table(items: list[Item]) -> list[str]:
-    """Return a Markdown table of utterances by set, speaker and attack, with the minutes of bona fide speech."""
+    """Return a Markdown table of utterances by set, speaker and attack, with minutes of bona fide speech."""
     attacks = sorted({a for item in items for a in item.attacks})
     lines = ["| set | speaker | bona fide | minutes | " + " | ".join(attacks) + " |"]
     lines.append("|---|---|" + "---:|" * (len(attacks) + 2))

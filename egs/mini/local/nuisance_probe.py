@@ -53,10 +53,10 @@ def nuisance_probe(
     failed = [row for row in rows if not row["passed"]]
     if failed and strict:
         worst = max(failed, key=lambda row: row["high"])
+        found = f"{worst['attack']} in {worst['set']}, AUC up to {worst['high']:.3f}, bound {bound}"
         raise MasdError(
-            f"nuisance probe: {len(failed)} of {len(rows)} attacks can be told by more than synthesis (worst: "
-            f"{worst['attack']} in {worst['set']}, AUC up to {worst['high']:.3f}, bound {bound}); see {out}, mend "
-            "conf/condition.yaml, or go on with --strict false"
+            f"{len(failed)} of {len(rows)} attacks are told by other cues than synthesis: {found}; see {out}, "
+            "mend conf/condition.yaml or go on with --strict false"
         )
 
 
@@ -78,24 +78,19 @@ def probe_set(folder: DataFolder, bound: float, seed: int) -> list[dict[str, Any
         if len(pairs) < 2:
             raise MasdError(f"{folder.path}: attack {name} has {len(pairs)} copies with a bona fide partner")
         x = np.array([[features[b], features[s]] for b, s in pairs])
-        row = probe(x, f"{folder.path.name} {name}", seed)
-        low, high = row["low"], row["high"]
-        enough = len(pairs) >= ENOUGH
-        rows.append(
-            {"set": folder.path.name, "attack": name, "sources": len(pairs), **row}
-            | {"low": low, "high": high, "enough": enough, "passed": high < bound}
-        )
+        row = {"set": folder.path.name, "attack": name, "sources": len(pairs)}
+        row |= probe(x, f"{folder.path.name} {name}", seed)
+        rows.append(row | {"enough": len(pairs) >= ENOUGH, "passed": row["high"] < bound})
     return rows
 
 
 def describe(x: np.ndarray, rate: int = 16000) -> np.ndarray:
     """Return the features of an utterance (N,), in the order of `NAMES`.
 
-    Seconds; RMS level and peak over RMS in dB; |mean| over RMS in dB, -80 at
-    least; share of samples within 2 steps of
-    16 bits around 0; share of 20 ms frames 30 dB or more under the loudest twentieth; the highest
-    frequency within 60 dB of the long-term spectrum's maximum and the one under which 99 % of the energy lies, in
-    kHz; level of the quietest twentieth of the frames under the RMS, in dB.
+    Seconds; RMS level and peak over RMS in dB; |mean| over RMS in dB, -80 at least; share of samples within
+    2 steps of 16 bits around 0; share of 20 ms frames 30 dB or more under the loudest twentieth; in kHz the
+    highest frequency within 60 dB of the maximum of the long-term spectrum, and the one that has 99 % of the
+    energy below it; level of the quietest twentieth of the frames over the RMS, in dB.
     """
     from scipy.signal import welch
 

@@ -17,7 +17,7 @@ COLUMNS = ("utt", "speaker", "set", "start", "end", "attacks", "source")
 
 @dataclasses.dataclass(frozen=True)
 class Item:
-    """One source utterance: samples `start` to `end` (at the corpus's rate) of a recording, and its attacks."""
+    """One source utterance: samples `start` to `end` of a recording at the corpus's rate, and its attacks."""
 
     utt: str
     speaker: str
@@ -99,11 +99,6 @@ def read_protocol(path: Path) -> list[Item]:
             )
         items.append(item)
     return items
-
-
-def protocol_path(size: str, data: Path, own_corpus: bool) -> Path:
-    """Return the committed protocol of a size, or, for a user's own corpus, the one made in its data folder."""
-    return data / "protocol.tsv" if own_corpus else RECIPE / "conf" / "protocol" / f"{size}.tsv"
 
 
 def vocoder_config(corpus: dict[str, Any], attack: str, wheels: Path) -> dict[str, Any]:

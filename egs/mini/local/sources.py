@@ -86,7 +86,7 @@ def _decode_g722(path: Path, rate: int) -> np.ndarray:
 
 
 class SpeechTrimmer:
-    """Finds where speech begins and ends, by the voice activity detector that the silero-vad wheel carries."""
+    """Finds where speech begins and ends, by the voice activity detector in the silero-vad wheel."""
 
     def __init__(self, rate: int) -> None:
         import torch

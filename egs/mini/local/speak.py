@@ -47,7 +47,7 @@ def speak(attack: str, size: str, data: Path, downloads: Path = Path("downloads"
     if Mark(out).fresh(work):
         log.info("%s is there already", out)
         return
-    system = {"kokoro": kokoro, "piper": piper}[settings["tts"]](downloads / "wheels", seed)
+    system = {"kokoro": kokoro, "piper": piper}[tag](downloads / "wheels", seed)
     trim = SpeechTrimmer(corpus["rate"])
     voices, wav, seconds = {}, {}, {}
     for number, text in enumerate(sentences):
