@@ -68,7 +68,7 @@ class MBMelGAN(Adapter[MBMelGANConfig]):
     def synthesise(self, x: np.ndarray, seed: int) -> np.ndarray:
         """Return the model's waveform for the mel spectrogram of `x` (N,) at 24 kHz."""
         interpreter, stats = self.model
-        mel = (lengthen(MEL(torch.from_numpy(x)), 4).numpy().T - stats[:, 0]) / stats[:, 1]
+        mel = (lengthen(MEL(torch.from_numpy(x)), 16).numpy().T - stats[:, 0]) / stats[:, 1]
         source, target = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
         interpreter.resize_tensor_input(source["index"], [1, *mel.shape])
         interpreter.allocate_tensors()
