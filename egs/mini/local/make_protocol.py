@@ -49,14 +49,22 @@ def make_protocol(
     else:
         names = {s for plan in plans.values() for part in plan["sets"].values() for s in part["speakers"]}
         files = {s: speaker_files(settings, s, downloads) for s in sorted(names)}
-    kept = find_speech(files, settings)
+    kept = find_speech(files, settings, cut=bool(corpus))
     for size, plan in plans.items():
-        items = choose(kept, plan, settings["min_seconds"] * settings["rate"], settings["rate"])
+        longest = int(plan["max_seconds"] * settings["rate"])
+        fitting = cut_to(kept, longest) if corpus else kept
+        items = choose(fitting, plan, settings["min_seconds"] * settings["rate"], settings["rate"])
         write_protocol(out, size, items, plan, settings)
 
 
-def find_speech(files: dict[str, dict[str, Path]], settings: dict[str, Any]) -> Kept:
-    """Decode and trim every recording; keep, once each, those with speech of a length that is wanted."""
+def find_speech(files: dict[str, dict[str, Path]], settings: dict[str, Any], cut: bool = False) -> Kept:
+    """Decode and trim every recording; keep, once each, those with speech of a length that is wanted.
+
+    Args:
+        files: the recordings by speaker and name.
+        settings: conf/corpus.yaml.
+        cut: keep what is too long too; it will be cut (a user's recordings may all be long).
+    """
     rate = settings["rate"]
     trim = SpeechTrimmer(rate)
     kept: Kept = {}
@@ -72,10 +80,16 @@ def find_speech(files: dict[str, dict[str, Path]], settings: dict[str, Any]) -> 
             if speech is None or content in seen or re.search(r"\s", name):
                 continue
             seen.add(content)
-            if settings["min_seconds"] <= (speech[1] - speech[0]) / rate <= settings["max_seconds"]:
+            seconds = (speech[1] - speech[0]) / rate
+            if seconds >= settings["min_seconds"] and (cut or seconds <= settings["max_seconds"]):
                 kept[speaker].append((number, name, *speech))
         log.info("%s: %d of %d recordings", speaker, len(kept[speaker]), len(paths))
     return kept
+
+
+def cut_to(kept: Kept, longest: int) -> Kept:
+    """Return the recordings with their speech cut after `longest` samples."""
+    return {s: [(n, f, a, min(b, a + longest)) for n, f, a, b in rows] for s, rows in kept.items()}
 
 
 def split_speakers(plan: dict[str, Any], own: dict[str, dict[str, Path]]) -> dict[str, Any]:

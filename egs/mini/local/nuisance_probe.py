@@ -55,8 +55,8 @@ def nuisance_probe(
         worst = max(failed, key=lambda row: row["high"])
         found = f"{worst['attack']} in {worst['set']}, AUC up to {worst['high']:.3f}, bound {bound}"
         raise MasdError(
-            f"{len(failed)} of {len(rows)} attacks are told by other cues than synthesis: {found}; see {out}, "
-            "mend conf/condition.yaml or go on with --strict false"
+            f"{len(failed)} of {len(rows)} attacks are told by cues other than synthesis: {found}; "
+            f"see {out}; mend conf/condition.yaml or go on with --strict false"
         )
 
 
