@@ -43,7 +43,7 @@ class _Block(nn.Module):
         self.stride = stride
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
-        self.skip = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+        self.skip = nn.Conv2d(inputs, outputs, 1, bias=False)
         self.norm1, self.norm2, self.norm_skip = (
             nn.ModuleList(MaskedBatchNorm2d(outputs, momentum) for _ in range(sets)) for _ in range(3)
         )
@@ -51,6 +51,9 @@ class _Block(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None, which: int) -> Tensor:
         y = F.relu(self.norm1[which](self.conv1(x), mask))
         y = self.norm2[which](self.conv2(y), mask)
+        # Strided here, not in the convolution: oneDNN 3.12 writes out of bounds in the weight gradient
+        # of a strided 1x1 convolution of one channel (float32, channels_last).
+        x = x[:, :, :: self.stride[0], :: self.stride[1]]
         return F.relu(y + self.norm_skip[which](self.skip(x), mask))
 
 

@@ -171,3 +171,9 @@ def test_damaged_and_unknown_are_one_clear_line(tmp_path):
 def test_strides_must_match_the_blocks():
     with pytest.raises(MasdError, match="one value a block"):
         EncoderConfig(time_stride=(2, 2))
+
+
+def test_no_strided_pointwise_convolution():
+    """oneDNN's weight gradient of one corrupts memory (float32, channels_last, one input channel)."""
+    convolutions = [m for m in tiny().modules() if isinstance(m, torch.nn.Conv2d)]
+    assert all(c.stride == (1, 1) for c in convolutions if c.kernel_size == (1, 1))
