@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -12,52 +10,6 @@ from torch.nn import functional as F
 def frame_mask(lengths: Tensor, frames: int) -> Tensor:
     """Return a boolean mask (B, frames), true on the first `lengths[b]` frames of item b."""
     return torch.arange(frames, device=lengths.device)[None, :] < lengths[:, None]
-
-
-class _MaskedNorm(torch.autograd.Function):
-    """Batch normalisation by the statistics of valid frames; padded frames come out as zero.
-
-    With m the mask, n = sum m valid and N all positions of a channel:
-    mean = sum(m x) / n, var = sum(m (x - mean)^2) / n, y = m (w (x - mean) / sqrt(var + eps) + b).
-    The framework's own kernels run over all N positions of m x, and their sums are rescaled to n.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, mask: Tensor, valid: Tensor, weight: Tensor, bias: Tensor, eps: float
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        x = x * mask
-        total = x.numel() // x.shape[1]
-        _, mean_all, inv_all = torch.native_batch_norm(x, None, None, None, None, True, 0.0, eps)
-        mean_all, var_all = mean_all.float(), inv_all.float().pow(-2) - eps
-        mean = mean_all * (total / valid)
-        var = ((var_all + mean_all.square()) * (total / valid) - mean.square()).clamp_min(0.0)
-        y = F.batch_norm(x, mean, var, weight, bias, False, 0.0, eps).mul_(mask)
-        ctx.save_for_backward(x, mask, valid, weight, mean, (var + eps).rsqrt())
-        ctx.eps = eps
-        ctx.mark_non_differentiable(mean, var)
-        return y, mean, var
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
-        x, mask, valid, weight, mean, inv = ctx.saved_tensors
-        grad = (grad * mask).contiguous(
-            memory_format=torch.channels_last if _last(x) else torch.contiguous_format
-        )
-        dx, dweight, dbias = torch.ops.aten.native_batch_norm_backward(
-            grad, x, weight, None, None, mean, inv, True, ctx.eps, [True, True, True]
-        )
-        # The kernel divided the two sums by all positions; what is missing to a division by `valid`:
-        scale = weight * inv * (1.0 / (x.numel() // x.shape[1]) - 1.0 / valid)
-        slope = scale * inv * dweight
-        shift = scale * dbias - slope * mean
-        shape = (1, -1, 1, 1)
-        dx = dx + torch.addcmul(shift.view(shape).to(x.dtype), slope.view(shape).to(x.dtype), x)
-        return dx.mul_(mask), None, None, dweight, dbias, None
-
-
-def _last(x: Tensor) -> bool:
-    return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
 
 
 class MaskedBatchNorm2d(nn.Module):
@@ -93,12 +45,19 @@ class MaskedBatchNorm2d(nn.Module):
             running = (self.running_mean, self.running_var)
             y = F.batch_norm(x, *running, self.weight, self.bias, self.training, momentum, self.eps)
             return y if mask is None else y * mask
+        # Plain differentiable sums: the framework's kernels overran memory with masked channels-last inputs.
         valid = mask.float().sum() * x.shape[2]
-        y, mean, var = _MaskedNorm.apply(x, mask, valid, self.weight, self.bias, self.eps)
+        x = x * mask
+        wide = x.float()
+        mean = wide.sum((0, 2, 3)) / valid
+        var = (wide.square().sum((0, 2, 3)) / valid - mean.square()).clamp_min(0.0)
         with torch.no_grad():
             self.running_mean.lerp_(mean, momentum)
             self.running_var.lerp_(var * (valid / (valid - 1.0).clamp_min(1.0)), momentum)
-        return y
+        scale = self.weight * (var + self.eps).rsqrt()
+        shift = self.bias - mean * scale
+        shape = (-1, 1, 1)
+        return (x * scale.view(shape).to(x.dtype) + shift.view(shape).to(x.dtype)) * mask
 
     def _momentum(self) -> float:
         if self.averaged is None:
