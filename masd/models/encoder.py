@@ -49,12 +49,12 @@ class _Block(nn.Module):
         )
 
     def forward(self, x: Tensor, mask: Tensor | None, which: int) -> Tensor:
-        y = F.relu(self.norm1[which](self.conv1(x), mask))
+        y = F.relu_(self.norm1[which](self.conv1(x), mask))
         y = self.norm2[which](self.conv2(y), mask)
         # Strided here, not in the convolution: oneDNN 3.12 writes out of bounds in the weight gradient
         # of a strided 1x1 convolution of one channel (float32, channels_last).
         x = x[:, :, :: self.stride[0], :: self.stride[1]]
-        return F.relu(y + self.norm_skip[which](self.skip(x), mask))
+        return F.relu_(y.add_(self.norm_skip[which](self.skip(x), mask)))
 
 
 class Encoder(nn.Module):
