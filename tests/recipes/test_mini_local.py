@@ -260,25 +260,12 @@ def test_colour_is_taken_off_a_copy():
     x = speech(4.0).astype(np.float64)
     coloured = lfilter(firwin2(257, [0, 0.2, 0.5, 1], [2, 1, 0.4, 0.4]), [1], x)
     distance = []
-    rng = np.random.default_rng(0)
-    for y in (coloured, condition.equalise(coloured, x, CONFIG.spectrum_bands, 0.0, rng, RATE)):
+    for y in (coloured, condition.equalise(coloured, x, CONFIG.spectrum_bands, RATE)):
         ratio = [10 * np.log10(welch(v, RATE, nperseg=512)[1][8:220]) for v in (x, y)]
         distance.append(np.abs(ratio[0] - ratio[1]).mean())
     assert distance[0] > 4
     assert distance[1] < 0.7
-    assert np.array_equal(condition.equalise(coloured, x, 0, 3.0, rng, RATE), coloured)
-
-
-def test_a_copy_follows_the_level_of_its_source_and_both_are_bent_alike():
-    x = speech(3.0).astype(np.float64)
-    n = np.arange(len(x))
-    copy = x * 10 ** (np.sin(2 * np.pi * n / RATE) * 8 / 20)  # 8 dB up and down, once a second
-    made = [condition.follow(v, x, 0.04, 2.0, np.random.default_rng(0), RATE) for v in (x, copy)]
-    levels = [10 * np.log10(np.square(v).reshape(-1, 1600).mean(axis=1) + 1e-9) for v in (x, copy, *made)]
-    assert np.abs(levels[1] - levels[0]).mean() > 4
-    assert np.abs(levels[3] - levels[2]).mean() < 0.5
-    assert 0.5 < np.abs(levels[2] - levels[0]).max() <= 2.1, "bona fide speech gets a gain too"
-    assert np.array_equal(condition.follow(copy, x, 0, 2.0, np.random.default_rng(0), RATE), copy)
+    assert np.array_equal(condition.equalise(coloured, x, 0, RATE), coloured)
 
 
 def test_nothing_is_left_above_the_low_pass_but_the_noise_floor():
@@ -323,7 +310,7 @@ def test_bona_fide_goes_through_the_rates_of_its_sets_copies():
 # The probe
 
 
-def make_set(folder, spoof, count=24):
+def make_set(folder, spoof, count=52):
     """A set of `count` recordings and a copy of each that `spoof` makes of it."""
     wav, lab, attack, source = {}, {}, {}, {}
     for i in range(count):
@@ -341,11 +328,11 @@ def make_set(folder, spoof, count=24):
 def test_the_probe_finds_a_planted_cue_and_stops_the_recipe(tmp_path):
     make_set(tmp_path / "train", lambda x: x * 0.5)
     out = tmp_path / "probe.json"
-    with pytest.raises(MasdError, match="A01 in train"):
+    with pytest.raises(MasdError, match="A01, AUC up to"):
         nuisance_probe.nuisance_probe([tmp_path / "train"], out)
-    row = read_json(out)["rows"][0]
-    assert row["low"] > 0.9
-    assert not row["passed"]
+    rows = read_json(out)["rows"]
+    assert [row["set"] for row in rows] == ["all", "train"]
+    assert all(row["low"] > 0.9 and not row["passed"] for row in rows)
     nuisance_probe.nuisance_probe([tmp_path / "train"], out, strict=False)
 
 
