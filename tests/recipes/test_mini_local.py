@@ -260,12 +260,25 @@ def test_colour_is_taken_off_a_copy():
     x = speech(4.0).astype(np.float64)
     coloured = lfilter(firwin2(257, [0, 0.2, 0.5, 1], [2, 1, 0.4, 0.4]), [1], x)
     distance = []
-    for y in (coloured, condition.equalise(coloured, x, CONFIG.spectrum_bands, RATE)):
+    rng = np.random.default_rng(0)
+    for y in (coloured, condition.equalise(coloured, x, CONFIG.spectrum_bands, 0.0, rng, RATE)):
         ratio = [10 * np.log10(welch(v, RATE, nperseg=512)[1][8:220]) for v in (x, y)]
         distance.append(np.abs(ratio[0] - ratio[1]).mean())
     assert distance[0] > 4
     assert distance[1] < 0.7
-    assert np.array_equal(condition.equalise(coloured, x, 0, RATE), coloured)
+    assert np.array_equal(condition.equalise(coloured, x, 0, 3.0, rng, RATE), coloured)
+
+
+def test_a_copy_follows_the_level_of_its_source_and_both_are_bent_alike():
+    x = speech(3.0).astype(np.float64)
+    n = np.arange(len(x))
+    copy = x * 10 ** (np.sin(2 * np.pi * n / RATE) * 8 / 20)  # 8 dB up and down, once a second
+    made = [condition.follow(v, x, 0.04, 2.0, np.random.default_rng(0), RATE) for v in (x, copy)]
+    levels = [10 * np.log10(np.square(v).reshape(-1, 1600).mean(axis=1) + 1e-9) for v in (x, copy, *made)]
+    assert np.abs(levels[1] - levels[0]).mean() > 4
+    assert np.abs(levels[3] - levels[2]).mean() < 0.5
+    assert 0.5 < np.abs(levels[2] - levels[0]).max() <= 2.1, "bona fide speech gets a gain too"
+    assert np.array_equal(condition.follow(copy, x, 0, 2.0, np.random.default_rng(0), RATE), copy)
 
 
 def test_nothing_is_left_above_the_low_pass_but_the_noise_floor():

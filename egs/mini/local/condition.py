@@ -27,6 +27,9 @@ class ConditionConfig:
     seed: int
     low_pass_hz: float
     spectrum_bands: int
+    spectrum_db: float
+    envelope_seconds: float
+    envelope_db: float
     crest_db: tuple[float, float]
     level_db: tuple[float, float]
     noise_db: tuple[float, float]
@@ -87,9 +90,9 @@ def condition(
 ) -> np.ndarray:
     """Return the conditioned version of a waveform.
 
-    In this order: resampling to `through` Hz and back, mean removal, the reference's long-term spectrum,
-    low-pass, limiting to the drawn crest factor, noise at the drawn level under the speech, the drawn codec,
-    the dither floor, the drawn level.
+    In this order: resampling to `through` Hz and back, mean removal, the reference's long-term spectrum and
+    level over time, both as chance bends them, low-pass, limiting to the drawn crest factor, noise at the
+    drawn level under the speech, the drawn codec, the dither floor, the drawn level.
 
     Args:
         x: float samples (N,) at `rate` Hz.
@@ -115,7 +118,10 @@ def condition(
     noise = generator(config.seed, "noise", source, version).standard_normal((2, len(x) + 2 * GUARD))
     y = resample(resample(x, rate, through), through, rate)[: len(x)].astype(np.float64)
     y = np.pad(y, (0, len(x) - len(y)))
-    y = np.pad(equalise(y - y.mean(), reference, config.spectrum_bands, rate), GUARD, mode="reflect")
+    bends = generator(config.seed, "bends", source)
+    y = equalise(y - y.mean(), reference, config.spectrum_bands, config.spectrum_db, bends, rate)
+    y = follow(y, reference, config.envelope_seconds, config.envelope_db, bends, rate)
+    y = np.pad(y, GUARD, mode="reflect")
     low_pass = firwin(LOW_PASS_TAPS, config.low_pass_hz, fs=rate)
     y = limit(oaconvolve(y, low_pass, mode="same"), chance.crest_db, rate)
     y /= np.sqrt(np.mean(y**2))
@@ -129,12 +135,15 @@ def condition(
     return y.astype(np.float32)
 
 
-def equalise(x: np.ndarray, reference: np.ndarray, bands: int, rate: int) -> np.ndarray:
+def equalise(
+    x: np.ndarray, reference: np.ndarray, bands: int, bend_db: float, rng: np.random.Generator, rate: int
+) -> np.ndarray:
     """Return `x` (N,) with the long-term spectrum of `reference` in broad bands, by a filter of linear phase.
 
     A vocoder that was trained on one voice, or that is fed with statistics estimated for it, colours
     everything alike; that is a channel and no trace of synthesis. Bands are equally wide in mel from 60 to
-    7600 Hz, gains at most 15 dB; 0 bands leave `x` as it is.
+    7600 Hz, gains at most 15 dB; each band's target is bent by up to `bend_db` either way, so that bona fide
+    speech is filtered as well. 0 bands leave `x` as it is.
     """
     if bands == 0:
         return x
@@ -142,13 +151,41 @@ def equalise(x: np.ndarray, reference: np.ndarray, bands: int, rate: int) -> np.
     wanted = welch(reference, rate, nperseg=1024)[1]
     mel = np.linspace(*(2595 * np.log10(1 + np.array([60.0, 7600.0]) / 700)), 2 * bands + 1)
     points = 700 * (10 ** (mel / 2595) - 1)  # band edges and, between them, centres
-    gains = []
-    for low, high in zip(points[:-1:2], points[2::2], strict=True):
+    gains = rng.uniform(-bend_db, bend_db, bands)
+    for band, (low, high) in enumerate(zip(points[:-1:2], points[2::2], strict=True)):
         inside = (hertz >= low) & (hertz < max(high, low + rate / 1024))
-        gains.append(10 * np.log10((wanted[inside].mean() + 1e-14) / (power[inside].mean() + 1e-14)))
+        ratio = (wanted[inside].mean() + 1e-14) / (power[inside].mean() + 1e-14)
+        gains[band] += np.clip(10 * np.log10(ratio), -15, 15)
     grid = np.linspace(0, rate / 2, 257)
-    response = 10 ** (np.interp(grid, points[1::2], np.clip(gains, -15, 15)) / 20)
+    response = 10 ** (np.interp(grid, points[1::2], gains) / 20)
     return oaconvolve(np.pad(x, 256, mode="reflect"), firwin2(513, grid, response, fs=rate), mode="valid")
+
+
+def follow(
+    x: np.ndarray, reference: np.ndarray, seconds: float, bend_db: float, rng: np.random.Generator, rate: int
+) -> np.ndarray:
+    """Return `x` (N,) with the level of `reference` over time, as far as a gain that changes slowly can.
+
+    Vocoders differ in what they leave in pauses and in how they render dynamics. Levels are taken over
+    `seconds`, not below 50 dB under the reference's own; the gain is at most 15 dB, and is bent by a random
+    curve of up to `bend_db` either way, so that bona fide speech gets a gain too. 0 seconds: `x` as it is.
+    """
+    if seconds == 0:
+        return x
+    size = int(seconds * rate)
+    floor = 10 ** (-50 / 20) * np.sqrt(np.mean(np.square(reference)))
+    has, wants = (np.sqrt(np.maximum(_smooth(np.square(v), size), 0)) + floor for v in (x, reference))
+    gain = _smooth(np.clip(wants / has, 10 ** (-15 / 20), 10 ** (15 / 20)), size // 2)
+    knots = rng.uniform(-bend_db, bend_db, 2 + int(len(x) / rate / 0.1))
+    bend = np.interp(np.linspace(0, len(knots) - 1, len(x)), np.arange(len(knots)), knots)
+    return x * gain * 10 ** (bend / 20)
+
+
+def _smooth(x: np.ndarray, size: int) -> np.ndarray:
+    """Return the running mean of `x` (N,) over `size` samples, centred."""
+    from scipy.ndimage import uniform_filter1d
+
+    return uniform_filter1d(x.astype(np.float64), size, mode="nearest")
 
 
 def limit(x: np.ndarray, crest_db: float, rate: int) -> np.ndarray:
