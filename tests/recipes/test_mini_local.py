@@ -341,7 +341,7 @@ def make_set(folder, spoof, count=52):
 def test_the_probe_finds_a_planted_cue_and_stops_the_recipe(tmp_path):
     make_set(tmp_path / "train", lambda x: x * 0.5)
     out = tmp_path / "probe.json"
-    with pytest.raises(MasdError, match="A01, AUC up to"):
+    with pytest.raises(MasdError, match="A01 in all, AUC up to"):
         nuisance_probe.nuisance_probe([tmp_path / "train"], out)
     rows = read_json(out)["rows"]
     assert [row["set"] for row in rows] == ["all", "train"]
