@@ -174,6 +174,7 @@ if asked 7; then
   done
   if [ "$results_page" = true ]; then
     single results python3 -m masd.bin.results --exp "exp/$size" --system "$system$suffix" --data "$data" \
+      --sets "train,dev,eval,eval_tts,pretrain,pretrain_dev" \
       --protocol "$protocol,conf/masd.yaml,conf/$size.yaml,conf/condition.yaml" --reported conf/reported.yaml \
       --title "Results on the mini corpus, size $size" --command "$command" --out "$results"
     log "results: $results, and with plots exp/$size/report/report.html"

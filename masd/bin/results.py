@@ -18,6 +18,7 @@ def results(
     dev_set: str = "dev",
     reported: Path | None = None,
     data: Path | None = None,
+    sets: str = "",
     protocol: str = "",
     report: Path | None = None,
     title: str = "Results",
@@ -39,6 +40,7 @@ def results(
         dev_set: the development set's name.
         reported: YAML file of the paper's numbers.
         data: data/<size>, whose sets are counted.
+        sets: the data folders to count, separated by commas; all of them without.
         protocol: files or folders that fix corpus and trials, separated by commas; their digests are shown.
         report: folder of report.html and the plots, <exp>/report by default.
         title: of the page.
@@ -55,14 +57,22 @@ def results(
     fixed = [Path(word.strip()) for word in protocol.split(",") if word.strip()]
     shown = [p for pattern in INPUTS for p in sorted(exp.rglob(pattern))]
     shown += [p for p in (reported, data and data / "nuisance_probe.json", *fixed) if p and p.is_file()]
-    settings = [system, eval_set, dev_set, title, command, bootstrap, seed, str(out)]
+    settings = [system, eval_set, dev_set, sets, title, command, bootstrap, seed, str(out)]
     work = digest([[str(p), sha256(p)] for p in shown], settings)
     mark = Mark(folder)
     if not force and mark.fresh(work) and out.is_file() and mark.read().get("page") == sha256(out):
         log.info("%s is up to date", out)
         return
     mark.clear()
-    info = {"command": command, "data": data, "dev_set": dev_set, "protocol": fixed, "out": out}
+    counted = [word.strip() for word in sets.split(",") if word.strip()]
+    info = {
+        "command": command,
+        "data": data,
+        "sets": counted,
+        "dev_set": dev_set,
+        "protocol": fixed,
+        "out": out,
+    }
     page = gather(exp, system, eval_set, reported, Bootstrap(bootstrap, seed), **info)
     write_page(page, title, folder)
     mark.write(work, page=sha256(out))

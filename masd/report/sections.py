@@ -43,6 +43,7 @@ class Page:
         bootstrap: how intervals were drawn.
         command: the command that makes these results.
         data: data/<size>, None if the page shall not count it.
+        sets: its data folders that are counted, in this order; empty for all of them.
         dev_set: name of the development set.
         protocol: folder or file that fixes corpus and trials.
         out: the Markdown file that is being made.
@@ -56,6 +57,7 @@ class Page:
     bootstrap: Bootstrap
     command: str = ""
     data: Path | None = None
+    sets: list[str] = field(default_factory=list)
     dev_set: str = "dev"
     protocol: list[Path] = field(default_factory=list)
     out: Path = Path("RESULTS.md")
@@ -95,9 +97,9 @@ def corpus(page: Page) -> Section | None:
     """Counts of every set."""
     if page.data is None:
         return None
-    rows = []
-    for path in sorted(page.data.glob("*/utt2lab"), key=lambda p: p.parent.name):
-        rows.append(_count(path.parent))
+    folders = [page.data / name for name in page.sets] or [p.parent for p in page.data.glob("*/utt2lab")]
+    wanted = folders if page.sets else sorted(folders, key=lambda p: p.name)
+    rows = [_count(folder) for folder in wanted if (folder / "utt2lab").is_file()]
     header = ["set", "utterances", "bona fide", "spoof", "speakers", "source recordings", "hours", "attacks"]
     return Section("Corpus", [Table(header, rows)]) if rows else None
 
