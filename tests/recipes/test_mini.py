@@ -46,7 +46,7 @@ def test_speakers_and_source_recordings_never_cross_sets(finished):
 def test_pretraining_saw_train_speakers_and_train_attacks_alone(finished):
     train = read_folder(finished.path / "data/tiny/train")
     for path in (finished.path / "data/tiny").glob("pretrain*"):
-        if path.name.startswith("pretrain_dev"):
+        if not path.is_dir() or path.name.startswith("pretrain_dev"):
             continue
         folder = read_folder(path)
         assert set(folder.utt2spk.values()) <= set(train.utt2spk.values()), path
