@@ -18,4 +18,4 @@ python3 -m ruff format --check .
 shellcheck --external-sources --source-path=SCRIPTDIR --source-path=SCRIPTDIR/.. "${scripts[@]}"
 echo "check.sh: ruff and shellcheck found nothing in $(git ls-files '*.py' | wc -l) Python and ${#scripts[@]} shell files"
 [ "$tests" = true ] || exit 0
-exec python3 -m pytest -n 2 --dist loadgroup "$@"
+exec python3 -m pytest -n 2 --dist loadfile "$@"

@@ -18,7 +18,7 @@ import pytest
 from masd.data.folder import read_folder
 from masd.data.tables import read_table
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("recipe")]
+pytestmark = pytest.mark.slow
 
 
 def test_a_whole_run_ends_with_scores_of_every_trial_and_a_page(finished):
