@@ -9,13 +9,17 @@
 # --help prints the header comment of the script and its options. Values stay as given; for an option
 # that is declared true or false only those two are taken. What remains is left in "$@".
 
-_option_lines() { sed -n '/^# options/,/parse_options\.sh/p' "$0" | grep -E '^[a-z][a-z0-9_]*='; }
+# A script called by a relative path may have changed its folder before it comes here.
+_script=$0
+[ -f "$_script" ] || _script=${OLDPWD:-.}/$0
+
+_option_lines() { sed -n '/^# options/,/parse_options\.sh/p' "$_script" | grep -E '^[a-z][a-z0-9_]*='; }
 
 _print_help() {
-  sed -n '2,/^$/p' "$0" | sed -n 's/^# \{0,1\}//p'
+  sed -n '2,/^$/p' "$_script" | sed -n 's/^# \{0,1\}//p'
   echo "Options:"
-  _option_lines | sed -E 's/^([a-z0-9_]+)=("[^"]*"|[^ #]*) *#? ?(.*)$/\1\t\2\t\3/' |
-    while IFS=$'\t' read -r name value comment; do
+  _option_lines | sed -E 's/^([a-z0-9_]+)=("[^"]*"|[^ #]*) *#? ?(.*)$/\1\x1f\2\x1f\3/' |
+    while IFS=$'\x1f' read -r name value comment; do
       printf '  --%-16s %s [%s]\n' "${name//_/-}" "$comment" "${value//\"/}"
     done
 }

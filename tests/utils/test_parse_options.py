@@ -14,6 +14,7 @@ set -euo pipefail
 # options
 nj=2              # number of jobs
 some_name="a b"   # a name
+data=             # a folder
 force=false       # redo
 . "$MASD_ROOT/utils/parse_options.sh"
 hidden=1
@@ -64,4 +65,19 @@ def test_help_prints_the_comments_and_the_defaults(script):
     assert done.stdout.startswith("Does a thing with options.\n")
     assert "--some-name" in done.stdout
     assert "number of jobs [2]" in done.stdout
+    assert "a folder []" in done.stdout
     assert "hidden" not in done.stdout
+
+
+def test_a_script_that_changes_its_folder_may_be_called_from_anywhere(tmp_path):
+    recipe = tmp_path / "egs" / "x"
+    recipe.mkdir(parents=True)
+    (recipe / "run.sh").write_text(SCRIPT.replace("# options", 'cd "$(dirname "$0")"\n# options'))
+    done = subprocess.run(
+        ["bash", "egs/x/run.sh", "--nj", "4"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={"MASD_ROOT": str(ROOT), "PATH": "/usr/bin:/bin"},
+    )
+    assert (done.stdout, done.stderr) == ("4|a b|false|1|\n", "")
