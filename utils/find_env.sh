@@ -8,7 +8,7 @@ if ! { [ -n "${VIRTUAL_ENV:-}${CONDA_PREFIX:-}" ] && python3 -c 'import importli
   masd_venv=${MASD_VENV:-$MASD_ROOT/tools/venv}
   if [ ! -x "$masd_venv/bin/python3" ]; then
     echo "no environment: run tools/setup_env.sh, or activate one that has the packages of setup.cfg" >&2
-    exit 1
+    return 1  # not exit: it may have been sourced in somebody's own shell
   fi
   export PATH="$masd_venv/bin:$PATH"
 fi
