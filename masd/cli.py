@@ -49,6 +49,11 @@ def run(function: Callable[..., Any], output: str = "out", argv: list[str] | Non
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    except OSError as error:  # a folder that cannot be written, a full disk
+        if error.filename is None or error.strerror is None:
+            raise
+        print(f"{name}: error: {error.filename}: {error.strerror}", file=sys.stderr)
+        sys.exit(1)
 
 
 def build_parser(function: Callable[..., Any], name: str) -> ArgumentParser:

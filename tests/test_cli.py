@@ -52,6 +52,13 @@ def test_wrong_arguments_are_one_line_and_status_one(tmp_path, words, said):
     assert not (tmp_path / "o").exists()
 
 
+def test_an_output_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("in the way\n")
+    done = call("masd.bin.dump_feats", "--data", "d", "--out", "file/o", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == "dump_feats: error: file/o: Not a directory\n"
+
+
 def test_failures_are_counted_against_their_share():
     failures = Failures("utterance", max_share=0.5)
     failures.add("u2", "silent\nfile")
