@@ -12,7 +12,7 @@ import numpy as np
 
 from masd.errors import MasdError
 from masd.metrics.ece import ece
-from masd.metrics.eer import eer
+from masd.metrics.eer import eer, split
 from masd.metrics.scores import p_fake
 from masd.svm.calibration import T_BOUNDS, Affine, cross_folds, fit_affine, fit_temperature
 from masd.svm.config import FitConfig, SystemSpec, system_spec
@@ -96,11 +96,6 @@ class Machine:
     def eer(self, data: LabelledSet) -> float:
         """Return the EER (0 to 1) on a set."""
         return eer(*split(-self.decision(data.inputs), data.is_fake))[0]
-
-
-def split(scores: np.ndarray, is_fake: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the scores of bona fide and of spoof utterances."""
-    return scores[~is_fake], scores[is_fake]
 
 
 def fit_system(
