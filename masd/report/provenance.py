@@ -25,6 +25,10 @@ PACKAGES = (
     "soundfile",
     "kaldiio",
     "pyworld",
+    "pyworld-prebuilt",
+    "ai-edge-litert",
+    "piper-tts",
+    "av",
 )
 
 
