@@ -90,7 +90,7 @@ class PretrainConfig:
     channels_last: bool = True
     workers: int = 0
     save_minutes: float = 10.0
-    device: str = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.objectives) - set(OBJECTIVES))
