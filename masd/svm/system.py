@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 ENCODER_FILES = ("encoder.safetensors", "encoder.yaml")
+NUMBERS = {"temperature": ("value",), "affine": ("a", "b"), "thresholds": ("dev_eer", "dev_eer_affine")}
 HAND_NAMES = ("pcs", "hfer", "sfi")
 BLOCK = 2048  # utterances a step
 
@@ -288,6 +289,12 @@ def _read_info(folder: Path) -> dict[str, Any]:
     for key in ("system", "temperature", "affine", "thresholds", "files"):
         if key not in info:
             raise MasdError(f"{folder}/model.yaml: no key '{key}'; fit the model again")
+    for section, names in NUMBERS.items():
+        for name in names:
+            if not isinstance(info[section], dict) or not isinstance(info[section].get(name), int | float):
+                raise MasdError(f"{folder}/model.yaml: {section} has no number '{name}'; fit the model again")
+    if not isinstance(info["files"], dict):
+        raise MasdError(f"{folder}/model.yaml: 'files' is no mapping; fit the model again")
     for name, stated in info["files"].items():
         if Path(name).name != name or not (folder / name).is_file() or sha256(folder / name) != stated:
             raise MasdError(
