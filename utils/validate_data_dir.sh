@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Check a data folder, called as Kaldi's script of this name is:
-#   utils/validate_data_dir.sh [--no-feats] [--no-text] [--no-wav] [--no-spk-sort] [--non-print] <data-dir>
+#   utils/validate_data_dir.sh [--no-feats] [--no-text] [--no-spk-sort] [--non-print] [--strict] <data-dir>
 # Features, text and the order of speakers are never asked for here, so those options change nothing;
 # audio is what MASD reads, so --no-wav is refused. --strict decodes every file too.
 set -euo pipefail
