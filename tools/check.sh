@@ -8,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 tests=true
 if [ "${1:-}" = --tests ]; then
-  tests=$2
+  tests=${2:?--tests takes true or false}
   shift 2
 fi
 

@@ -4,15 +4,16 @@
 # Usage: tools/setup_env.sh [extra ...]        extras: test vocoders mini all
 #
 # MASD_PYTHON       the interpreter to use (default: python3); 3.11 or newer
-# MASD_VENV         where the environment goes (default: tools/venv)
+# MASD_VENV         where the environment goes, relative to the repository (default: tools/venv)
 # MASD_TORCH        what to install as torch, e.g. "torch==2.14.1 torchaudio==2.11.0" (default: what setup.cfg says)
 # MASD_TORCH_INDEX  an index to take it from, e.g. the PyTorch project's index of CPU or ROCm builds
-# An active virtual environment or conda environment that can import masd's requirements is left alone and
-# used as it is (see path.sh). Nothing is done twice: the environment remembers what it was made from.
+# Nothing is done twice: the environment remembers what it was made from. Recipes prefer an active virtual or conda
+# environment that has all requirements (utils/find_env.sh).
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=${MASD_VENV:-$root/tools/venv}
+case $venv in /*) ;; *) venv=$root/$venv ;; esac
 python=${MASD_PYTHON:-python3}
 log=$root/tools/setup_env.log
 

@@ -1,11 +1,20 @@
 # shellcheck shell=bash
 # Sourced: puts the Python that runs MASD first on PATH, and this repository on PYTHONPATH.
-# An active virtual or conda environment is used if it has torch; else tools/venv; else one clear line.
+# An active virtual or conda environment is used if it has the requirements; else tools/venv; else one clear line.
 
 MASD_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 export MASD_ROOT
-if ! { [ -n "${VIRTUAL_ENV:-}${CONDA_PREFIX:-}" ] && python3 -c 'import importlib.util as u, sys; sys.exit(u.find_spec("torch") is None)' 2> /dev/null; }; then
+_masd_ready() {
+  [ -n "${VIRTUAL_ENV:-}${CONDA_PREFIX:-}" ] && python3 - 2> /dev/null << 'END'
+import sys
+from importlib.util import find_spec
+needed = "h5py jsonargparse kaldiio matplotlib safetensors scipy sklearn soundfile tensorboard torch torchaudio yaml"
+sys.exit(any(find_spec(name) is None for name in needed.split()))
+END
+}
+if ! _masd_ready; then
   masd_venv=${MASD_VENV:-$MASD_ROOT/tools/venv}
+  case $masd_venv in /*) ;; *) masd_venv=$MASD_ROOT/$masd_venv ;; esac
   if [ ! -x "$masd_venv/bin/python3" ]; then
     echo "no environment: run tools/setup_env.sh, or activate one that has the packages of setup.cfg" >&2
     return 1  # not exit: it may have been sourced in somebody's own shell

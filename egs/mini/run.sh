@@ -24,7 +24,7 @@ nj=2                  # parallel jobs of dumps, copy-synthesis and embeddings
 ngpu=0                # GPUs of pretraining (torchrun); 0 trains on the CPU
 feats_format=ark      # what dumps are written as: ark or h5
 compress=false        # compress dumps (Kaldi's method in ark, float16 in h5)
-corpus=""             # your own recordings, DIR/<speaker>/*.wav, in place of the packages
+corpus=""             # your own recordings, DIR/<speaker>/*.wav, in place of the packages; an absolute path
 downloads=downloads   # where packages are kept; several clones may share it
 strict=true           # stop when the nuisance probe finds a cue that is not synthesis (report, full)
 results=""            # the results page [exp/<size>/RESULTS.md]
@@ -73,6 +73,7 @@ single() {
   # shellcheck disable=SC2086
   $cmd "$logs/$1.log" "${@:2}"
 }
+need() { [ -e "$1" ] || { echo "run.sh: error: no $1; run stage $2 first" >&2; exit 1; }; }
 asked() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; }
 tags() { cat "$data/pretrain_tags"; }
 sets() { for name in train dev eval eval_tts; do [ -d "$data/$name" ] && echo "$name"; done; }
@@ -91,6 +92,8 @@ if asked 1; then
     --cmd "$cmd" --nj "$nj" --strict "$strict" --force "$force"
   for name in $(sets); do validate_data_dir.sh "$data/$name"; done
 fi
+
+[ "$stage" -le 1 ] || need "$data/pretrain_tags" 1
 
 if asked 2; then
   for tag in $(tags); do

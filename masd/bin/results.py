@@ -82,4 +82,4 @@ def results(
 INPUTS = ("metrics.json", "metrics.jsonl", "probe_*.json", "model.yaml")
 
 if __name__ == "__main__":
-    run(results)
+    run(results, output="exp")

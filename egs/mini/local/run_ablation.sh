@@ -59,5 +59,6 @@ for seed in $seeds; do
     --without-grl "$exp/ssl_multi_s$seed" --dump "dump/$size/pretrain_dev" --out "$exp/probe_s$seed.json" \
     --vocoded "$(sed "s|.*|&=dump/$size/pretrain_dev_&|" "data/$size/pretrain_tags" | paste -sd ,)" --seed "$seed"
 done
-./run.sh "${common[@]}" --stage 7 --results "$results" --command "local/run_ablation.sh --size $size"
+./run.sh "${common[@]}" --stage 7 --seed "${seeds%% *}" --results "$results" \
+  --command "local/run_ablation.sh --size $size --seeds '$seeds' --literal $literal"
 echo "$(date '+%F %T') run_ablation.sh: done, $results"

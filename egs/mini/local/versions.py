@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from condition import ConditionConfig
-from plan import Item
+from plan import Item, load_corpus
 
 from masd.data.folder import read_folder
 from masd.errors import MasdError
@@ -16,6 +16,7 @@ from masd.files import digest, read_json, sha256
 from masd.seeding import generator
 
 BONA_FIDE = "bonafide"
+VERSION = 1  # raise it when the same configuration comes to give other audio
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +49,9 @@ class Version:
 def audio_folder(data: Path, protocol: Path, config: ConditionConfig) -> Path:
     """Return where conditioned audio goes: another configuration, protocol or vocoder, another folder."""
     made_by = read_json(data / "vocoder" / "digests.json")
-    return data / f"wav.{digest(config, sha256(protocol), made_by)[:8]}"
+    corpus = load_corpus()
+    source = [corpus["rate"], corpus["high_pass_hz"]]
+    return data / f"wav.{digest(config, source, VERSION, sha256(protocol), made_by)[:8]}"
 
 
 def versions(
