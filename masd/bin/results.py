@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 
 from masd.cli import run
+from masd.errors import MasdError
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,8 @@ def results(
     from masd.report.evaluation import Bootstrap
     from masd.report.page import gather, write_page
 
+    if bootstrap < 2:
+        raise MasdError(f"--bootstrap {bootstrap}: the page's intervals need at least 2 draws")
     folder = report or exp / "report"
     fixed = [Path(word.strip()) for word in protocol.split(",") if word.strip()]
     shown = [p for pattern in INPUTS for p in sorted(exp.rglob(pattern))]
