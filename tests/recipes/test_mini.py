@@ -113,7 +113,8 @@ def test_every_row_of_table_two_is_one_option(twin, system):
     twin.run("--system", system, "--stage", 5 if system != "handcrafted" else 4)
     model = twin.path / f"exp/tiny/{system}_s0/model"
     assert f"system: {system}" in (model / "model.yaml").read_text()
-    assert twin.scores(f"{system}_s0") != twin.scores("full_s0")
+    # with the encoder of full, attention is full: they differ in pretraining alone
+    assert (twin.scores(f"{system}_s0") == twin.scores("full_s0")) == (system == "attention")
 
 
 def test_the_single_scale_row_has_an_encoder_of_its_own(twin):
