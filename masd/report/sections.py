@@ -317,22 +317,24 @@ def gates(page: Page) -> Section | None:
     """What checks of the machinery found (JSON files `probe_*.json` below exp)."""
     rows = []
     for path in sorted(page.exp.rglob("probe_*.json")):
-        for key, value in _flat(read_json(path)):
-            shown = f"{value:.4g}" if isinstance(value, float) else str(value)
-            rows.append([str(path.parent.relative_to(page.exp)), path.stem, key, shown])
-    return (
-        Section("Checks of the machinery", [Table(["where", "check", "figure", "value"], rows)])
-        if rows
-        else None
+        probe = read_json(path)
+        for name, gate in sorted(probe["gates"].items()):
+            verdict = "holds" if gate["holds"] else "does not hold"
+            rows.append([path.stem, name, f"{gate['value']:.4g}", f"{gate['limit']:.4g}", verdict])
+    if not rows:
+        return None
+    return Section(
+        "Checks of the machinery",
+        [
+            Table(["probe", "gate", "value", "must be below", ""], rows),
+            Text(
+                "batching: change of an embedding with its batch; grl: accuracy of a fresh probe of the "
+                "vocoder, against the encoder without the adversarial objective; held_out_loss: on speakers "
+                "never trained on, against chance; length_r2: how much of an utterance's length mu explains; "
+                "train_eval: distance of train-mode and eval-mode embeddings."
+            ),
+        ],
     )
-
-
-def _flat(value: Any, prefix: str = "") -> list[tuple[str, Any]]:
-    if isinstance(value, dict):
-        return [pair for k, v in value.items() for pair in _flat(v, f"{prefix}.{k}" if prefix else str(k))]
-    if isinstance(value, list):
-        return [(prefix, ", ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in value))]
-    return [(prefix, value)]
 
 
 def nuisance(page: Page) -> Section | None:

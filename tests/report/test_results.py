@@ -43,7 +43,7 @@ def made(shared_corpus):
     parts = {"loss_mask": 0.9, "chance_loss_mask": 1.0, "acc_cpc": 0.2, "chance_acc_cpc": 0.01}
     records = [{"epoch": e, "best": e == 2, "train": parts, "dev": parts} for e in (1, 2, 3)]
     write_lines(folder / "ssl_multi_s0" / "metrics.jsonl", map(json.dumps, records))
-    write_json(folder / "probe_encoder.json", {"with_grl": {"accuracy": 0.3}, "passed": True})
+    write_json(folder / "probe_encoder.json", {"gates": {"grl": {"value": 0.3, "limit": 0.4, "holds": True}}})
     make(corpus.root)
     return corpus
 
@@ -87,7 +87,7 @@ def test_the_page_has_every_part_and_its_numbers(made):
     rates = [run.metrics["pooled"]["eer"] for run in runs_of(made.root) if run.system == "full"]
     assert f"| 0, 1 | {100 * np.mean(rates):.2f} | {100 * np.std(rates, ddof=1):.2f} |" in text
     assert "| 2 of 3 | loss_mask | 0.900 | 0.900 | 1.000 |" in text
-    assert "with_grl.accuracy | 0.3" in text
+    assert "| probe_encoder | grl | 0.3 | 0.4 | holds |" in text
     assert "611,829" in text
     assert "./run.sh --size tiny" in text
     assert re.search(r"\| full MASD \(`full`\) .*\| 0.39 \|", text)
