@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -53,7 +54,7 @@ class Config:
 C = TypeVar("C", bound=Config)
 
 
-class Adapter(Generic[C]):
+class Adapter(ABC, Generic[C]):
     """Base of the adapters: subclasses give `synthesise`, and `load` if they have weights.
 
     Class attributes:
@@ -103,9 +104,9 @@ class Adapter(Generic[C]):
         """Return the model that `synthesise` finds in `self.model`; called once, when first needed."""
         return None
 
+    @abstractmethod
     def synthesise(self, x: np.ndarray, seed: int) -> np.ndarray:
         """Return the copy of `x` (N,), float32 at `sample_rate`, peak 0.95: about N samples, any level."""
-        raise NotImplementedError
 
     @cached_property
     def model(self) -> Any:
