@@ -30,6 +30,7 @@ def evaluate(
     apart_trials: Path | None = None,
     affine_scores: Path | None = None,
     asv_scores: Path | None = None,
+    breakdown: str = "",
     prior: float | None = None,
     bootstrap: int = 1000,
     seed: int = 0,
@@ -53,13 +54,16 @@ def evaluate(
         apart_trials: trial list of that set.
         affine_scores: affine-calibrated scores made elsewhere (prior 0.5), in place of the model's map.
         asv_scores: the challenge's score file of its speaker verifier, for the minimum t-DCF.
+        breakdown: conditions to report by, each a table utt2<name> of `data`, separated by commas; two are
+            crossed by a star: `codec,vocoder,codec*vocoder`.
         prior: a share of fakes at which ECE is given, beside the set's own and 0.5.
         bootstrap: draws for each interval; 0 for no intervals.
         seed: of the draws.
         force: evaluate again though the results are up to date.
     """
     from masd.files import Mark, digest
-    from masd.report.evaluation import Bootstrap, evaluate_trials, read_calibration, tandem
+    from masd.report.breakdown import condition_files, parse_breakdown, read_conditions
+    from masd.report.evaluation import Bootstrap, breakdowns, evaluate_trials, read_calibration, tandem
     from masd.report.trials import attack_names, join_apart, load_trials, read_excused
 
     if (apart_scores is None) != (apart_data is None):
@@ -68,7 +72,10 @@ def evaluate(
     lists_of_failed = [Path(name) for name in _names(excused)]
     files = [scores, model and model / "model.yaml", trials, affine_scores, asv_scores, *lists_of_failed]
     files += [apart_scores, apart_data, apart_trials, *(data / name for name in LISTS)]
-    work = digest(_digests(files), seen, separate, prior, bootstrap, seed)
+    conditions = parse_breakdown(breakdown)
+    tables = condition_files(data, conditions)
+    files += tables.values()
+    work = digest(_digests(files), conditions, seen, separate, prior, bootstrap, seed)
     mark = Mark(out, "evaluate")
     if mark.fresh(work) and (out / "metrics.json").is_file() and not force:
         log.info("%s is up to date", out)
@@ -76,11 +83,15 @@ def evaluate(
     mark.clear()
     failed = read_excused(lists_of_failed)
     joined = load_trials(scores, data, trials, failed, seen, separate)
+    values = read_conditions(tables, joined)
+    by_condition = breakdowns(joined, conditions, values, Bootstrap(bootstrap, seed))
     if apart_scores and apart_data:
         joined = join_apart(joined, apart_scores, apart_data, apart_trials, failed)
     metrics = evaluate_trials(
         joined, read_calibration(model, affine_scores), Bootstrap(bootstrap, seed), prior
     )
+    if conditions:
+        metrics["breakdowns"] = by_condition
     if asv_scores:
         metrics["tandem"] = tandem(joined, asv_scores)
     names = [attack_names(folder, joined) for folder in (apart_data, data) if folder]

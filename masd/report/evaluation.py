@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from masd.metrics.ece import ece, reliability
 from masd.metrics.eer import eer, split
 from masd.metrics.scores import join, p_fake, read_scores
 from masd.metrics.tdcf import asv_errors, min_tdcf, read_asv_scores
+from masd.report.breakdown import break_down
 from masd.report.trials import Trials
 from masd.svm.selective import coverage_curve
 
@@ -143,6 +144,25 @@ def evaluate_trials(
             part = trials.against_all_bonafide(mask)
             result[pool] = {"attacks": part.attacks, **_rate(part, bootstrap)}
     return result
+
+
+def breakdowns(
+    trials: Trials,
+    names: Sequence[tuple[str, ...]],
+    values: Mapping[str, np.ndarray],
+    bootstrap: Bootstrap | None = None,
+) -> list[dict[str, Any]]:
+    """Return the figures of the pooled trials by each condition or pair of conditions in `names`.
+
+    Args:
+        trials: all trials (N,).
+        names: see `masd.report.breakdown.parse_breakdown`.
+        values: {condition: value of each trial (N,)}.
+        bootstrap: how intervals are drawn.
+    """
+    bootstrap, keep = bootstrap or Bootstrap(), trials.pool != "apart"
+    kept = {name: column[keep] for name, column in values.items()}
+    return [break_down(trials.pooled, n, kept, lambda part: _rate(part, bootstrap)) for n in names]
 
 
 def tandem(trials: Trials, asv_scores: str | Path) -> dict[str, float]:

@@ -21,6 +21,7 @@ from masd.report.experiments import Run
 from masd.report.tables import (
     attacks_table,
     bounds,
+    breakdown_tables,
     calibration_table,
     coverage_table,
     decisions_table,
@@ -141,6 +142,7 @@ def system(page: Page) -> Section:
             Figure(
                 "attacks", "EER per attack, 95 % interval over source recordings.", "bars of EER per attack"
             ),
+            *breakdown_tables(metrics),
             speakers_table(metrics),
             decisions_table(metrics),
             Figure("histogram", "Scores by kind of trial, each scaled to area 1.", "histograms of scores"),

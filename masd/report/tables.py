@@ -75,6 +75,36 @@ def speakers_table(metrics: Mapping[str, Any]) -> Table:
     return Table(header, rows, "A speaker's spoofed trials against that speaker's bona fide ones.")
 
 
+def breakdown_tables(metrics: Mapping[str, Any]) -> list[Table]:
+    """Error rates by each condition; of two crossed conditions the EERs alone, the second in columns."""
+    return [
+        _crossed(part) if "*" in part["name"] else _by_condition(part)
+        for part in metrics.get("breakdowns", [])
+    ]
+
+
+def _against(part: Mapping[str, Any]) -> str:
+    if not part["matched"]:
+        return "Spoofed trials of each value against all bona fide ones."
+    return f"Spoofed trials against the bona fide ones of the same {' and '.join(part['matched'])}."
+
+
+def _by_condition(part: Mapping[str, Any]) -> Table:
+    rows = []
+    for cell in part["cells"]:
+        counts = [str(cell["bonafide"]), str(cell["spoof"])]
+        blank = [*counts, *("-" for _ in RATE_HEADER[2:])]
+        rows.append([cell["values"][0], *(_rate_cells(cell) if "eer" in cell else blank)])
+    return Table([part["name"], *RATE_HEADER], rows, _against(part))
+
+
+def _crossed(part: Mapping[str, Any]) -> Table:
+    cells = {tuple(cell["values"]): cell for cell in part["cells"]}
+    first, second = (list(dict.fromkeys(sorted(key[i] for key in cells))) for i in (0, 1))
+    rows = [[row, *(percent(cells.get((row, column), {}).get("eer")) for column in second)] for row in first]
+    return Table([part["name"], *second], rows, f"EER in per cent. {_against(part)}")
+
+
 def tandem_table(metrics: Mapping[str, Any]) -> Table:
     """Minimum t-DCF in both of the challenges' forms."""
     rows = [[form, f"{value:.4f}"] for form, value in metrics["tandem"].items()]
@@ -152,6 +182,7 @@ def metrics_document(metrics: Mapping[str, Any], title: str) -> Document:
             Section("Error rates", [Text(text), rates_table(metrics)]),
             *([Section("Tandem detection cost", [tandem_table(metrics)])] if "tandem" in metrics else []),
             Section("Per attack", [attacks_table(metrics, metrics.get("attack_names"))]),
+            *([Section("Per condition", list(breakdown_tables(metrics)))] if "breakdowns" in metrics else []),
             Section("Per speaker", [speakers_table(metrics)]),
             Section("Decisions", [decisions_table(metrics)]),
             Section("Calibration", [calibration_table(metrics)]),

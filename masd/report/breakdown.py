@@ -1,0 +1,98 @@
+"""Error rates by condition: codec, vocoder, source, or any two of them crossed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from masd.data.tables import read_table
+from masd.errors import MasdError
+from masd.report.trials import Trials
+
+CROSS = "*"
+
+
+def parse_breakdown(words: str) -> list[tuple[str, ...]]:
+    """Return the breakdowns named by `codec,vocoder,codec*vocoder`, each a tuple of one or two conditions.
+
+    Raises:
+        MasdError: more than two conditions are crossed, or a name is empty.
+    """
+    out = []
+    for word in (part.strip() for part in words.split(",")):
+        if not word:
+            continue
+        names = tuple(name.strip() for name in word.split(CROSS))
+        if len(names) > 2 or not all(names):
+            raise MasdError(f"--breakdown {word}: name one condition, or two crossed as in codec*vocoder")
+        out.append(names)
+    return list(dict.fromkeys(out))
+
+
+def condition_files(data: Path, breakdowns: Sequence[tuple[str, ...]]) -> dict[str, Path]:
+    """Return {condition: its table utt2<condition> in the data folder}.
+
+    Raises:
+        MasdError: the folder has no such table; those it has are named.
+    """
+    names = sorted({name for names in breakdowns for name in names})
+    for name in names:
+        if not (data / f"utt2{name}").is_file():
+            present = ", ".join(sorted(p.name[4:] for p in data.glob("utt2*") if p.is_file()))
+            raise MasdError(f"--breakdown {name}: {data} has no utt2{name}; there are {present or 'none'}")
+    return {name: data / f"utt2{name}" for name in names}
+
+
+def read_conditions(files: Mapping[str, Path], trials: Trials) -> dict[str, np.ndarray]:
+    """Return {condition: its value of every trial (N,)}.
+
+    Raises:
+        MasdError: a table lacks a trial, which is named.
+    """
+    out = {}
+    for name, path in files.items():
+        table = read_table(path)
+        absent = next((utt for utt in trials.utts.tolist() if utt not in table), None)
+        if absent is not None:
+            raise MasdError(f"{path}: lacks trial {absent}; every trial needs a value of {name}")
+        out[name] = np.array([table[utt] for utt in trials.utts.tolist()])
+    return out
+
+
+def break_down(
+    trials: Trials,
+    names: Sequence[str],
+    values: Mapping[str, np.ndarray],
+    rate: Callable[[Trials], dict[str, Any]],
+) -> dict[str, Any]:
+    """Return the error rates of each value of a condition, or of each pair of values of two.
+
+    Spoofed trials of a value stand against the bona fide ones of the same value, where the condition
+    is one that bona fide speech has too (a codec); against all bona fide ones, where no value is
+    common to both classes (a vocoder, an attack).
+
+    Args:
+        trials: N trials, all pooled.
+        names: the condition, or the two.
+        values: {condition: value of each trial (N,)}.
+        rate: gives a cell's figures; called where both classes are present.
+
+    Returns:
+        `name` (`codec*vocoder`), `matched` (the conditions shared with bona fide speech) and `cells`,
+        each with `values`, `bonafide`, `spoof` and, where both classes are present, the figures.
+    """
+    matched = [n for n in names if np.intersect1d(values[n][trials.fake], values[n][~trials.fake]).size]
+    cells = []
+    for combination in sorted(set(zip(*(values[n][trials.fake].tolist() for n in names), strict=True))):
+        at = dict(zip(names, combination, strict=True))
+        spoofed = np.logical_and.reduce([values[n] == v for n, v in at.items()]) & trials.fake
+        real = ~trials.fake
+        for name in matched:
+            real = real & (values[name] == at[name])
+        figures = rate(trials.take(spoofed | real)) if real.any() else {}
+        counts = {"bonafide": int(real.sum()), "spoof": int(spoofed.sum())}
+        cells.append({"values": list(combination), **figures, **counts})
+    return {"name": CROSS.join(names), "matched": matched, "cells": cells}

@@ -1,0 +1,77 @@
+"""Breakdown by condition: against selecting the trials by hand, matched and unmatched conditions, crosses."""
+
+import numpy as np
+import pytest
+
+from masd.bin.evaluate import evaluate
+from masd.data.tables import read_table, write_table
+from masd.errors import MasdError
+from masd.files import read_json
+from masd.metrics.eer import eer
+from masd.report.breakdown import parse_breakdown
+from masd.report.trials import load_trials
+
+
+@pytest.fixture
+def coded(corpus):
+    """The corpus with a codec on every trial: both classes have nocodec and mp3, ogg is on spoofs alone."""
+    codecs = {}
+    for number, (utt, row) in enumerate(sorted(corpus.key.items())):
+        codecs[utt] = (
+            ("nocodec", "mp3")[number % 2] if row[0] == "bonafide" else ("nocodec", "mp3", "ogg")[number % 3]
+        )
+    write_table(corpus.root / "data" / "utt2codec", codecs)
+    return corpus
+
+
+def judged(corpus, breakdown, **options):
+    root = corpus.root
+    evaluate(
+        scores=root / "scores", data=root / "data", out=root, breakdown=breakdown, bootstrap=0, **options
+    )
+    return {part["name"]: part for part in read_json(root / "metrics.json")["breakdowns"]}
+
+
+def rate(corpus, spoofed, real):
+    trials = load_trials(corpus.root / "scores", corpus.root / "data")
+    codec = read_table(corpus.root / "data" / "utt2codec")
+    codecs = np.array([codec[utt] for utt in trials.utts.tolist()])
+    return eer(
+        trials.scores[~trials.fake & real(trials, codecs)],
+        trials.scores[trials.fake & spoofed(trials, codecs)],
+    )[0]
+
+
+def test_a_codec_is_matched_and_an_attack_is_against_all_bona_fide(coded):
+    found = judged(coded, "codec,attack,codec*attack")
+    assert found["codec"]["matched"] == ["codec"]
+    cells = {cell["values"][0]: cell for cell in found["codec"]["cells"]}
+    assert cells["mp3"]["eer"] == rate(coded, lambda t, c: c == "mp3", lambda t, c: c == "mp3")
+    assert "eer" not in cells["ogg"]
+    assert (cells["ogg"]["bonafide"], cells["nocodec"]["bonafide"]) == (0, 30)
+    assert found["attack"]["matched"] == []
+    cells = {cell["values"][0]: cell for cell in found["attack"]["cells"]}
+    assert cells["A05"]["eer"] == rate(coded, lambda t, c: t.attack == "A05", lambda t, c: True)
+    crossed = {tuple(cell["values"]): cell for cell in found["codec*attack"]["cells"]}
+    expected = rate(coded, lambda t, c: (c == "mp3") & (t.attack == "A05"), lambda t, c: c == "mp3")
+    assert crossed["mp3", "A05"]["eer"] == expected
+    text = (coded.root / "metrics.txt").read_text()
+    assert "Per condition" in text
+    assert "codec*attack" in text
+
+
+def test_attacks_reported_apart_are_in_no_condition(coded):
+    found = judged(coded, "attack", apart="A08")
+    assert [cell["values"] for cell in found["attack"]["cells"]] == [["A01"], ["A05"], ["A07"]]
+
+
+def test_what_cannot_be_broken_down_is_named(coded):
+    with pytest.raises(MasdError, match=r"--breakdown noise: .* has no utt2noise; there are attack, codec"):
+        judged(coded, "noise")
+    with pytest.raises(MasdError, match="name one condition, or two"):
+        parse_breakdown("a*b*c")
+    codecs = read_table(coded.root / "data" / "utt2codec")
+    del codecs["s0-000"]
+    write_table(coded.root / "data" / "utt2codec", codecs)
+    with pytest.raises(MasdError, match=r"utt2codec: lacks trial s0-000"):
+        judged(coded, "codec")
