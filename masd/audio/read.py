@@ -83,10 +83,9 @@ def read_audio(
             that are not finite; the message begins with the name.
     """
     name = name or _name(source)
-    opened = _open(source, name)
+    opened = open_audio(source, name)
     with opened as audio:
-        if not MIN_RATE <= audio.samplerate <= MAX_RATE:
-            raise MasdError(f"{name}: a sampling rate of {audio.samplerate} Hz is not credible")
+        _check_rate(audio, name)
         samples = _read_part(audio, name, start, end)
         info = AudioInfo(
             name,
@@ -108,7 +107,8 @@ def _name(source: str | Path | BinaryIO) -> str:
     return str(getattr(source, "name", "<stream>"))
 
 
-def _open(source: str | Path | BinaryIO, name: str) -> soundfile.SoundFile:
+def open_audio(source: str | Path | BinaryIO, name: str) -> soundfile.SoundFile:
+    """Open a path or a binary file object; `MasdError` begins with `name` and says why it is not audio."""
     if isinstance(source, (str, Path)):
         path = Path(source)
         try:
@@ -171,6 +171,19 @@ def _read_blocks(audio: soundfile.SoundFile, count: int) -> np.ndarray:
         if len(block) < _BLOCK:
             break
     return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+
+
+def check_header(audio: soundfile.SoundFile, name: str) -> None:
+    """Raise `MasdError` if an opened file's header tells that it is empty, cut short or of an absurd rate."""
+    _check_rate(audio, name)
+    _check_complete(audio, name)
+    if audio.frames == 0:
+        raise MasdError(f"{name}: empty, no samples")
+
+
+def _check_rate(audio: soundfile.SoundFile, name: str) -> None:
+    if not MIN_RATE <= audio.samplerate <= MAX_RATE:
+        raise MasdError(f"{name}: a sampling rate of {audio.samplerate} Hz is not credible")
 
 
 def _check_complete(audio: soundfile.SoundFile, name: str) -> None:

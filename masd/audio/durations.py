@@ -1,0 +1,129 @@
+"""Durations from the headers of audio files: the shards of a data folder, and the utt2dur made of them."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import soundfile
+
+from masd.audio.read import check_header, open_audio
+from masd.data.folder import DataFolder, read_folder, shard, write_folder
+from masd.errors import Failures, MasdError
+from masd.files import Mark, digest, sha256, write_lines
+
+log = logging.getLogger(__name__)
+
+
+def header_seconds(path: str | Path) -> float:
+    """Return the length of an audio file in seconds, as its header tells it.
+
+    Of FLAC, the last sample is read too: a FLAC file that was cut short has a header like a whole one.
+
+    Raises:
+        MasdError: missing, empty, not audio, or cut short; the line begins with the path.
+    """
+    name = str(path)
+    with open_audio(path, name) as audio:
+        check_header(audio, name)
+        if audio.format == "FLAC":
+            try:
+                audio.seek(audio.frames - 1)
+                last = len(audio.read(1))
+            except soundfile.SoundFileError:
+                last = 0
+            if not last:
+                raise MasdError(
+                    f"{name}: cut short: its header promises {audio.frames} samples; unpack it again"
+                )
+        return audio.frames / audio.samplerate
+
+
+def duration_shard(data: Path, job: int, num_jobs: int, force: bool = False) -> None:
+    """Read the durations of one shard of the recordings of a data folder into `<data>/.utt2dur`.
+
+    A shard that is done for these very lists is kept. Recordings that cannot be read are a line each.
+
+    Raises:
+        MasdError: the folder is not valid, or wav.scp holds commands (their utt2dur is to be given).
+    """
+    mark, work = _mark(data, job, num_jobs), _work(data, job, num_jobs)
+    if not force and mark.fresh(work):
+        log.info("job %d of %d: durations of %s are done", job, num_jobs, data)
+        return
+    mark.clear()
+    folder = read_folder(data)
+    failures, seconds = Failures("recording"), {}
+    for name in shard(sorted(folder.wav), job, num_jobs):
+        entry = folder.wav[name]
+        if entry.endswith("|"):
+            raise MasdError(
+                f"{data}/wav.scp: '{name}' is a command, which has no header; give the folder an utt2dur"
+            )
+        try:
+            seconds[name] = header_seconds(entry)
+        except MasdError as error:
+            failures.add(name, error)
+    mark.write(work, durations=seconds, failures=failures.reasons)
+    log.info("job %d of %d: %d durations, %d failures", job, num_jobs, len(seconds), len(failures.reasons))
+
+
+def finish_durations(data: Path, num_jobs: int, max_fail: float = 0.0) -> DataFolder:
+    """Write utt2dur from the shards; utterances whose recording cannot be read leave the folder.
+
+    They are listed in `<data>/failures`, `<utt> <reason>`.
+
+    Raises:
+        MasdError: a shard is missing or stale, or more than `max_fail` of the utterances cannot be read.
+    """
+    lengths: dict[str, float] = {}
+    broken: dict[str, str] = {}
+    for job in range(1, num_jobs + 1):
+        mark = _mark(data, job, num_jobs)
+        if not mark.fresh(_work(data, job, num_jobs)):
+            raise MasdError(
+                f"{data}: durations of job {job} of {num_jobs} are not there; run make_utt2dur again"
+            )
+        lengths |= mark.read()["durations"]
+        broken |= mark.read()["failures"]
+    folder = read_folder(data)
+    failures, seconds = Failures("utterance", max_fail), {}
+    for utt in folder.utts:
+        where = folder.recording(utt)
+        if where.recording in broken:
+            failures.reasons[utt] = broken[where.recording]
+        else:
+            seconds[utt] = (lengths[where.recording] if where.end < 0 else where.end) - where.start
+    failures.check(len(folder.utts), data)
+    if not seconds:
+        raise MasdError(f"{data}: no recording can be read; the first: {next(iter(broken.values()))}")
+    write_lines(data / "failures", failures.lines())
+    return _write(folder, seconds)
+
+
+def _write(folder: DataFolder, seconds: dict[str, float]) -> DataFolder:
+    """Write the part of a folder that has durations."""
+    speakers = {folder.utt2spk[utt] for utt in seconds}
+    tables = {
+        name: {k: v for k, v in table.items() if k in (speakers if name == "spk2gender" else seconds)}
+        for name, table in folder.tables.items()
+    }
+    segments = {utt: one for utt, one in folder.segments.items() if utt in seconds}
+    used = {one.recording for one in segments.values()} if folder.segments else seconds.keys()
+    return write_folder(
+        folder.path,
+        {name: entry for name, entry in folder.wav.items() if name in used},
+        {utt: folder.utt2spk[utt] for utt in seconds},
+        segments,
+        **{**tables, "utt2dur": seconds},
+    )
+
+
+def _mark(data: Path, job: int, num_jobs: int) -> Mark:
+    return Mark(data / ".utt2dur", f"{job}of{num_jobs}")
+
+
+def _work(data: Path, job: int, num_jobs: int) -> str:
+    if not (data / "wav.scp").is_file():
+        raise MasdError(f"{data}/wav.scp: no such file; prepare the data folder first")
+    return digest("utt2dur", 1, sha256(data / "wav.scp"), job, num_jobs)

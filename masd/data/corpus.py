@@ -1,0 +1,216 @@
+"""What the preparation of a published corpus shares: finding it, reading its protocol, checking its counts.
+
+A corpus that is not as published is reported line by line (`Findings`); one line stops a strict run.
+Nothing here opens an audio file: folders are listed, and durations come later (`masd.bin.make_utt2dur`).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from masd.errors import MasdError
+from masd.seeding import generator
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+SHOWN = 3  # how many missing files a line names
+
+
+class Findings:
+    """What is not as the corpus was published: an error when strict, else lines of the log.
+
+    Args:
+        corpus: its name, for messages.
+        strict: whether `settle` raises.
+    """
+
+    def __init__(self, corpus: str, strict: bool = True) -> None:
+        self.corpus = corpus
+        self.strict = strict
+        self.lines: list[str] = []
+
+    def add(self, line: str) -> None:
+        """Record one thing that is not as published."""
+        self.lines.append(line)
+
+    def settle(self) -> None:
+        """End a step of checks: log every line; if strict and there is one, raise `MasdError` with the first."""
+        for line in self.lines:
+            log.warning("%s", line)
+        if self.lines and self.strict:
+            more = f" (and {len(self.lines) - 1} more, in the log)" if len(self.lines) > 1 else ""
+            raise MasdError(
+                f"{self.lines[0]}{more}; {self.corpus} is not complete here: mend it, "
+                "or go on with what there is by --strict false"
+            )
+        self.lines = []
+
+
+def find_root(given: str | Path, parts: Sequence[str], corpus: str, layout: str, option: str) -> Path:
+    """Return the folder that holds all `parts`: the one given, one in it, or one of the two above it.
+
+    Args:
+        given: what the user said.
+        parts: paths inside the folder that is looked for.
+        corpus: its name, for messages.
+        layout: what it should look like, for messages.
+        option: the option it was given by, for messages.
+
+    Raises:
+        MasdError: nothing was given, no such folder, or parts are missing; the line names what was looked
+            for and where, in the folder that has most of it.
+    """
+    if not str(given) or str(given) == ".":
+        raise MasdError(f"no {option} given: it says where {corpus} is ({layout})")
+    given = Path(given)
+    if not given.is_dir():
+        what = "is a file; unpack it first" if given.is_file() else "no such folder"
+        raise MasdError(f"{option} {given}: {what}; {corpus} looks like {layout}")
+    inside = sorted(path for path in given.iterdir() if path.is_dir())
+    candidates = [given, *inside, *list(given.absolute().parents)[:2]]
+    found = {path: [part for part in parts if (path / part).exists()] for path in candidates}
+    best = max(candidates, key=lambda path: len(found[path]))
+    missing = [part for part in parts if part not in found[best]]
+    if not found[best]:
+        raise MasdError(
+            f"{option} {given}: neither {parts[0]} nor anything else of {corpus} is in it; "
+            f"it looks like {layout}"
+        )
+    if missing:
+        raise MasdError(
+            f"{option} {given}: no {best / missing[0]}, though {found[best][0]} is there: a part is missing "
+            f"or its folder was renamed; {corpus} looks like {layout}"
+        )
+    return best
+
+
+def read_rows(
+    path: str | Path, columns: Collection[int], form: str, separator: str | None = None
+) -> list[list[str]]:
+    """Return the fields of each line of a protocol; empty lines are errors too.
+
+    Args:
+        path: the protocol.
+        columns: how many fields a line may have.
+        form: what a line looks like, for messages.
+        separator: between fields; any blanks by default.
+
+    Raises:
+        MasdError: the file is missing, empty, not UTF-8, has Windows line ends, was cut short, or a line has
+            another number of fields; the message names file and line.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MasdError(f"{path}: no such file; its lines look like '{form}'")
+    data = path.read_bytes()
+    if b"\r" in data:
+        line = data.count(b"\n", 0, data.index(b"\r")) + 1
+        raise MasdError(
+            f"{path}:{line}: Windows line end (carriage return); run dos2unix on a copy of the corpus"
+        )
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise MasdError(f"{path}: not UTF-8 text at byte {error.start}; unpack it again") from None
+    if not text:
+        raise MasdError(f"{path}: empty; its lines look like '{form}'")
+    rows = [line.split(separator) for line in text.removesuffix("\n").split("\n")]
+    for number, row in enumerate(rows, 1):
+        if len(row) not in columns:
+            wanted = " or ".join(map(str, sorted(columns)))
+            raise MasdError(f"{path}:{number}: {len(row)} columns, not {wanted} as in '{form}'")
+    return rows
+
+
+def unique(path: str | Path, ids: Iterable[str]) -> None:
+    """Raise `MasdError` that names the first id which stands twice in a protocol."""
+    seen: set[str] = set()
+    for one in ids:
+        if one in seen:
+            raise MasdError(f"{path}: '{one}' stands there twice; take the corpus's own file again")
+        seen.add(one)
+
+
+def list_audio(folder: str | Path, suffixes: Collection[str]) -> dict[str, str]:
+    """Return name without suffix to path of the audio files directly in a folder.
+
+    Only the listing is read: a million entries take seconds, and no file is opened.
+
+    Args:
+        folder: the folder.
+        suffixes: the suffixes of audio files, in lower case, with their dot.
+
+    Raises:
+        MasdError: no such folder, or two files of one name with different suffixes.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted(entry.name for entry in entries)
+    except OSError as error:
+        raise MasdError(f"{folder}: cannot be listed ({error.strerror})") from None
+    found: dict[str, str] = {}
+    for name in names:
+        stem, suffix = os.path.splitext(name)
+        if suffix.lower() not in suffixes or name.startswith("."):
+            continue
+        if stem in found:
+            raise MasdError(f"{folder}/{name}: {found[stem]} is there too; keep one of them")
+        found[stem] = f"{folder}/{name}"
+    return found
+
+
+def check_counts(
+    findings: Findings, name: str, counts: Mapping[str, int], published: Mapping[str, int]
+) -> None:
+    """Record each figure of a set (`{"bonafide": 2580, "speakers": 20}`) that is not the published one."""
+    for what, number in published.items():
+        if counts.get(what, 0) != number:
+            findings.add(f"{name}: {counts.get(what, 0)} {what}, published are {number}")
+
+
+def check_present(
+    findings: Findings, name: str, wanted: Iterable[str], have: Collection[str], where: str | Path
+) -> list[str]:
+    """Return the ids of a protocol that have audio, in their order, and record how many have none, and which.
+
+    Raises:
+        MasdError: none has.
+    """
+    wanted = list(wanted)
+    present = [utt for utt in wanted if utt in have]
+    missing = [utt for utt in wanted if utt not in have]
+    if missing:
+        shown = ", ".join(missing[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
+        line = f"{name}: {len(missing)} of {len(wanted)} files of the protocol are not in {where} ({shown})"
+        if not present:
+            raise MasdError(f"{line}; unpack that part of the corpus there")
+        findings.add(line)
+    return present
+
+
+def choose_each(
+    items: Iterable[T], group: Callable[[T], Hashable], count: int, seed: int, name: str
+) -> list[T]:
+    """Return at most `count` items of each group, in their order; a group's choice depends on no other's.
+
+    Args:
+        items: what to choose from.
+        group: what groups an item (its attack, its speaker).
+        count: how many of each group.
+        seed: of the choice.
+        name: what is chosen (`train`), so that sets are chosen independently.
+    """
+    groups: dict[Hashable, list[int]] = {}
+    items = list(items)
+    for index, item in enumerate(items):
+        groups.setdefault(group(item), []).append(index)
+    kept: list[int] = []
+    for key, indices in groups.items():
+        order = generator(seed, "choose", name, str(key)).permutation(len(indices))[:count]
+        kept += [indices[i] for i in order]
+    return [items[i] for i in sorted(kept)]
