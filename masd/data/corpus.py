@@ -39,7 +39,7 @@ class Findings:
         self.lines.append(line)
 
     def settle(self) -> None:
-        """End a step of checks: log every line; if strict and there is one, raise `MasdError` with the first."""
+        """Log every line; if strict and there is one, raise `MasdError` with the first."""
         for line in self.lines:
             log.warning("%s", line)
         if self.lines and self.strict:

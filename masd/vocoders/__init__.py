@@ -25,7 +25,7 @@ REGISTRY: dict[str, str] = {
     "world": "masd.vocoders.world:World",
 }
 
-__all__ = ["REGISTRY", "Adapter", "Vocoder", "get"]
+__all__ = ["REGISTRY", "Adapter", "Vocoder", "adapter_class", "get"]
 
 
 def get(name: str, config: Mapping[str, Any] | None = None) -> Vocoder:
@@ -42,7 +42,12 @@ def get(name: str, config: Mapping[str, Any] | None = None) -> Vocoder:
         MasdError: no such vocoder; a wrong key or value; a missing package or missing weights.
     """
     values = dict(config or {})
-    kind = values.pop("type", name)
+    adapter = adapter_class(name, values.pop("type", name))
+    return adapter(name, adapter.make_config(name, values))
+
+
+def adapter_class(name: str, kind: str) -> type[Adapter[Any]]:
+    """Return the adapter class of a kind of vocoder; `MasdError` tells the kinds there are."""
     if kind not in REGISTRY:
         raise MasdError(
             f"vocoder {name}: no such type {kind!r}; there are {', '.join(sorted(REGISTRY))} "
@@ -50,4 +55,4 @@ def get(name: str, config: Mapping[str, Any] | None = None) -> Vocoder:
         )
     module, _, attribute = REGISTRY[kind].partition(":")
     adapter: type[Adapter[Any]] = getattr(importlib.import_module(module), attribute)
-    return adapter(name, adapter.make_config(name, values))
+    return adapter
