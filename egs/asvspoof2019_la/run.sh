@@ -23,6 +23,7 @@ vocoders=""           # vocoders of stage 2, e.g. "world griffin_lim" [those of 
 checkpoints=downloads/vocoders   # where the vocoders' weights are, as conf/vocoders.yaml names them
 zero_shot=false       # score with a trained model, --model, in place of training one
 model=""              # the model folder for --zero-shot true, e.g. ../asvspoof2019_la/exp/full/full_s0/model
+ssl=""                # a pretrained encoder, e.g. ../asvspoof2019_la/exp/full/ssl_adversarial_s0, in place of stages 2 and 4
 system=full           # Table II's row: handcrafted, ssl_single, ssl_multi, concat, attention, full
 variant=masd          # the configuration conf/<variant>.yaml on top of conf/masd.yaml, e.g. paper_literal
 seed=0                # seeds pretraining, fusion and every random choice
@@ -48,23 +49,23 @@ esac
 [ -f "conf/$variant.yaml" ] || { echo "run.sh: error: no conf/$variant.yaml for --variant $variant" >&2; exit 1; }
 [ -f "conf/$size.yaml" ] || { echo "run.sh: error: no conf/$size.yaml for --size $size" >&2; exit 1; }
 
-conf=(--config conf/masd.yaml --config "conf/$size.yaml") suffix=""
+conf=(--config conf/masd.yaml --config "conf/$size.yaml") feats=() suffix=""
 [ "$variant" = masd ] || { conf+=(--config "conf/$variant.yaml"); suffix=_$variant; }
 data=data/$size                          # what stages 1 and 2 make
 dump=dump/$size$suffix                   # stage 3
-ssl=exp/$size/ssl_$ssl_kind${suffix}_s$seed   # stage 4
+own=exp/$size/ssl_$ssl_kind${suffix}_s$seed   # stage 4, unless --ssl names an encoder
 exp=exp/$size/$system${suffix}_s$seed    # stages 5 and 6
 logs=exp/$size/log
-row=$system$suffix encoder=$ssl emb=$ssl/emb
+row=$system$suffix ssl=${ssl:-$own} emb=$own/emb model=${model%/}
 if [ "$zero_shot" = true ]; then
   [ -f "$model/model.yaml" ] || { echo "run.sh: error: --model '$model': no model folder of stage 5" >&2; exit 1; }
   tag=zero_shot_$(basename "${model%/model}")
-  exp=exp/$size/$tag row=${tag%_s[0-9]*} encoder=$model emb=exp/$size/$tag/emb
+  exp=exp/$size/$tag row=${tag%_s[0-9]*} ssl=$model emb=exp/$size/$tag/emb feats=(--like "$model")
   [ -f "$model/encoder.safetensors" ] || ssl_kind=""
 fi
 model=${model:-$exp/model}
 pretraining=true                         # whether an encoder is trained here
-[ "$zero_shot" = false ] && [ -n "$ssl_kind" ] || pretraining=false
+[ "$zero_shot" = false ] && [ -n "$ssl_kind" ] && [ "$ssl" = "$own" ] || pretraining=false
 [ -n "$ngpu" ] || { [ "$size" = full ] && ngpu=4 || ngpu=0; }
 results=${results:-exp/$size/RESULTS.md} command=${command:-$invocation} launch=(python3)
 [ "$ngpu" -eq 0 ] || launch=(torchrun --standalone --nproc-per-node "$ngpu")
@@ -104,7 +105,8 @@ if asked 1; then
     --part "conf/corpus_$size.yaml" --out "$data" --strict "$strict"
   for name in $(sets) $(pretrain_sets); do
     sharded "utt2dur_$name" make_utt2dur --data "$data/$name"
-    single "utt2dur_$name.finish" python3 -m masd.bin.finish_utt2dur --data "$data/$name" --num-jobs "$nj"
+    single "utt2dur_$name.finish" python3 -m masd.bin.finish_utt2dur --data "$data/$name" --num-jobs "$nj" \
+      --max-fail "$([ "$strict" = true ] && echo 0 || echo 1)"
     validate_data_dir.sh "$data/$name"
   done
 fi
@@ -130,7 +132,7 @@ fi
 if asked 3; then
   for name in $(sets) $(pretrain_sets) $(tags | sed 's/^/pretrain_/; p; s/^pretrain_/pretrain_dev_/'); do
     log "stage 3: features of $name"
-    sharded "dump_$name" dump_feats "${conf[@]}" --data "$data/$name" --out "$dump/$name" \
+    sharded "dump_$name" dump_feats "${conf[@]}" "${feats[@]}" --data "$data/$name" --out "$dump/$name" \
       --feats-format "$feats_format" --compress "$compress"
     single "dump_$name.finish" python3 -m masd.bin.finish_dump --out "$dump/$name" --num-jobs "$nj"
   done
@@ -149,9 +151,9 @@ fi
 embed() {
   [ -n "$ssl_kind" ] || return 0
   for name in "$@"; do
-    sharded "embed_$(basename "$encoder")_$name" extract_embeddings "${conf[@]}" --model "$encoder" --dump "$dump/$name" \
+    sharded "embed_$(basename "$exp")_$name" extract_embeddings "${conf[@]}" --model "$ssl" --dump "$dump/$name" \
       --out "$emb/$name"
-    single "embed_$(basename "$encoder")_$name.finish" python3 -m masd.bin.finish_embeddings --out "$emb/$name" \
+    single "embed_$(basename "$exp")_$name.finish" python3 -m masd.bin.finish_embeddings --out "$emb/$name" \
       --num-jobs "$nj"
   done
 }

@@ -13,6 +13,7 @@ def dump_feats(
     data: Path,
     out: Path,
     feats: FeatsConfig = FeatsConfig(),  # noqa: B008 - frozen
+    like: Path | None = None,
     feats_format: Literal["ark", "h5"] = "ark",
     compress: bool = False,
     job: int = 1,
@@ -29,6 +30,7 @@ def dump_feats(
         data: data folder.
         out: dump folder; its place in `feats.scp` is as given here.
         feats: feature configuration, e.g. `--feats.hop_length 160`.
+        like: model folder whose own feature configuration is used in place of `feats`.
         feats_format: Kaldi ark and scp, or HDF5.
         compress: two bytes a log-mel value instead of four (off by at most 2.5e-4 in ark, 0.008 in h5).
         job: which shard, from 1.
@@ -36,8 +38,16 @@ def dump_feats(
         allow_pipes: run commands that stand in wav.scp.
         force: dump again though it is done; needed where audio was replaced under the same names.
     """
+    from masd.errors import MasdError
     from masd.feats.dump import dump_shard
 
+    if like is not None:
+        from masd.files import read_yaml
+
+        about = read_yaml(like / "model.yaml")
+        if not isinstance(about, dict) or not about.get("features"):
+            raise MasdError(f"{like}/model.yaml: states no feature configuration; fit the model again")
+        feats = FeatsConfig.from_dict(about["features"], f"{like}/model.yaml: features")
     dump_shard(data, out, feats, feats_format, compress, job, num_jobs, allow_pipes, force)
 
 
