@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from masd.errors import MasdError
 from masd.metrics.eer import as_scores, det
 
 
@@ -17,6 +18,13 @@ class DetectionCosts:
     p_spoof: float = 0.05
     c_miss: float = 1.0
     c_fa: float = 10.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.p_spoof < 1 or self.c_miss <= 0 or self.c_fa <= 0:
+            raise MasdError(
+                f"costs {self.c_miss:g} (miss), {self.c_fa:g} (false acceptance) and prior of spoofs "
+                f"{self.p_spoof:g}: costs must be above 0 and the prior between 0 and 1"
+            )
 
     @property
     def weights(self) -> tuple[float, float]:
@@ -35,15 +43,41 @@ def min_dcf(bona: ArrayLike, spoof: ArrayLike, costs: DetectionCosts | None = No
     Raises:
         MasdError: a class is empty or a score is not finite.
     """
+    return least_cost(bona, spoof, costs)[0]
+
+
+def least_cost(bona: ArrayLike, spoof: ArrayLike, costs: DetectionCosts | None = None) -> tuple[float, float]:
+    """Return (`min_dcf`, the threshold it is reached at); trials at or below the threshold are rejected.
+
+    Raises:
+        MasdError: a class is empty or a score is not finite.
+    """
     miss, accept = (costs or DetectionCosts()).weights
-    frr, far, _ = det(bona, spoof)
-    return float((miss * frr + accept * far).min() / min(miss, accept))
+    frr, far, thresholds = det(bona, spoof)
+    values = miss * frr + accept * far
+    index = int(np.argmin(values))
+    return float(values[index] / min(miss, accept)), float(thresholds[index])
+
+
+def cost_at(
+    bona: ArrayLike, spoof: ArrayLike, threshold: float, costs: DetectionCosts | None = None
+) -> float:
+    """Return the cost of rejecting what scores at or below `threshold`, normalised like `min_dcf`.
+
+    Raises:
+        MasdError: a class is empty or a score is not finite.
+    """
+    miss, accept = (costs or DetectionCosts()).weights
+    bona, spoof = as_scores(bona, "bona fide"), as_scores(spoof, "spoofed")
+    cost = miss * (bona <= threshold).mean() + accept * (spoof > threshold).mean()
+    return float(cost / min(miss, accept))
 
 
 def act_dcf(bona: ArrayLike, spoof: ArrayLike, costs: DetectionCosts | None = None) -> float:
     """Return the cost of Bayes' decisions on log-likelihood ratios, normalised like `min_dcf`.
 
-    A trial is rejected when its ratio is at or below log(Cfa Pspoof / (Cmiss (1 - Pspoof))).
+    A trial is rejected when its ratio is below log(Cfa Pspoof / (Cmiss (1 - Pspoof))), as in the
+    evaluation package of ASVspoof 5.
 
     Args:
         bona: natural-log likelihood ratios, bona fide over spoofed, of bona fide trials.
@@ -56,7 +90,7 @@ def act_dcf(bona: ArrayLike, spoof: ArrayLike, costs: DetectionCosts | None = No
     miss, accept = (costs or DetectionCosts()).weights
     bona, spoof = as_scores(bona, "bona fide"), as_scores(spoof, "spoofed")
     threshold = np.log(accept / miss)
-    cost = miss * (bona <= threshold).mean() + accept * (spoof > threshold).mean()
+    cost = miss * (bona < threshold).mean() + accept * (spoof >= threshold).mean()
     return float(cost / min(miss, accept))
 
 

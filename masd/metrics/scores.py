@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,70 @@ def read_scores(path: str | Path) -> dict[str, float]:
     if not scores:
         raise MasdError(f"{path}: holds no scores; run the scoring stage again")
     return scores
+
+
+@dataclass
+class ScoreFile:
+    """Scores of trials as a file gives them, and the labels that some forms repeat beside them.
+
+    Attributes:
+        scores: {utterance id: score}, in the file's order.
+        labels: {utterance id: `bonafide` or `spoof`}; empty where the file has none.
+    """
+
+    scores: dict[str, float]
+    labels: dict[str, str]
+
+
+def read_score_file(path: str | Path) -> ScoreFile:
+    """Return a score file of this project or of another.
+
+    Forms, known by their columns: `<utt> <score>`; `<utt> <attack> <label> <score>` (ASVspoof 2019, AASIST);
+    `<speaker> <utt> <score> <label>` (AASIST on ASVspoof 5); a header line with `filename` and `cm-score`
+    (ASVspoof 5). Higher scores are more bona fide in all of them.
+
+    Raises:
+        MasdError: as `read_scores`; a form not known, or a label that is neither bonafide nor spoof.
+    """
+    path = Path(path)
+    lines = _decode(path).splitlines()
+    if not lines:
+        raise MasdError(f"{path}: holds no scores; run the scoring stage again")
+    form, start = _form(path, lines)
+    width, utt_at, score_at, label_at = form
+    result = ScoreFile({}, {})
+    for number, line in enumerate(lines[start:], start=start + 1):
+        fields = line.split()
+        if len(fields) != width:
+            raise MasdError(f"{path}:{number}: {len(fields)} columns, {width} in the first line of scores")
+        utt = fields[utt_at]
+        if utt in result.scores:
+            raise MasdError(f"{path}:{number}: trial {utt} occurs twice; a score file has one line a trial")
+        result.scores[utt] = _number(fields[score_at], f"{path}:{number}: trial {utt}")
+        if label_at is not None:
+            if fields[label_at] not in ("bonafide", "spoof"):
+                raise MasdError(
+                    f"{path}:{number}: trial {utt} has label {fields[label_at]}, not bonafide or spoof"
+                )
+            result.labels[utt] = fields[label_at]
+    if not result.scores:
+        raise MasdError(f"{path}: a header and no scores")
+    return result
+
+
+def _form(path: Path, lines: list[str]) -> tuple[tuple[int, int, int, int | None], int]:
+    """Return (columns, where id, score and label stand) and the number of header lines."""
+    words = lines[0].lower().split()
+    if "filename" in words and "cm-score" in words:
+        return (len(words), words.index("filename"), words.index("cm-score"), None), 1
+    if len(words) == 2:
+        return (2, 0, 1, None), 0
+    if len(words) == 4:
+        return ((4, 1, 2, 3) if words[3] in ("bonafide", "spoof") else (4, 0, 3, 2)), 0
+    raise MasdError(
+        f"{path}:1: expected `<utt> <score>`, `<utt> <attack> <label> <score>` or a header with filename and "
+        f"cm-score; found {len(words)} columns"
+    )
 
 
 def _decode(path: Path) -> str:

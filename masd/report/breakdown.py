@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from masd.data.tables import read_table
+from masd.data.keys import Key
 from masd.errors import MasdError
 from masd.report.trials import Trials
 
@@ -32,32 +31,18 @@ def parse_breakdown(words: str) -> list[tuple[str, ...]]:
     return list(dict.fromkeys(out))
 
 
-def condition_files(data: Path, breakdowns: Sequence[tuple[str, ...]]) -> dict[str, Path]:
-    """Return {condition: its table utt2<condition> in the data folder}.
-
-    Raises:
-        MasdError: the folder has no such table; those it has are named.
-    """
-    names = sorted({name for names in breakdowns for name in names})
-    for name in names:
-        if not (data / f"utt2{name}").is_file():
-            present = ", ".join(sorted(p.name[4:] for p in data.glob("utt2*") if p.is_file()))
-            raise MasdError(f"--breakdown {name}: {data} has no utt2{name}; there are {present or 'none'}")
-    return {name: data / f"utt2{name}" for name in names}
-
-
-def read_conditions(files: Mapping[str, Path], trials: Trials) -> dict[str, np.ndarray]:
+def read_conditions(key: Key, breakdowns: Sequence[tuple[str, ...]], trials: Trials) -> dict[str, np.ndarray]:
     """Return {condition: its value of every trial (N,)}.
 
     Raises:
-        MasdError: a table lacks a trial, which is named.
+        MasdError: the key does not know a condition, or not that of a trial, which is named.
     """
     out = {}
-    for name, path in files.items():
-        table = read_table(path)
+    for name in sorted({name for names in breakdowns for name in names}):
+        table = key.condition(name)
         absent = next((utt for utt in trials.utts.tolist() if utt not in table), None)
         if absent is not None:
-            raise MasdError(f"{path}: lacks trial {absent}; every trial needs a value of {name}")
+            raise MasdError(f"{key.name}: {name} lacks trial {absent}; every trial needs a value")
         out[name] = np.array([table[utt] for utt in trials.utts.tolist()])
     return out
 

@@ -12,15 +12,18 @@ import numpy as np
 from masd.errors import MasdError
 from masd.files import read_yaml
 from masd.metrics.accuracy import accuracy_f1
+from masd.metrics.adcf import min_adcf
 from masd.metrics.auc import auc
 from masd.metrics.bootstrap import Interval, bootstrap_eer
-from masd.metrics.dcf import act_dcf, cllr, min_dcf
+from masd.metrics.dcf import DetectionCosts, act_dcf, cllr, cost_at, least_cost, min_dcf
 from masd.metrics.ece import ece, reliability
 from masd.metrics.eer import eer, split
+from masd.metrics.proper import brier, nll
 from masd.metrics.scores import join, p_fake, read_scores
 from masd.metrics.tdcf import asv_errors, min_tdcf, read_asv_scores
 from masd.report.breakdown import break_down
 from masd.report.trials import Trials
+from masd.svm.calibration import METHODS, ScoreMap, fit_map
 from masd.svm.selective import coverage_curve
 
 
@@ -51,12 +54,16 @@ class Calibration:
         threshold: the development set's EER threshold on the scores; None where there was no such set.
         affine: (a, b, prior): P(fake) = 1 / (1 + exp(-(a f + b))) where fakes have the share `prior`.
         affine_scores: {utt: -(a f + b)} made elsewhere, in place of the map.
+        fitted: maps fitted on development scores, beside those of the model.
+        least_cost: the threshold of least cost on the development set.
     """
 
     temperature: float | None = None
     threshold: float | None = None
     affine: tuple[float, float, float] | None = None
     affine_scores: dict[str, float] | None = field(default=None, repr=False)
+    fitted: list[ScoreMap] = field(default_factory=list)
+    least_cost: float | None = None
 
     @property
     def prior(self) -> float:
@@ -108,11 +115,21 @@ def read_calibration(model: str | Path | None, affine_scores: str | Path | None 
     return result
 
 
+def fit_on_development(calibration: Calibration, dev: Trials, costs: DetectionCosts) -> None:
+    """Add to `calibration` what follows from a development set: maps, and thresholds (EER, least cost)."""
+    bona, spoof = split(dev.scores, dev.fake)
+    calibration.fitted = [fit_map(method, dev.scores, dev.fake) for method in METHODS]
+    calibration.least_cost = least_cost(bona, spoof, costs)[1]
+    if calibration.threshold is None:
+        calibration.threshold = eer(bona, spoof)[1]
+
+
 def evaluate_trials(
     trials: Trials,
     calibration: Calibration | None = None,
     bootstrap: Bootstrap | None = None,
     prior: float | None = None,
+    costs: DetectionCosts | None = None,
 ) -> dict[str, Any]:
     """Return every figure of one system on one set, as plain values for metrics.json.
 
@@ -123,18 +140,21 @@ def evaluate_trials(
         calibration: of the model; without it scores are taken as -f / T with T unknown.
         bootstrap: how intervals are drawn.
         prior: a share of fakes at which ECE is given, beside the set's own and 0.5.
+        costs: the operating point of minDCF, actDCF and the chosen threshold.
     """
     calibration, bootstrap = calibration or Calibration(), bootstrap or Bootstrap()
+    costs = costs or DetectionCosts()
     pooled = trials.pooled
     ratio = calibration.affine_ratio(pooled)
     result: dict[str, Any] = {
         "counts": _counts(trials),
         "bootstrap": asdict(bootstrap),
-        "pooled": _rate(pooled, bootstrap),
-        "attacks": {a: _attack(trials, a, bootstrap) for a in trials.attacks},
-        "speakers": _by_value(pooled, lambda t: t.speaker, bootstrap),
-        "decisions": _decisions(pooled, calibration, ratio),
-        "calibration": _calibrations(pooled, calibration, ratio, prior),
+        "costs": asdict(costs),
+        "pooled": _rate(pooled, bootstrap, costs),
+        "attacks": {a: _attack(trials, a, bootstrap, costs) for a in trials.attacks},
+        "speakers": _by_value(pooled, lambda t: t.speaker, bootstrap, costs),
+        "decisions": _decisions(pooled, calibration, ratio, costs),
+        "calibration": _calibrations(pooled, calibration, ratio, (prior, costs)),
         "coverage": _coverage(pooled),
         "ties": _ties(pooled),
     }
@@ -142,7 +162,7 @@ def evaluate_trials(
         mask = trials.pool == pool
         if mask.any():
             part = trials.against_all_bonafide(mask)
-            result[pool] = {"attacks": part.attacks, **_rate(part, bootstrap)}
+            result[pool] = {"attacks": part.attacks, **_rate(part, bootstrap, costs)}
     return result
 
 
@@ -151,6 +171,7 @@ def breakdowns(
     names: Sequence[tuple[str, ...]],
     values: Mapping[str, np.ndarray],
     bootstrap: Bootstrap | None = None,
+    costs: DetectionCosts | None = None,
 ) -> list[dict[str, Any]]:
     """Return the figures of the pooled trials by each condition or pair of conditions in `names`.
 
@@ -159,17 +180,24 @@ def breakdowns(
         names: see `masd.report.breakdown.parse_breakdown`.
         values: {condition: value of each trial (N,)}.
         bootstrap: how intervals are drawn.
+        costs: the operating point of minDCF.
     """
-    bootstrap, keep = bootstrap or Bootstrap(), trials.pool != "apart"
+    bootstrap, costs, keep = bootstrap or Bootstrap(), costs or DetectionCosts(), trials.pool != "apart"
     kept = {name: column[keep] for name, column in values.items()}
-    return [break_down(trials.pooled, n, kept, lambda part: _rate(part, bootstrap)) for n in names]
+    return [break_down(trials.pooled, n, kept, lambda part: _rate(part, bootstrap, costs)) for n in names]
 
 
-def tandem(trials: Trials, asv_scores: str | Path) -> dict[str, float]:
-    """Return {form: min t-DCF} of the pooled trials with a speaker verifier's score file, 2019 and 2021."""
-    asv = asv_errors(*read_asv_scores(asv_scores))
+def tandem(trials: Trials, asv_scores: str | Path) -> dict[str, Any]:
+    """Return min t-DCF of the pooled trials with a speaker verifier's score file, and the verifier's errors.
+
+    Keys: `2019`, `2021` (the two forms of min t-DCF), `asv` (its EER, threshold, error rates),
+    `asv_adcf` (a-DCF of the verifier without a countermeasure).
+    """
+    kinds = read_asv_scores(asv_scores)
+    asv = asv_errors(*kinds)
     bona, spoof = split(trials.pooled.scores, trials.pooled.fake)
-    return {form: min_tdcf(bona, spoof, asv, form)[0] for form in ("2019", "2021")}
+    forms: dict[str, Any] = {form: min_tdcf(bona, spoof, asv, form)[0] for form in ("2019", "2021")}
+    return {**forms, "asv": asdict(asv), "asv_adcf": min_adcf(*kinds)[0]}
 
 
 def _counts(trials: Trials) -> dict[str, int]:
@@ -183,7 +211,7 @@ def _counts(trials: Trials) -> dict[str, int]:
     }
 
 
-def _rate(trials: Trials, bootstrap: Bootstrap) -> dict[str, Any]:
+def _rate(trials: Trials, bootstrap: Bootstrap, costs: DetectionCosts) -> dict[str, Any]:
     """Return EER, threshold, intervals by source recording and by speaker, AUC, minDCF and counts."""
     bona, spoof = split(trials.scores, trials.fake)
     value, threshold = eer(bona, spoof)
@@ -193,19 +221,19 @@ def _rate(trials: Trials, bootstrap: Bootstrap) -> dict[str, Any]:
         "by_source": bootstrap.interval(trials, trials.source),
         "by_speaker": bootstrap.interval(trials, trials.speaker) if (trials.speaker != "").all() else None,
         "auc": auc(bona, spoof),
-        "min_dcf": min_dcf(bona, spoof),
+        "min_dcf": min_dcf(bona, spoof, costs),
         "bonafide": int(bona.size),
         "spoof": int(spoof.size),
     }
 
 
-def _attack(trials: Trials, attack: str, bootstrap: Bootstrap) -> dict[str, Any]:
+def _attack(trials: Trials, attack: str, bootstrap: Bootstrap, costs: DetectionCosts) -> dict[str, Any]:
     part = trials.against_all_bonafide(trials.attack == attack)
-    return {"pool": str(part.pool[part.fake][0]), **_rate(part, bootstrap)}
+    return {"pool": str(part.pool[part.fake][0]), **_rate(part, bootstrap, costs)}
 
 
 def _by_value(
-    trials: Trials, value: Callable[[Trials], np.ndarray], bootstrap: Bootstrap
+    trials: Trials, value: Callable[[Trials], np.ndarray], bootstrap: Bootstrap, costs: DetectionCosts
 ) -> dict[str, dict[str, Any]]:
     """Return rates of the trials of each value (speaker, codec) that has both classes."""
     values = value(trials)
@@ -213,57 +241,98 @@ def _by_value(
     for name in sorted(set(values.tolist()) - {""}):
         part = trials.take(values == name)
         if part.fake.any() and not part.fake.all():
-            out[name] = _rate(part, bootstrap)
+            out[name] = _rate(part, bootstrap, costs)
     return out
 
 
-def _decisions(trials: Trials, calibration: Calibration, ratio: np.ndarray | None) -> list[dict[str, Any]]:
-    """Return accuracy and F1 at P(fake) = 0.5 and at the development threshold."""
+def _decisions(
+    trials: Trials, calibration: Calibration, ratio: np.ndarray | None, costs: DetectionCosts
+) -> list[dict[str, Any]]:
+    """Return accuracy, F1 and cost at P(fake) = 0.5 and at the development set's thresholds."""
     named = [("P(fake) = 0.5", trials.scores, 0.0)]
     if ratio is not None:
         name = f"P(fake) = 0.5, affine, prior {calibration.prior:g}"
         named.append((name, ratio - _logit(calibration.prior), 0.0))
     if calibration.threshold is not None:
         named.append(("development threshold", trials.scores, calibration.threshold))
+    if calibration.least_cost is not None:
+        named.append(("least cost on development", trials.scores, calibration.least_cost))
     return [
-        {"at": name, "threshold": threshold, **accuracy_f1(-scores, trials.fake, -threshold)}
+        {
+            "at": name,
+            "threshold": threshold,
+            "cost": cost_at(*split(scores, trials.fake), threshold, costs),
+            **accuracy_f1(-scores, trials.fake, -threshold),
+        }
         for name, scores, threshold in named
     ]
 
 
-def _calibrations(
-    trials: Trials, calibration: Calibration, ratio: np.ndarray | None, prior: float | None
-) -> list[dict[str, Any]]:
-    """Return ECE at each prior, actDCF, Cllr and the reliability diagram, per calibration.
+Maps = list[tuple[str, Callable[[float | None], np.ndarray]]]
 
-    The affine map gives likelihood ratios, so its P(fake) is computed for the very prior at which the
-    set is weighted. A temperature has no prior: its P(fake) is taken as it is.
+
+def _maps(trials: Trials, calibration: Calibration, ratio: np.ndarray | None) -> Maps:
+    """Return (name, prior -> log-odds of bona fide (N,)) of every calibration; None: as the map has it.
+
+    Maps with an offset give likelihood ratios, so their log-odds are moved to the prior asked for. A
+    temperature has no offset: it is taken as it is, whatever the prior.
     """
-    own = float(trials.fake.mean())
-    priors = [("the set's own", own), ("balanced", 0.5), *([("stated", prior)] if prior else [])]
-    maps: list[tuple[str, np.ndarray, bool]] = []
+    scores, maps = trials.scores, []
+
+    def fixed(values: np.ndarray) -> Callable[[float | None], np.ndarray]:
+        return lambda prior: values
+
+    def moved(ratios: np.ndarray) -> Callable[[float | None], np.ndarray]:
+        return lambda prior: ratios if prior is None else ratios - _logit(prior)
+
     if calibration.temperature is not None:
-        maps.append(("none (T = 1)", trials.scores * calibration.temperature, False))
-        maps.append((f"temperature (T = {calibration.temperature:.3f})", trials.scores, False))
+        maps.append(("none (T = 1)", fixed(scores * calibration.temperature)))
+        maps.append((f"temperature (T = {calibration.temperature:.3f})", fixed(scores)))
     else:
-        maps.append(("scores as given", trials.scores, False))
+        maps.append(("scores as given", fixed(scores)))
     if ratio is not None:
-        maps.append(("affine", ratio, True))
+        maps.append(("affine", moved(ratio)))
+    for made in calibration.fitted:
+        name = f"{made.method}, fitted on development"
+        if made.method == "temperature":
+            maps.append((f"{name} (T = {1 / made.slope:.3f})", fixed(made.log_odds(scores))))
+        else:
+            maps.append((name, moved(made.ratio(scores))))
+    return maps
+
+
+def _calibrations(
+    trials: Trials,
+    calibration: Calibration,
+    ratio: np.ndarray | None,
+    at: tuple[float | None, DetectionCosts],
+) -> list[dict[str, Any]]:
+    """Return ECE, Brier score and NLL at each prior, actDCF, Cllr and the reliability diagram, per map."""
+    own, (prior, costs) = float(trials.fake.mean()), at
+    priors = [("the set's own", own), ("balanced", 0.5), *([("stated", prior)] if prior else [])]
     out = []
-    for name, scores, shifts in maps:
-        bona, spoof = split(scores, trials.fake)
+    for name, log_odds in _maps(trials, calibration, ratio):
         errors = []
         for label, share in priors:
-            p = p_fake(scores - _logit(share) if shifts else scores)
-            errors.append({"name": label, "prior": share, "ece": ece(p, trials.fake, prior=share)})
-        shown = p_fake(scores - _logit(own) if shifts else scores)
+            z = log_odds(share)
+            p = p_fake(z)
+            errors.append(
+                {
+                    "name": label,
+                    "prior": share,
+                    "ece": ece(p, trials.fake, prior=share),
+                    "brier": brier(p, trials.fake, prior=share),
+                    "nll": nll(-z, trials.fake, prior=share),
+                }
+            )
+        bona, spoof = split(log_odds(None), trials.fake)
         out.append(
             {
                 "name": name,
                 "ece": errors,
-                "act_dcf": act_dcf(bona, spoof),
+                "act_dcf": act_dcf(bona, spoof, costs),
                 "cllr": cllr(bona, spoof),
-                "reliability": _reliability(shown, trials.fake),
+                "reliability": _reliability(p_fake(log_odds(own)), trials.fake),
             }
         )
     return out

@@ -106,46 +106,52 @@ def _crossed(part: Mapping[str, Any]) -> Table:
 
 
 def tandem_table(metrics: Mapping[str, Any]) -> Table:
-    """Minimum t-DCF in both of the challenges' forms."""
-    rows = [[form, f"{value:.4f}"] for form, value in metrics["tandem"].items()]
-    return Table(["form", "min t-DCF"], rows, "With the speaker verifier whose scores were given.")
+    """Minimum t-DCF in both of the challenges' forms, and the verifier it was computed with."""
+    tandem = metrics["tandem"]
+    rows = [[f"min t-DCF, form of {form}", f"{tandem[form]:.4f}"] for form in ("2019", "2021")]
+    asv = tandem["asv"]
+    rows += [
+        ["EER of the verifier (%)", percent(asv["eer"], 4)],
+        ["spoofs it accepts at that threshold (%)", percent(asv["p_fa_spoof"])],
+        ["a-DCF of the verifier alone", f"{tandem['asv_adcf']:.4f}"],
+    ]
+    return Table(["with the speaker verifier whose scores were given", ""], rows)
 
 
 def decisions_table(metrics: Mapping[str, Any]) -> Table:
-    """Accuracy and F1 at each decision threshold."""
+    """Accuracy, F1 and cost at each decision threshold."""
     keys = ["accuracy", "balanced_accuracy", "precision", "recall", "f1", "f1_bonafide", "f1_macro"]
-    header = [
-        "decision at",
-        "score",
-        "accuracy",
-        "balanced",
-        "precision",
-        "recall",
-        "F1",
-        "F1 bona fide",
-        "F1 macro",
-    ]
+    header = ["decision at", "score", "accuracy", "balanced", "precision", "recall"]
+    header += ["F1", "F1 bona fide", "F1 macro", "cost"]
     rows = [
-        [d["at"], f"{d['threshold']:.4f}", *(percent(d[key]) for key in keys)] for d in metrics["decisions"]
+        [d["at"], f"{d['threshold']:.4f}", *(percent(d[key]) for key in keys), f"{d['cost']:.3f}"]
+        for d in metrics["decisions"]
     ]
-    return Table(
-        header,
-        rows,
-        "In per cent, fake being the positive class; scores at or below `score` are called fake.",
+    costs = metrics["costs"]
+    note = (
+        "In per cent, fake being the positive class; scores at or below `score` are called fake. Cost: of "
+        f"the decisions, for {costs['c_miss']:g} a rejected bona fide, {costs['c_fa']:g} an accepted spoof "
+        f"and a prior of spoofs of {costs['p_spoof']:g}, over that of the better constant decision; at best "
+        f"{metrics['pooled']['min_dcf']:.3f} with a threshold chosen on these very trials (minDCF)."
     )
+    return Table(header, rows, note)
 
 
 def calibration_table(metrics: Mapping[str, Any]) -> Table:
-    """ECE before and after each calibration, at each prior."""
+    """ECE, Brier score and NLL before and after each calibration, at each prior."""
     priors = metrics["calibration"][0]["ece"]
-    header = ["calibration", *(f"ECE, {e['name']} prior {e['prior']:.3f}" for e in priors), "actDCF", "Cllr"]
-    rows = [
-        [c["name"], *(percent(e["ece"]) for e in c["ece"]), f"{c['act_dcf']:.3f}", f"{c['cllr']:.3f}"]
-        for c in metrics["calibration"]
-    ]
+    header = ["calibration", *(f"ECE, {e['name']} prior {e['prior']:.3f}" for e in priors)]
+    header += ["Brier", "NLL", "actDCF", "Cllr"]
+    rows = []
+    for c in metrics["calibration"]:
+        own = c["ece"][0]
+        scores = [f"{own['brier']:.4f}", f"{own['nll']:.4f}", f"{c['act_dcf']:.3f}", f"{c['cllr']:.3f}"]
+        rows.append([c["name"], *(percent(e["ece"]) for e in c["ece"]), *scores])
     note = (
-        "ECE in per cent, 15 equal-width bins of P(fake), the set weighted to the named prior of fakes. The "
-        "affine map's P(fake) is computed for that prior; a temperature has none and is taken as it is."
+        "ECE in per cent, 15 equal-width bins of P(fake), the set weighted to the named prior of fakes; "
+        "Brier score and NLL (nats) at the set's own. Maps with an offset (affine, platt, isotonic) are "
+        "moved to that prior; a temperature has none and is taken as it is. Fitted on development data or held-out "
+        "training data, never on these trials."
     )
     return Table(header, rows, note)
 

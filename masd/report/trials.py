@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from masd.data.folder import LABELS
-from masd.data.tables import read_table
+from masd.data.keys import Key, file_key, folder_key
 from masd.errors import MasdError
 from masd.files import read_text, write_lines
-from masd.metrics.scores import join, read_scores
+from masd.metrics.scores import join, read_score_file
 
 COLUMNS = ("utt", "label", "attack", "speaker", "source", "pool", "score")
 
@@ -58,45 +58,24 @@ class Trials:
         return sorted(set(self.attack[self.fake].tolist()))
 
 
-def read_key(data: str | Path, trials: str | Path | None = None) -> dict[str, tuple[str, str]]:
-    """Return {utt: (label, attack)} of a data folder, or of a list of `<utt> <label> <attack>` lines.
+def read_key(data: str | Path | Key, trials: str | Path | None = None) -> Key:
+    """Return the key of a data folder (or the key given), cut down to a list `<utt> <label> <attack>`.
 
     Raises:
         MasdError: a label is neither bonafide nor spoof, a trial is listed twice, or list and folder
             disagree about a trial; the trial is named.
     """
-    labels = read_table(Path(data) / "utt2lab")
-    attacks = _table(data, "utt2attack")
-    folder = {utt: (lab, attacks.get(utt, "spoof" if lab == "spoof" else "-")) for utt, lab in labels.items()}
-    key = folder if trials is None else _read_list(Path(trials))
-    where = trials or f"{data}/utt2lab"
-    for utt, (label, attack) in key.items():
-        if label not in LABELS:
-            raise MasdError(f"{where}: trial {utt} has label {label}; it must be bonafide or spoof")
-        if folder.get(utt, (label, attack)) != (label, attack):
+    key = data if isinstance(data, Key) else folder_key(data)
+    if trials is None:
+        return key
+    listed = file_key(trials)
+    for utt, label in listed.label.items():
+        mine, theirs = (label, listed.attack[utt]), (key.label.get(utt), key.attack.get(utt))
+        if utt in key.label and mine != theirs:
             raise MasdError(
-                f"{where}: trial {utt} is {label} {attack}, but {' '.join(folder[utt])} in {data}"
+                f"{trials}: trial {utt} is {' '.join(mine)}, but {' '.join(map(str, theirs))} in {key.name}"
             )
-    return key
-
-
-def _read_list(path: Path) -> dict[str, tuple[str, str]]:
-    key: dict[str, tuple[str, str]] = {}
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
-        fields = line.split()
-        if len(fields) != 3:
-            raise MasdError(
-                f"{path}:{number}: expected `<utt> <label> <attack>`, found {len(fields)} columns"
-            )
-        if fields[0] in key:
-            raise MasdError(f"{path}:{number}: trial {fields[0]} is listed twice")
-        key[fields[0]] = (fields[1], fields[2])
-    return key
-
-
-def _table(data: str | Path, name: str) -> dict[str, str]:
-    path = Path(data) / name
-    return read_table(path) if path.is_file() else {}
+    return Key(str(trials), listed.label, listed.attack, key.tables)
 
 
 def read_excused(paths: Iterable[str | Path]) -> set[str]:
@@ -106,50 +85,71 @@ def read_excused(paths: Iterable[str | Path]) -> set[str]:
 
 def load_trials(
     scores: str | Path,
-    data: str | Path,
+    data: str | Path | Key,
     trials: str | Path | None = None,
     excused: Collection[str] = (),
     seen: Collection[str] = (),
     apart: Collection[str] = (),
+    others: Collection[str] = (),
 ) -> Trials:
     """Join a score file to its key.
 
     Args:
-        scores: score file.
-        data: data folder with utt2lab, and where there are utt2attack, utt2spk, utt2source.
-        trials: the trial list; all of utt2lab without one.
+        scores: score file, of any form `masd.metrics.scores.read_score_file` knows.
+        data: data folder with utt2lab, and where there are utt2attack, utt2spk, utt2source; or a key.
+        trials: the trial list; all of the key without one.
         excused: trials that may be without a score.
         seen: attacks known from training; if any are given, all others count as unseen.
         apart: attacks kept out of every pooled figure.
+        others: ids whose scores are passed over (trials of other subsets).
 
     Raises:
-        MasdError: missing or extra scores, an attack named that does not occur, or one class absent.
+        MasdError: missing or extra scores, an attack named that does not occur, one class absent, or a
+            label in the score file that contradicts the key's.
     """
     key = read_key(data, trials)
-    utts, values = join(read_scores(scores), key, excused, where=scores)
-    attack = np.array([key[utt][1] for utt in utts])
-    fake = np.array([key[utt][0] == "spoof" for utt in utts])
+    utts, values = _joined(scores, key, excused, others)
+    attack = np.array([key.attack[utt] for utt in utts])
+    fake = np.array([key.label[utt] == "spoof" for utt in utts])
     if fake.all() or not fake.any():
-        raise MasdError(f"{data}: all scored trials are {LABELS[int(fake.all())]}; nothing can be evaluated")
-    present = {label_attack[1] for label_attack in key.values()}
+        raise MasdError(
+            f"{key.name}: all scored trials are {LABELS[int(fake.all())]}; nothing can be evaluated"
+        )
+    present = set(key.attack.values())
     for name in apart:
         if name not in present:
-            raise MasdError(f"--apart names attack {name}, which has no trial in {trials or data}")
+            raise MasdError(f"--apart names attack {name}, which has no trial in {key.name}")
     return Trials(
         utts=np.array(utts),
         scores=values,
         fake=fake,
         attack=attack,
-        speaker=_column(_table(data, "utt2spk"), utts, ""),
-        source=_column(_table(data, "utt2source"), utts, None),
+        speaker=_column(key.tables.get("spk", {}), utts, ""),
+        source=_column(key.tables.get("source", {}), utts, None),
         pool=np.array([_pool(f, a, seen, apart) for f, a in zip(fake, attack, strict=True)]),
     )
+
+
+def _joined(
+    scores: str | Path, key: Key, excused: Collection[str], others: Collection[str] = ()
+) -> tuple[list[str], np.ndarray]:
+    """Join by id; a label that the score file repeats must be the key's."""
+    given = read_score_file(scores)
+    for utt in set(others) - key.label.keys():
+        given.scores.pop(utt, None)
+    for utt, label in given.labels.items():
+        if key.label.get(utt, label) != label:
+            raise MasdError(
+                f"{scores}: trial {utt} is labelled {label}, but {key.label[utt]} in {key.name}; "
+                "one of the two is reversed or of another set"
+            )
+    return join(given.scores, key.label, excused, where=scores)
 
 
 def join_apart(
     trials: Trials,
     scores: str | Path,
-    data: str | Path,
+    data: str | Path | Key,
     listed: str | Path | None = None,
     excused: Collection[str] = (),
 ) -> Trials:
@@ -168,11 +168,11 @@ def join_apart(
         MasdError: missing or extra scores, a bona fide trial among them, or an id that both sets have.
     """
     key = read_key(data, listed)
-    utts, values = join(read_scores(scores), key, excused, where=scores)
+    utts, values = _joined(scores, key, excused)
     for utt in utts:
-        if key[utt][0] != "spoof":
+        if key.label[utt] != "spoof":
             raise MasdError(
-                f"{data}: trial {utt} is bona fide; a set reported apart holds spoofed speech only"
+                f"{key.name}: trial {utt} is bona fide; a set reported apart holds spoofed speech only"
             )
     both = sorted(set(utts) & set(trials.utts.tolist()))
     if both:
@@ -181,9 +181,9 @@ def join_apart(
         utts=np.array(utts),
         scores=values,
         fake=np.ones(len(utts), dtype=bool),
-        attack=np.array([key[utt][1] for utt in utts]),
-        speaker=_column(_table(data, "utt2spk"), utts, ""),
-        source=_column(_table(data, "utt2source"), utts, None),
+        attack=np.array([key.attack[utt] for utt in utts]),
+        speaker=_column(key.tables.get("spk", {}), utts, ""),
+        source=_column(key.tables.get("source", {}), utts, None),
         pool=np.full(len(utts), "apart"),
     )
     columns = (np.concatenate([getattr(trials, n), getattr(added, n)]) for n in Trials.__dataclass_fields__)
@@ -191,9 +191,9 @@ def join_apart(
     return merged.take(np.argsort(merged.utts))
 
 
-def attack_names(data: str | Path, trials: Trials) -> dict[str, str]:
+def attack_names(data: str | Path | Key, trials: Trials) -> dict[str, str]:
     """Return {attack: vocoder} of the attacks that utt2vocoder gives one vocoder, for tables to read."""
-    vocoder = _column(_table(data, "utt2vocoder"), trials.utts.tolist(), "")
+    vocoder = _column(read_key(data).tables.get("vocoder", {}), trials.utts.tolist(), "")
     names = {a: set(vocoder[trials.attack == a].tolist()) - {""} for a in trials.attacks}
     return {a: v.pop() for a, v in names.items() if len(v) == 1}
 

@@ -1,9 +1,12 @@
-"""From decision values to probabilities: one temperature (Eq. 10), and an affine map beside it."""
+"""From decision values to probabilities: one temperature (Eq. 10), and an affine map beside it.
+
+`ScoreMap` does the same to the scores of any system: temperature, Platt, affine, isotonic.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -158,3 +161,95 @@ def cross_folds(
                 Fold(np.flatnonzero(fit), np.flatnonzero(held), sorted(out_speakers), sorted(out_attacks))
             )
     return out
+
+
+METHODS = ("temperature", "platt", "affine", "isotonic")
+
+
+@dataclass
+class ScoreMap:
+    """A calibration of scores (higher is more bona fide), fitted on scores of a development set.
+
+    Args:
+        method: `temperature`: s / T; `platt`: a s + b at the fitting set's own share of fakes; `affine`: the
+            same with the classes weighted to `prior`; `isotonic`: monotone steps (pool adjacent violators).
+        prior: the share of fakes that the fitted probabilities are for.
+        slope: of the map from scores to log P(bona fide) / P(fake) at `prior`; isotonic has none.
+        offset: of that map.
+        knots: isotonic: scores in rising order.
+        values: isotonic: log P(bona fide) / P(fake) at `prior` of each knot.
+    """
+
+    method: str
+    prior: float
+    slope: float = 1.0
+    offset: float = 0.0
+    knots: list[float] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
+
+    def log_odds(self, scores: np.ndarray, prior: float | None = None) -> np.ndarray:
+        """Return log P(bona fide) / P(fake) where fakes have the share `prior` (the fitted one without).
+
+        Args:
+            scores: (N,).
+            prior: the prior to move to, strictly between 0 and 1.
+        """
+        scores = np.asarray(scores, dtype=np.float64)
+        if self.method == "isotonic":
+            steps = np.searchsorted(np.asarray(self.knots), scores, side="right") - 1
+            found = np.asarray(self.values)[np.clip(steps, 0, len(self.values) - 1)]
+        else:
+            found = self.slope * scores + self.offset
+        return found if prior is None else found + _logit(self.prior) - _logit(prior)
+
+    def ratio(self, scores: np.ndarray) -> np.ndarray:
+        """Return log-likelihood ratios (N,), bona fide over fake: the log-odds at even priors."""
+        return self.log_odds(scores, 0.5)
+
+
+def _logit(p: float) -> float:
+    return float(np.log(p) - np.log1p(-p))
+
+
+def fit_map(method: str, scores: np.ndarray, is_fake: np.ndarray, prior: float = 0.5) -> ScoreMap:
+    """Fit a calibration of scores on a development set or on held-out training data.
+
+    Args:
+        method: one of `METHODS`.
+        scores: (N,), higher is more bona fide.
+        is_fake: (N,) booleans.
+        prior: for `affine`, the share of fakes that the classes are weighted to.
+
+    Raises:
+        MasdError: an unknown method, or one class missing.
+    """
+    scores, fake = np.asarray(scores, dtype=np.float64), np.asarray(is_fake, dtype=bool)
+    if method not in METHODS:
+        raise MasdError(f"calibration {method}: choose one of {', '.join(METHODS)}")
+    _checked(scores, fake)
+    own = float(fake.mean())
+    if method == "temperature":
+        return ScoreMap(method, own, 1.0 / fit_temperature(-scores, fake))
+    if method == "isotonic":
+        return _fit_isotonic(scores, fake)
+    fitted = fit_affine(-scores, fake, own if method == "platt" else prior)
+    return ScoreMap(method, fitted.prior, fitted.a, -fitted.b)
+
+
+def _fit_isotonic(scores: np.ndarray, fake: np.ndarray) -> ScoreMap:
+    """Pool adjacent violators, with a bona fide trial added below all scores and a fake above.
+
+    The two keep every log-odds finite (N. Bruemmer's and J. du Preez' PAV calibration).
+    """
+    from sklearn.isotonic import isotonic_regression
+
+    levels, index = np.unique(scores, return_inverse=True)
+    real = np.bincount(index, ~fake, minlength=levels.size).astype(np.float64)
+    count = np.bincount(index, minlength=levels.size).astype(np.float64)
+    real[0] += 1.0
+    count[[0, -1]] += 1.0
+    share = isotonic_regression(real / count, sample_weight=count)
+    first = np.concatenate([[True], np.diff(share) > 0])
+    knots, share = levels[first], np.clip(share[first], 1e-12, 1 - 1e-12)
+    values = np.log(share) - np.log1p(-share)
+    return ScoreMap("isotonic", float(fake.mean()), knots=knots.tolist(), values=values.tolist())

@@ -99,7 +99,10 @@ def test_tandem_cost_with_a_verifiers_scores(corpus, trials):
     asv = asv_errors(*read_asv_scores(corpus.root / "asv"))
     pooled = trials.pooled
     parts = pooled.scores[~pooled.fake], pooled.scores[pooled.fake]
-    assert found == {form: min_tdcf(*parts, asv, form)[0] for form in ("2019", "2021")}
+    assert {form: found[form] for form in ("2019", "2021")} == {
+        form: min_tdcf(*parts, asv, form)[0] for form in ("2019", "2021")
+    }
+    assert found["asv"]["eer"] == asv.eer
     assert 0 < found["2019"] < 1
 
 
