@@ -83,7 +83,7 @@ single() {
 }
 need() { [ -e "$1" ] || { echo "run.sh: error: no $1; run stage $2 first" >&2; exit 1; }; }
 asked() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; }
-sets() { for name in train dev eval; do [ ! -d "$data/$name" ] || echo "$name"; done; }
+sets() { [ "$zero_shot" = true ] || printf '%s\n' train dev; echo eval; }
 pretrain_sets() { [ "$pretraining" = false ] || echo pretrain pretrain_dev; }
 tags() { [ "$pretraining" = false ] || cat "$data/pretrain_tags"; }
 # What evaluation is told of this corpus: keys SET
