@@ -30,6 +30,9 @@ def results(
 ) -> None:
     """Make the results page of all evaluated systems below an experiment folder.
 
+    Writes the page, its report.html and plots, and beside the page a manifest from which
+    `masd.bin.verify_results` computes every number again.
+
     Each system is a folder `<exp>/<system>_s<seed>` in which the evaluate entry point has written to
     results/<set>/ or scores/<set>/.
 
@@ -51,7 +54,7 @@ def results(
         force: make the page again though nothing it shows has changed.
     """
     from masd.files import Mark, digest, sha256
-    from masd.report.evaluation import Bootstrap
+    from masd.report.manifest import manifest_path, write_manifest
     from masd.report.page import gather, write_page
 
     if bootstrap < 2:
@@ -63,12 +66,19 @@ def results(
     settings = [system, eval_set, dev_set, sets, title, command, bootstrap, seed, str(out)]
     work = digest([[str(p), sha256(p)] for p in shown], settings)
     mark = Mark(folder)
-    if not force and mark.fresh(work) and out.is_file() and mark.read().get("page") == sha256(out):
+    there = out.is_file() and manifest_path(out).is_file()
+    if not force and there and mark.fresh(work) and mark.read().get("page") == sha256(out):
         log.info("%s is up to date", out)
         return
     mark.clear()
     counted = [word.strip() for word in sets.split(",") if word.strip()]
-    info = {
+    arguments = {
+        "exp": exp,
+        "system": system,
+        "eval_set": eval_set,
+        "reported": reported,
+        "bootstrap": bootstrap,
+        "seed": seed,
         "command": command,
         "data": data,
         "sets": counted,
@@ -76,8 +86,9 @@ def results(
         "protocol": fixed,
         "out": out,
     }
-    page = gather(exp, system, eval_set, reported, Bootstrap(bootstrap, seed), **info)
+    page = gather(**arguments)
     write_page(page, title, folder)
+    write_manifest(page, {**arguments, "title": title}, [p for p in shown if p.name != "metrics.json"])
     mark.write(work, page=sha256(out))
     log.info("%s and %s", out, folder / "report.html")
 

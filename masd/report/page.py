@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from masd.files import atomic, read_yaml, write_text
 from masd.report.ablation import ablation_rows
 from masd.report.document import Document, Text, to_html, to_markdown
 from masd.report.evaluation import Bootstrap
-from masd.report.experiments import find_runs, of_system
+from masd.report.experiments import Run, find_runs, of_system
 from masd.report.sections import SECTIONS, Page, read_history
 
 
@@ -20,21 +20,34 @@ def gather(
     system: str,
     eval_set: str,
     reported: Path | None,
-    bootstrap: Bootstrap,
+    bootstrap: int,
+    seed: int = 0,
+    prepare: Callable[[Run], Run] = lambda run: run,
     **info: Any,
 ) -> Page:
     """Collect what the page is made of; `info` are further attributes of `Page`.
 
+    Args:
+        exp: exp/<size>.
+        system: the system the page is about.
+        eval_set: the evaluation set's name.
+        reported: YAML file of the paper's numbers.
+        bootstrap: draws for each interval of the ablation table.
+        seed: of the draws.
+        prepare: called with each run before anything is computed of it.
+        info: further attributes of `Page`.
+
     Raises:
         MasdError: nothing was evaluated, or the system was not.
     """
-    runs = find_runs(exp, eval_set)
+    runs = [prepare(run) for run in find_runs(exp, eval_set)]
     numbers = read_yaml(reported) if reported else {}
     if not isinstance(numbers, dict):
         raise MasdError(f"{reported}: must be a mapping of tables to numbers")
     main = of_system(runs, system)
-    rows = ablation_rows(runs, numbers.get("ablation", []), bootstrap)
-    return Page(exp, runs, main, rows, numbers, bootstrap, **info)
+    draws = Bootstrap(bootstrap, seed)
+    rows = ablation_rows(runs, numbers.get("ablation", []), draws)
+    return Page(exp, runs, main, rows, numbers, draws, **info)
 
 
 def make_document(page: Page, title: str) -> Document:

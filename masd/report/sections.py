@@ -88,7 +88,8 @@ def origin(page: Page) -> Section:
     files = [run.folder / "model" / "model.yaml" for run in page.runs]
     files += [folder / "pretrain.yaml" for folder in page.encoders]
     rows += [list(pair) for pair in provenance.short_digests(files, page.exp)]
-    command = [Code(page.command)] if page.command else []
+    verified = f"python3 -m masd.bin.verify_results --manifest {page.out.with_suffix('.manifest.json')}"
+    command = [Code("\n".join([*([page.command] if page.command else []), verified]))]
     return Section(
         "How this was made", [*command, Table(["", ""], rows, "Digests: sha256, the first 12 digits.")]
     )
@@ -391,6 +392,9 @@ def timing(page: Page) -> Section | None:
 def _below(name: str, page: Page) -> str:
     return str(Path(name).relative_to(page.exp)) if Path(name).is_relative_to(page.exp) else name
 
+
+# sections of when, where and how long, which no score file can give again
+NOT_RECOMPUTED = ("Time taken", "How this was made")
 
 SECTIONS: tuple[Callable[[Page], Section | None], ...] = (
     ablation,

@@ -150,8 +150,8 @@ def calibration_table(metrics: Mapping[str, Any]) -> Table:
     note = (
         "ECE in per cent, 15 equal-width bins of P(fake), the set weighted to the named prior of fakes; "
         "Brier score and NLL (nats) at the set's own. Maps with an offset (affine, platt, isotonic) are "
-        "moved to that prior; a temperature has none and is taken as it is. Fitted on development data or held-out "
-        "training data, never on these trials."
+        "moved to that prior; a temperature has none and is taken as it is. Fitted on development data or "
+        "held-out training data, never on these trials."
     )
     return Table(header, rows, note)
 

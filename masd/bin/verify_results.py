@@ -1,0 +1,43 @@
+"""Redo every number of a results page from its score files, by the manifest beside it."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+from masd.cli import run
+from masd.errors import MasdError
+
+log = logging.getLogger(__name__)
+
+
+def verify_results(manifest: Path) -> None:
+    """Recompute every number of a results page from score files and keys; exit 1 on any difference.
+
+    Called where the page was made, in the recipe's folder. Prints a line for each difference.
+
+    Args:
+        manifest: RESULTS.manifest.json, which the results entry point writes beside RESULTS.md.
+
+    Raises:
+        MasdError: a file has another sha256, or a number differs.
+    """
+    from masd.files import read_json
+    from masd.report.manifest import verify
+
+    problems = verify(manifest)
+    for line in problems:
+        print(line, file=sys.stderr)
+    content = read_json(manifest)
+    if problems:
+        raise MasdError(
+            f"{content['page']}: {len(problems)} difference{'s' if len(problems) > 1 else ''} from what its "
+            "score files give; run the results entry point again, or find out who changed what"
+        )
+    counts = f"{len(content['evaluations'])} evaluations, {len(content['files'])} files"
+    log.info("%s: every number comes out again (%s)", content["page"], counts)
+
+
+if __name__ == "__main__":
+    run(verify_results, output="")

@@ -1,0 +1,168 @@
+"""The proof of a results page: a manifest of what it was made from, and the check that redoes it all."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from masd.errors import MasdError
+from masd.files import plain, read_json, read_text, sha256, write_json
+from masd.report.document import to_markdown
+from masd.report.experiments import Run
+from masd.report.page import Page, gather, make_document
+from masd.report.scoring import Request, compute
+from masd.report.sections import NOT_RECOMPUTED
+
+FORMAT = 1
+TOLERANCE = 1e-9  # of numbers: other versions of numpy may add up in another order
+
+
+def manifest_path(page: Path) -> Path:
+    """Return where the manifest of a results page lies: RESULTS.md has RESULTS.manifest.json."""
+    return page.with_suffix(".manifest.json")
+
+
+def write_manifest(page: Page, arguments: dict[str, Any], shown: list[Path]) -> None:
+    """Write the manifest of `page.out`: arguments, evaluations, and the sha256 of every file behind it.
+
+    Args:
+        page: the page as it was written.
+        arguments: what `gather` was called with, and the title.
+        shown: files other than evaluations that the page shows (model.yaml, histories, protocols).
+    """
+    evaluations = sorted(
+        {
+            path.parent
+            for run in page.runs
+            for path in run.results.parent.glob("*/metrics.json")
+            if path.parent.name in (run.set, page.dev_set)
+        }
+    )
+    files: dict[str, str] = {str(path): sha256(path) for path in shown}
+    for folder in evaluations:
+        metrics = read_json(folder / "metrics.json")
+        if "request" not in metrics.get("inputs", {}):
+            raise MasdError(
+                f"{folder}/metrics.json: of an earlier version; run the evaluate entry point again"
+            )
+        files |= metrics["inputs"]["files"]
+        files[str(folder / "metrics.json")] = sha256(folder / "metrics.json")
+    content = {
+        "format": FORMAT,
+        "page": str(page.out),
+        "page_sha256": sha256(page.out),
+        "arguments": plain(arguments),
+        "evaluations": [str(folder) for folder in evaluations],
+        "files": files,
+    }
+    write_json(manifest_path(page.out), content)
+
+
+def verify(manifest: Path) -> list[str]:
+    """Return every disagreement between a results page and what its score files give, one line each.
+
+    The files must have the stated sha256; every evaluation is computed again from scores and keys and must
+    give its metrics.json, each number within 1e-9; the page made of those must be the page that is there, but
+    for its lines on when and where it was made and how long that took.
+
+    Raises:
+        MasdError: the manifest is unreadable, or the evaluations cannot be computed at all.
+    """
+    content = read_json(manifest)
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise MasdError(f"{manifest}: not a manifest of format {FORMAT}; run the results entry point again")
+    problems = list(_changed(content["files"]))
+    if problems:
+        return problems
+    found: dict[Path, tuple[Any, dict[str, Any]]] = {}
+    for folder in map(Path, content["evaluations"]):
+        path = folder / "metrics.json"
+        stated = read_json(path)
+        request = Request.from_dict(stated["inputs"]["request"], path)
+        trials, metrics = compute(request)
+        problems += [f"{path}: {line}" for line in differences(metrics, stated, skip=("inputs",))]
+        found[folder] = (trials, plain(metrics))
+    page = Path(content["page"])
+    made = to_markdown(_document(content["arguments"], found))
+    problems += [f"{page}: {line}" for line in line_differences(made, read_text(page))]
+    if not problems and sha256(page) != content["page_sha256"]:
+        problems.append(f"{page}: not the page the manifest was written for; only its origin or times differ")
+    return problems
+
+
+def _changed(files: dict[str, str]) -> Iterator[str]:
+    for name, stated in sorted(files.items()):
+        if not Path(name).is_file():
+            yield f"{name}: is not there"
+        elif sha256(name) != stated:
+            yield f"{name}: its sha256 is not the stated one; it was changed after the results were made"
+
+
+def _document(arguments: dict[str, Any], found: dict[Path, tuple[Any, dict[str, Any]]]) -> Any:
+    """Return the page's document, its runs' trials and figures being those just computed."""
+
+    def recomputed(run: Run) -> Run:
+        run.trials, run.metrics = found[run.results]
+        return run
+
+    info = dict(arguments)
+    title = info.pop("title")
+    for name in ("exp", "reported", "data", "out"):
+        info[name] = None if info[name] is None else Path(info[name])
+    info["protocol"] = [Path(name) for name in info["protocol"]]
+    return make_document(gather(prepare=recomputed, **info), title)
+
+
+def differences(now: Any, stated: Any, where: str = "", skip: tuple[str, ...] = ()) -> Iterator[str]:
+    """Yield a line for each value that differs between two nestings of plain values."""
+    now = plain(now)
+    if isinstance(now, dict) and isinstance(stated, dict):
+        for name in sorted(now.keys() | stated.keys()):
+            if name in skip:
+                continue
+            place = f"{where}.{name}" if where else name
+            if name not in now or name not in stated:
+                yield f"{place} is {'not computed' if name not in now else 'missing'}"
+            else:
+                yield from differences(now[name], stated[name], place)
+    elif isinstance(now, list) and isinstance(stated, list) and len(now) == len(stated):
+        for index, (a, b) in enumerate(zip(now, stated, strict=True)):
+            yield from differences(a, b, f"{where}[{index}]")
+    elif not _same(now, stated):
+        yield f"{where} is {stated!r}, computed {now!r}"
+
+
+def _same(a: Any, b: Any) -> bool:
+    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in (a, b))
+    return math.isclose(a, b, rel_tol=TOLERANCE, abs_tol=TOLERANCE) if numbers else a == b
+
+
+def line_differences(made: str, there: str) -> Iterator[str]:
+    """Yield a line for each line of a page that differs from the page made again."""
+    new, old = (_parts(text) for text in (made, there))
+    for title in dict.fromkeys([*new, *old]):
+        if title in NOT_RECOMPUTED:
+            continue
+        ours, theirs = new.get(title, []), old.get(title, [])
+        for index in range(max(len(ours), len(theirs))):
+            a = ours[index] if index < len(ours) else ""
+            b = theirs[index] if index < len(theirs) else ""
+            if a != b:
+                yield f"section {title or 'title'}: has {b!r}, computed {a!r}"
+
+
+def _parts(text: str) -> dict[str, list[str]]:
+    """Return {section title: its lines}."""
+    parts: dict[str, list[str]] = {"": []}
+    title = ""
+    for line in text.splitlines():
+        heading = re.match(r"## (.+)", line)
+        if heading:
+            title = heading[1]
+            parts[title] = []
+        else:
+            parts[title].append(line)
+    return parts

@@ -1,0 +1,98 @@
+"""A results page is proved by computing it again; every kind of tampering is found and named."""
+
+import shutil
+
+import pytest
+
+from masd.bin.evaluate import evaluate
+from masd.bin.results import results
+from masd.bin.verify_results import verify_results
+from masd.errors import MasdError
+from masd.files import read_json, sha256, write_json
+from masd.metrics.scores import write_scores
+from masd.report.manifest import differences, verify
+
+
+@pytest.fixture
+def page(corpus, monkeypatch):
+    """The folder of a results page of one system with two seeds, the working directory."""
+    monkeypatch.chdir(corpus.root)
+    for seed in (0, 1):
+        tag = corpus.root / "exp" / f"full_s{seed}"
+        corpus.make_model(tag / "model")
+        for name in ("dev", "eval"):
+            key = {f"{name}-{utt}": row for utt, row in corpus.key.items()}
+            corpus.make_data(corpus.root / "data" / name, key)
+            write_scores(tag / "scores" / name / "scores", corpus.make_scores(key, 1.2, seed))
+        for name in ("dev", "eval"):
+            out = tag / "results" / name
+            dev = {"dev_scores": tag / "scores/dev/scores", "dev_data": corpus.root / "data/dev"}
+            options = dev if name == "eval" else {}
+            evaluate(
+                scores=(tag / "scores" / name / "scores").relative_to(corpus.root),
+                data=corpus.root / "data" / name,
+                out=out,
+                model=tag / "model",
+                bootstrap=20,
+                breakdown="attack",
+                **options,
+            )
+    results(exp=corpus.root / "exp", out=corpus.root / "RESULTS.md", data=corpus.root / "data", bootstrap=30)
+    return corpus.root
+
+
+def test_an_untouched_page_comes_out_again(page):
+    assert verify(page / "RESULTS.manifest.json") == []
+    verify_results(page / "RESULTS.manifest.json")
+    assert "masd.bin.verify_results --manifest" in (page / "RESULTS.md").read_text()
+
+
+def test_a_changed_score_is_found_by_its_file(page):
+    path = page / "exp/full_s0/scores/eval/scores"
+    first, *rest = path.read_text().splitlines()
+    path.write_text("\n".join([first.split()[0] + " 9.5", *rest]) + "\n")
+    (line,) = verify(page / "RESULTS.manifest.json")
+    assert line.startswith("exp/full_s0/scores/eval/scores: its sha256 is not the stated one")
+
+
+def test_a_typed_number_is_found_by_its_line(page):
+    path = page / "RESULTS.md"
+    metrics = read_json(page / "exp/full_s0/results/eval/metrics.json")
+    shown = f"{100 * metrics['pooled']['eer']:.2f}"
+    path.write_text(path.read_text().replace(shown, "0.39"))
+    lines = verify(page / "RESULTS.manifest.json")
+    assert lines
+    assert all("0.39" in line and shown in line for line in lines)
+    with pytest.raises(MasdError, match=r"differences? from what its score files give"):
+        verify_results(page / "RESULTS.manifest.json")
+
+
+def test_metrics_that_scores_do_not_give_are_found_though_every_digest_fits(page):
+    """Somebody who edits metrics.json, the page and the manifest alike is still found out."""
+    path, manifest = page / "exp/full_s0/results/eval/metrics.json", page / "RESULTS.manifest.json"
+    metrics = read_json(path)
+    metrics["pooled"]["eer"] -= 1e-6
+    write_json(path, metrics)
+    content = read_json(manifest)
+    content["files"][str(path)] = sha256(path)
+    write_json(manifest, content)
+    lines = verify(manifest)
+    assert any("metrics.json: pooled.eer is" in line for line in lines)
+
+
+def test_missing_files_and_other_manifests_are_named(page):
+    shutil.rmtree(page / "exp/full_s1/scores")
+    assert any(
+        "full_s1/scores/eval/scores: is not there" in line for line in verify(page / "RESULTS.manifest.json")
+    )
+    (page / "RESULTS.manifest.json").write_text('{"format": 0}')
+    with pytest.raises(MasdError, match="not a manifest of format"):
+        verify(page / "RESULTS.manifest.json")
+
+
+def test_differences_name_the_value():
+    stated = {"a": [1.0, {"b": 2}], "c": "x"}
+    assert list(differences({"a": [1.0 + 1e-12, {"b": 2}], "c": "x"}, stated)) == []
+    assert list(differences({"a": [1.0, {"b": 3}], "c": "x"}, stated)) == ["a[1].b is 2, computed 3"]
+    assert list(differences({"a": [1.0], "c": "x"}, stated)) == ["a is [1.0, {'b': 2}], computed [1.0]"]
+    assert list(differences({"c": "x"}, stated)) == ["a is not computed"]
