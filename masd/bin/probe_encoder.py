@@ -10,6 +10,8 @@ from masd.errors import MasdError
 
 log = logging.getLogger(__name__)
 
+VERSION = 2  # raise it when the measurements come to mean something else
+
 
 def probe_encoder(
     model: Path,
@@ -17,6 +19,8 @@ def probe_encoder(
     out: Path,
     vocoded: str = "",
     without_grl: Path | None = None,
+    train: Path | None = None,
+    train_vocoded: str = "",
     most: int = 400,
     strict: bool = False,
     seed: int = 0,
@@ -33,7 +37,9 @@ def probe_encoder(
         dump: dump of recordings of held-out speakers.
         out: JSON file to write.
         vocoded: dumps of their copies, `NAME=DUMP,NAME=DUMP`.
-        without_grl: an encoder trained without the adversarial objective, to compare with.
+        without_grl: the same encoder pretrained with `--ssl.grl_lambda 0`, to compare with.
+        train: dump of the pretraining set: train mode and eval mode are compared on it.
+        train_vocoded: dumps of its copies, `NAME=DUMP,NAME=DUMP`: the vocoder probe has them too.
         most: recordings to measure on, at most.
         strict: end with an error if a gate does not hold.
         seed: root of every random draw.
@@ -43,13 +49,12 @@ def probe_encoder(
     from masd.ssl.pretrain import parse_dumps
     from masd.ssl.probe import probe
 
-    dumps = parse_dumps(vocoded)
-    inputs = [
-        input_digest(path) for path in (model, dump, *dumps.values(), *([without_grl] if without_grl else []))
-    ]
-    work = digest("probe", inputs, sorted(dumps), most, seed)
+    dumps, train_dumps = parse_dumps(vocoded), parse_dumps(train_vocoded)
+    paths = (model, dump, *dumps.values(), *train_dumps.values(), *filter(None, (without_grl, train)))
+    inputs = [input_digest(path) for path in paths]
+    work = digest("probe", VERSION, inputs, sorted(dumps), sorted(train_dumps), most, seed)
     if force or not out.is_file() or read_json(out).get("digest") != work:
-        result = probe(model, dump, dumps, without_grl, most, seed)
+        result = probe(model, dump, dumps, without_grl, train, train_dumps, most, seed)
         write_json(out, result | {"digest": work})
     else:
         log.info("%s: measured already; nothing to do", out)

@@ -23,6 +23,9 @@ class EncoderConfig:
         normalise: `per_bin`: each mel bin standardised by the pretraining set [`raw`].
         fuse_weights: `learned`: alpha = softmax of learnable scalars [`fixed`: equal weights].
         bn_momentum: weight of a new batch in the running statistics of batch normalisation.
+        edge_frames: output frames at either end of an utterance that pooling leaves out, since the
+            convolutions see zeros beyond the ends and the mean would tell the length; half the
+            receptive field [0].
     """
 
     channels: tuple[int, ...] = (64, 128, 256, 256, 128)
@@ -34,6 +37,7 @@ class EncoderConfig:
     normalise: Literal["per_bin", "raw"] = "per_bin"
     fuse_weights: Literal["learned", "fixed"] = "learned"
     bn_momentum: float = 0.1
+    edge_frames: int = 8
 
     def __post_init__(self) -> None:
         for key in ("channels", "freq_stride", "time_stride"):
@@ -42,6 +46,8 @@ class EncoderConfig:
             raise MasdError(
                 "channels, freq_stride and time_stride of the encoder must have one value a block"
             )
+        if self.edge_frames < 0:
+            raise MasdError(f"edge_frames: {self.edge_frames} is negative")
 
     @property
     def frame_step(self) -> int:

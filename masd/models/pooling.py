@@ -11,6 +11,34 @@ FLOOR = 1e-10
 """Least variance: a constant sequence has sigma_tr = 1e-5 and kappa = 0, not NaN."""
 
 
+LEAST = 2
+"""Frames that `interior` leaves at least: one alone has no deviation."""
+
+
+def interior(z: Tensor, lengths: Tensor, edge: int) -> tuple[Tensor, Tensor]:
+    """Leave out the frames at either end whose receptive field reaches beyond the utterance.
+
+    An utterance too short to lose `edge` frames at both ends loses as many as leave `LEAST`.
+
+    Args:
+        z: (B, ..., T', D).
+        lengths: (B,) valid frames.
+        edge: frames to leave out at either end, `EncoderConfig.edge_frames`.
+
+    Returns:
+        z (B, ..., T'', D), each item's interior from its first frame on, anything in padded frames,
+        and the frames that are left (B,).
+    """
+    if edge == 0:
+        return z, lengths
+    skip = ((lengths - LEAST).clamp_min(0) // 2).clamp_max(edge)
+    left = lengths - 2 * skip
+    frames = torch.arange(int(left.max()), device=z.device)
+    index = (skip[:, None] + frames).clamp_max(z.shape[-2] - 1)
+    index = index.view(len(z), *[1] * (z.dim() - 3), -1, 1)
+    return z.gather(-2, index.expand(*z.shape[:-2], -1, z.shape[-1])), left
+
+
 def statistics(z: Tensor, lengths: Tensor | None = None) -> Tensor:
     """Pool frames over time, padded ones left out.
 

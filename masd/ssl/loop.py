@@ -127,7 +127,7 @@ class Loop(ABC):
         """Store the model, the best so far; called by every process."""
 
     def before_epoch(self) -> None:  # noqa: B027 - a hook
-        """Prepare an epoch, before its first step; what is done goes into checkpoints by the module's state."""
+        """Prepare an epoch, before its first step; checkpoints hold what it does to the module."""
 
     def before_step(self) -> None:  # noqa: B027 - a hook
         """Prepare an optimiser step."""
@@ -222,8 +222,9 @@ class Loop(ABC):
     def _step(self, model: nn.Module, batch: Any) -> dict[str, float]:
         """Take one optimiser step; return its losses, accuracies, gradient norm and learning rate."""
         config = self.settings
+        rate = learning_rate(self.step, self.steps * config.epochs, config)
         for settings in self.optimizer.param_groups:
-            settings["lr"] = learning_rate(self.step, self.steps * config.epochs, config)
+            settings["lr"] = settings.get("scale", 1.0) * rate
         self.before_step()
         loss, sums = model(batch, self.generator("step", self.step, self.group.rank))
         self.scaler.scale(loss).backward()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from masd.models.encoder import Encoder
+from masd.models.pooling import interior
 from masd.ssl.adversarial import Adversarial
 from masd.ssl.config import PretrainConfig
 from masd.ssl.cpc import Cpc
@@ -56,7 +57,9 @@ class Objective(nn.Module):
                 config.cpc_pool,
             )
         if "adv" in config.objectives:
-            self.adversarial = Adversarial(dim, len(vocoders), config.grl_lambda)
+            self.adversarial = Adversarial(
+                dim, len(vocoders), config.grl_lambda, config.adv_standardise, config.grl_bounded
+            )
 
     def forward(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss of Eq. 5 and sums for `summarise`, each as `sum/<name>` and `n/<name>`."""
@@ -94,7 +97,7 @@ class Objective(nn.Module):
         return out.loss / out.anchors.clamp_min(1)
 
     def _adv(self, fused: Tensor, lengths: Tensor, labels: Tensor, sums: dict[str, Tensor]) -> Tensor:
-        out = self.adversarial(fused, lengths, labels)
+        out = self.adversarial(*interior(fused, lengths, self.encoder.config.edge_frames), labels)
         _add(sums, out.items, loss_binary=out.binary, acc_binary=out.binary_correct)
         _add(sums, out.vocoded, loss_vocoder=out.vocoder, acc_vocoder=out.vocoder_correct)
         return out.binary / out.items + out.vocoder / out.vocoded.clamp_min(1)

@@ -19,8 +19,10 @@ from masd.feats.config import FeatsConfig, classify_frames
 from masd.feats.dump import open_dump
 from masd.files import read_yaml
 from masd.models.encoder import Encoder, load_encoder
-from masd.models.pooling import statistics
+from masd.models.pooling import interior, statistics
 from masd.seeding import generator
+from masd.ssl.config import PretrainConfig
+from masd.ssl.data import FIXED, open_crops
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +35,8 @@ class Limits:
         batching: most difference of an embedding value alone and in a padded batch, over the
             deviation of embedding values.
         length_r2: most variance of the length that mu explains, lengths cut at random.
-        train_eval: most mean distance of train-mode and eval-mode mu, over the mean norm of mu.
+        train_eval: most mean distance of train-mode and eval-mode mu, over the mean norm of mu, on
+            training data.
     """
 
     batching: float = 1e-4
@@ -49,17 +52,30 @@ class Items:
     labels: np.ndarray
     sources: np.ndarray
 
+    def beside(self, other: Items) -> Items:
+        """Return these items and those of `other`, vocoders numbered alike."""
+        return Items(
+            [*self.mels, *other.mels],
+            np.concatenate([self.labels, other.labels]),
+            np.concatenate([self.sources, other.sources]),
+        )
+
 
 @torch.no_grad()
-def embed(encoder: Encoder, mels: Sequence[np.ndarray], batch: int = 16) -> np.ndarray:
-    """Return f_SSL (N, D + 2) of spectrograms (T, F), batched by length, in the encoder's present mode."""
+def embed(
+    encoder: Encoder, mels: Sequence[np.ndarray], batch: int = 16, by_length: bool = True
+) -> np.ndarray:
+    """Return f_SSL (N, D + 2) of spectrograms (T, F), in the encoder's present mode.
+
+    Batches are made of spectrograms of like length, or of neighbours where `by_length` is false.
+    """
     out: list[Tensor] = [torch.empty(0)] * len(mels)
-    order = np.argsort([len(mel) for mel in mels], kind="stable")
+    order = np.argsort([len(mel) if by_length else 0 for mel in mels], kind="stable")
     for start in range(0, len(order), batch):
         chosen = order[start : start + batch]
         lengths = torch.tensor([len(mels[i]) for i in chosen])
         padded = torch.nn.utils.rnn.pad_sequence([torch.tensor(mels[i]) for i in chosen], batch_first=True)
-        z, lengths = encoder(padded, lengths)
+        z, lengths = interior(*encoder(padded, lengths), encoder.config.edge_frames)
         for i, row in zip(chosen, statistics(encoder.fuse(z), lengths), strict=True):
             out[i] = row
     return torch.stack(out).numpy()
@@ -70,6 +86,8 @@ def probe(
     dump: str | Path,
     vocoded: Mapping[str, str | Path],
     without_grl: str | Path | None = None,
+    train: str | Path | None = None,
+    train_vocoded: Mapping[str, str | Path] | None = None,
     most: int = 400,
     seed: int = 0,
     limits: Limits | None = None,
@@ -90,9 +108,13 @@ def probe(
     result["held_out"] = losses
     result["batching"] = batching_difference(encoder, mels)
     result["length"] = length_r2(encoder, mels, seed)
-    result["train_eval"] = mode_difference(encoder, mels, seed)
+    if train is not None:
+        result["train_eval"] = mode_difference(encoder, train, train_vocoded or {}, feats, most, seed)
     if vocoded:
         items = vocoded_items(vocoded, set(utts), feats, frames)
+        if train is not None and train_vocoded:
+            heard = some(list(open_dump(train, feats).feats.utts), most, seed)
+            items = items.beside(vocoded_items(train_vocoded, set(heard), feats, frames))
         result["vocoder"] = vocoder_probe(encoder, items, sorted(vocoded), without_grl, feats, seed)
     result["gates"] = gates(result, limits)
     return result
@@ -148,20 +170,36 @@ def _r2(encoder: Encoder, mels: Sequence[np.ndarray], seed: int) -> float | None
     return float(1.0 - np.square(lengths - guess).sum() / np.square(lengths - lengths.mean()).sum())
 
 
-def mode_difference(encoder: Encoder, mels: Sequence[np.ndarray], seed: int) -> dict[str, float]:
+def mode_difference(
+    encoder: Encoder,
+    train: str | Path,
+    vocoded: Mapping[str, str | Path],
+    feats: FeatsConfig,
+    most: int,
+    seed: int,
+) -> dict[str, float]:
     """Return how far train-mode mu (statistics of its batch of 16) is from eval-mode mu.
 
-    `relative`: mean distance over mean norm; `of_spread`: over the mean distance of utterances
-    from their common mean.
+    On the training set, recordings and copies mixed as in pretraining: other speakers, or recordings
+    alone, have other statistics whatever the encoder does.
+
+    Returns:
+        `relative`: mean distance over mean norm; `constant`: norm of the mean difference over mean
+        norm, the part that is not the chance of a batch; `of_spread`: mean distance over that of
+        utterances from their common mean.
     """
-    order = generator(seed, "modes").permutation(len(mels))
-    chosen = [mels[i] for i in order]
-    still = embed(encoder, chosen)[:, :-2]
-    moving = embed(copy.deepcopy(encoder).train(), chosen)[:, :-2]
+    config = PretrainConfig(difficulty=dict.fromkeys(vocoded, 1.0))
+    crops, _ = open_crops(train, vocoded, config, seed, expected=feats)
+    chosen = [index for batch in crops.batches(FIXED) for index in batch][:most]
+    mels = [crops[FIXED, index][0] for index in chosen]
+    still = embed(encoder, mels)[:, :-2]
+    moving = embed(copy.deepcopy(encoder).train(), mels, by_length=False)[:, :-2]
+    norm = np.linalg.norm(still, axis=1).mean()
     distance = np.linalg.norm(moving - still, axis=1).mean()
     spread = np.linalg.norm(still - still.mean(0), axis=1).mean()
     return {
-        "relative": float(distance / np.linalg.norm(still, axis=1).mean()),
+        "relative": float(distance / norm),
+        "constant": float(np.linalg.norm((moving - still).mean(0)) / norm),
         "of_spread": float(distance / spread),
     }
 
@@ -192,7 +230,7 @@ def vocoder_probe(
 ) -> dict[str, Any]:
     """Return how well a fresh logistic regression names the vocoder from mu, by source-disjoint folds.
 
-    With `without_grl`, an encoder trained without the reversal, both are probed on the same items
+    With `without_grl`, an encoder that differs in having no reversal, both are probed on the same items
     and folds, and the difference comes with a 95 % interval (resampled sources).
 
     Raises:
@@ -242,10 +280,9 @@ def _interval(values: np.ndarray, sources: np.ndarray, seed: int, count: int = 1
 
 def gates(result: Mapping[str, Any], limits: Limits) -> dict[str, dict[str, Any]]:
     """Return, for each gate that can be judged, its value, its limit and whether it holds (value < limit)."""
-    pairs: dict[str, tuple[float, float]] = {
-        "batching": (result["batching"], limits.batching),
-        "train_eval": (result["train_eval"]["relative"], limits.train_eval),
-    }
+    pairs: dict[str, tuple[float, float]] = {"batching": (result["batching"], limits.batching)}
+    if "train_eval" in result:
+        pairs["train_eval"] = (result["train_eval"]["relative"], limits.train_eval)
     if result["length"]["cut"] is not None:
         pairs["length_r2"] = (result["length"]["cut"], limits.length_r2)
     dev = result["held_out"]

@@ -12,6 +12,7 @@ import torch
 from masd.feats.config import FeatsConfig
 from masd.models.encoder import Encoder, save_encoder
 from masd.models.normalization import MaskedBatchNorm2d
+from masd.ssl.config import PretrainConfig
 from masd.ssl.data import FIXED, Crops, mel_statistics
 from masd.ssl.distributed import Processes
 from masd.ssl.loop import Loop, accumulate, learning_rate
@@ -51,7 +52,7 @@ class Trainer(Loop):
         self.norms = [one for one in objective.modules() if isinstance(one, MaskedBatchNorm2d)]
         self.unused = set(self.config.objectives) == {"mask"}  # then alpha gets no gradient
         optimizer = torch.optim.AdamW(
-            objective.parameters(), lr=self.config.lr, weight_decay=self.config.weight_decay
+            parameter_groups(objective, self.config), lr=self.config.lr, weight_decay=self.config.weight_decay
         )
         super().__init__(self.objective, optimizer, train, self.config, out, seed, work, group)
 
@@ -131,6 +132,14 @@ class Trainer(Loop):
     def show(self, summary: dict[str, float]) -> str:
         """Return one line of a summary: each loss (level of chance in brackets), accuracies in percent."""
         return _show(summary)
+
+
+def parameter_groups(objective: Objective, config: PretrainConfig) -> list[dict[str, Any]]:
+    """Return AdamW's groups: the heads of L_adv learn at `adv_lr` times the rate of all else."""
+    heads = {name: p for name, p in objective.named_parameters() if name.startswith("adversarial.")}
+    rest = [p for name, p in objective.named_parameters() if name not in heads]
+    groups = [(rest, 1.0), (list(heads.values()), config.adv_lr)]
+    return [{"params": params, "scale": scale} for params, scale in groups if params]
 
 
 @torch.no_grad()

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-VERSION = 1  # raise it when the same encoder comes to give other numbers
+VERSION = 2  # raise it when the same encoder comes to give other numbers
 LISTS = ("gram.scp", "mu.scp", "embeddings.yaml", "failures")
 _SHARD_FILE = re.compile(r"(?:mu|gram)\.(\d+)\.(?:ark|h5|scp)")
 _SHARD_MARK = re.compile(r"\.done\.(\d+)\.json")

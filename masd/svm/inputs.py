@@ -109,13 +109,13 @@ def evaluation_encoder(folder: str | Path) -> tuple[Encoder, FeatsConfig]:
 def embed(
     encoder: Encoder, mels: Sequence[np.ndarray], device: str = "cpu"
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return (mu (J, D), packed gram (T', J (J + 1) / 2)) of each log-mel (T, n_mels), as one batch.
+    """Return (mu (J, D), packed gram (T'', J (J + 1) / 2)) of each log-mel (T, n_mels), as one batch.
 
     What an utterance gets does not depend on the batch (to about 1e-6): padded frames are masked.
     """
     import torch
 
-    from masd.models.pooling import compact
+    from masd.models.pooling import compact, interior
 
     lengths = torch.tensor([len(mel) for mel in mels])
     padded = np.zeros((len(mels), int(lengths.max()), mels[0].shape[1]), dtype=np.float32)
@@ -123,7 +123,7 @@ def embed(
         row[: len(mel)] = mel
     batch = torch.from_numpy(padded)
     with torch.inference_mode():
-        z, frames = encoder(batch.to(device), lengths.to(device))
+        z, frames = interior(*encoder(batch.to(device), lengths.to(device)), encoder.config.edge_frames)
         mu, gram = (part.float().cpu().numpy() for part in compact(z, frames))
     return [(m, pack(g[: int(n)])) for m, g, n in zip(mu, gram, frames.tolist(), strict=True)]
 

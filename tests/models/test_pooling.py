@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from masd.models.pooling import compact, from_compact, statistics
+from masd.models.pooling import LEAST, compact, from_compact, interior, statistics
 
 
 def by_loop(z: np.ndarray) -> np.ndarray:
@@ -88,3 +88,30 @@ def test_a_constant_sequence_stays_finite_with_its_gradient():
     out.sum().backward()
     assert torch.isfinite(out).all()
     assert torch.isfinite(z.grad).all()
+
+
+def test_interior_leaves_out_the_ends_of_each_utterance():
+    """Long ones lose `edge` frames at both ends, short ones as many as leave LEAST, one frame stays."""
+    lengths = torch.tensor([12, 7, 3, 1])
+    z = torch.arange(4 * 2 * 12 * 3, dtype=torch.float64).view(4, 2, 12, 3)
+    inner, left = interior(z, lengths, 3)
+    assert left.tolist() == [6, 3, 3, 1]
+    assert LEAST == 2
+    for item, (first, last) in enumerate([(3, 9), (2, 5), (0, 3), (0, 1)]):
+        torch.testing.assert_close(inner[item, :, : last - first], z[item, :, first:last])
+    flat, _ = interior(z[:, 0], lengths, 3)
+    torch.testing.assert_close(flat, inner[:, 0])
+
+
+def test_interior_with_no_edge_is_the_literal_pooling():
+    z, lengths = example()
+    same, left = interior(z, lengths, 0)
+    assert same is z
+    assert left is lengths
+
+
+def test_gradient_reaches_the_interior_alone():
+    z = torch.randn(1, 10, 4, dtype=torch.float64, requires_grad=True)
+    inner, left = interior(z, torch.tensor([10]), 3)
+    statistics(inner, left)[:, :4].sum().backward()
+    assert (z.grad.abs().sum(-1) > 0)[0].tolist() == [False] * 3 + [True] * 4 + [False] * 3

@@ -15,7 +15,7 @@ LABELS = torch.tensor([-1, 2, 0, -1])
 
 def make() -> tuple[Adversarial, torch.Tensor]:
     torch.manual_seed(0)
-    return Adversarial(5, 3, 0.3), torch.randn(4, 6, 5)
+    return Adversarial(5, 3, 0.3, standardise=False, bounded=False), torch.randn(4, 6, 5)
 
 
 def test_reversal_is_the_identity_with_minus_lambda_times_the_gradient():
@@ -76,3 +76,44 @@ def test_mean_leaves_padding_out():
     other = z.clone()
     other[1, 3:] = 99.0
     torch.testing.assert_close(mean_over_time(z, LENGTHS), mean_over_time(other, LENGTHS))
+
+
+def test_standardised_heads_see_neither_offset_nor_scale():
+    """What a head learns from must not depend on how large z is; running statistics serve validation."""
+    torch.manual_seed(0)
+    head, z = Adversarial(5, 3), torch.randn(4, 6, 5)
+    for scaled in (z, 1000.0 + 0.01 * z):
+        head.train()
+        losses = [head(scaled, LENGTHS, LABELS).binary for _ in range(200)]
+        pooled = mean_over_time(scaled.double(), LENGTHS)
+        by_hand = (pooled - pooled.mean(0)) / pooled.std(0, unbiased=False)
+        expected = torch.nn.functional.binary_cross_entropy_with_logits(
+            head.binary(by_hand.float())[:, 0], (LABELS >= 0).float(), reduction="sum"
+        )
+        assert float(losses[-1]) == pytest.approx(float(expected), rel=0.05)
+    torch.testing.assert_close(head.norm.running_mean, pooled.mean(0).float(), rtol=1e-4, atol=1e-3)
+    assert torch.isfinite(head(z[:1], LENGTHS[:1], LABELS[:1]).binary)  # one item has no deviation
+    head.eval()
+    before = head.norm.running_mean.clone()
+    head(z, LENGTHS, LABELS)
+    torch.testing.assert_close(head.norm.running_mean, before)
+
+
+def test_bounded_reversal_passes_by_the_items_that_the_head_gets_wrong():
+    """Where the head does worse than chance the encoder has nothing to unlearn; the head learns from all."""
+    head, z = make()
+    z = torch.cat([z] * 4)
+    lengths, labels = LENGTHS.repeat(4), torch.arange(16) % 3
+    gradients = {}
+    for bounded in (False, True):
+        head.bounded = bounded
+        leaf = z.clone().requires_grad_()
+        head.zero_grad()
+        head(leaf, lengths, labels).vocoder.backward()
+        gradients[bounded] = (leaf.grad, head.vocoder[0].weight.grad.clone())
+    names = head.vocoder(mean_over_time(z, lengths))
+    loss = torch.nn.functional.cross_entropy(names, labels, reduction="none")
+    right = (loss < math.log(3))[:, None, None]
+    assert 0 < int(right.sum()) < 16
+    torch.testing.assert_close(gradients[True][0], gradients[False][0] * right)
+    torch.testing.assert_close(gradients[True][1], gradients[False][1])

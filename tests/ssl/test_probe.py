@@ -12,8 +12,11 @@ import torch
 from masd.bin.probe_encoder import probe_encoder
 from masd.errors import MasdError
 from masd.feats.config import FeatsConfig
-from masd.models.encoder import Encoder, EncoderConfig, save_encoder
+from masd.models.encoder import Encoder, EncoderConfig, load_encoder, save_encoder
+from masd.ssl.config import PretrainConfig
+from masd.ssl.data import FIXED, open_crops
 from masd.ssl.probe import Items, _named_right, batching_difference, embed, length_r2
+from masd.ssl.training import recalibrated
 
 
 @pytest.fixture()
@@ -83,3 +86,21 @@ def test_the_probe_keeps_sources_apart():
     assert abs(_named_right(by_source, Items([], labels, names)).mean() - 0.5) < 0.2
     telling = by_source + 5.0 * labels[:, None]
     assert _named_right(telling, Items([], labels, names)).mean() > 0.95
+
+
+def test_train_and_eval_mode_are_compared_on_training_data(model, toy, tmp_path):
+    """Recordings and copies mixed as in pretraining; statistics that are wrong are caught."""
+    copies = ",".join(f"{v}={toy}/train_{v}" for v in ("hifigan", "world"))
+    values = {}
+    for name in ("random", "calibrated"):
+        encoder, config, feats = load_encoder(model)
+        if name == "calibrated":
+            crops, _ = open_crops(toy / "train", {}, PretrainConfig(), 0)
+            batches = [crops.collate([crops[FIXED, i] for i in batch]) for batch in crops.batches(FIXED)]
+            encoder = recalibrated(encoder, iter(batches), "float32")
+        save_encoder(tmp_path / name, encoder, config, feats, {})
+        out = tmp_path / f"{name}.json"
+        probe_encoder(tmp_path / name, toy / "train", out, train=toy / "train", train_vocoded=copies)
+        values[name] = json.loads(out.read_text())["train_eval"]["relative"]
+    assert values["calibrated"] < 0.2
+    assert values["calibrated"] < 0.5 * values["random"]

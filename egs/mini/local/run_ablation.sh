@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Table II on the mini corpus: every row with several seeds, the literal reading of the paper as one more row,
-# the gates on the machinery, and the results page with paired differences. A stopped run goes on from where it was.
+# Table II on the mini corpus: every row with several seeds, the full system without gradient reversal and the
+# literal reading of the paper as two more rows, the gates on the machinery, and the results page with paired
+# differences. A stopped run goes on from where it was.
 #
 #   local/run_ablation.sh --size report
 
@@ -31,6 +32,7 @@ jobs() {
     echo "$seed masd ssl_multi concat attention"
     echo "$seed masd ssl_single"
     echo "$seed masd handcrafted"
+    echo "$seed no_reversal full"
     [ "$literal" = true ] && [ "$seed" = "${seeds%% *}" ] && echo "$seed paper_literal full"
   done
 }
@@ -53,11 +55,13 @@ $train_cmd --max-jobs-run "$nj" --num-threads 1 JOB=1:"$(jobs | wc -l)" "$exp/lo
   local/run_ablation.sh --size "$size" --seeds "$seeds" --downloads "$downloads" --feats-format "$feats_format" \
   --literal "$literal" --only-job JOB
 
+copies() { sed "s|.*|&=dump/$size/$1_&|" "data/$size/pretrain_tags" | paste -sd ,; }
 for seed in $seeds; do
   # shellcheck disable=SC2086
   $cmd "$exp/log/probe_s$seed.log" python3 -m masd.bin.probe_encoder --model "$exp/ssl_adversarial_s$seed" \
-    --without-grl "$exp/ssl_multi_s$seed" --dump "dump/$size/pretrain_dev" --out "$exp/probe_s$seed.json" \
-    --vocoded "$(sed "s|.*|&=dump/$size/pretrain_dev_&|" "data/$size/pretrain_tags" | paste -sd ,)" --seed "$seed"
+    --without-grl "$exp/ssl_adversarial_no_reversal_s$seed" --out "$exp/probe_s$seed.json" --seed "$seed" \
+    --dump "dump/$size/pretrain_dev" --vocoded "$(copies pretrain_dev)" \
+    --train "dump/$size/pretrain" --train-vocoded "$(copies pretrain)"
 done
 ./run.sh "${common[@]}" --stage 7 --seed "${seeds%% *}" --results "$results" \
   --command "local/run_ablation.sh --size $size --seeds '$seeds' --literal $literal"
