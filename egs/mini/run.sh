@@ -166,14 +166,17 @@ if asked 7; then
   log "stage 7: results, $exp/results"
   seen=$(cut -d ' ' -f 2 "$data/train/utt2attack" | sort -u | grep -v '^-$' | paste -sd ,)
   for name in dev eval; do
-    apart=() excused=$exp/scores/$name/failures
+    more=() excused=$exp/scores/$name/failures
+    if [ "$name" = eval ]; then
+      more=(--dev-scores "$exp/scores/dev/scores" --dev-data "$data/dev" --dev-excused "$exp/scores/dev/failures")
+    fi
     if [ "$name" = eval ] && [ -d "$data/eval_tts" ]; then
-      apart=(--apart-scores "$exp/scores/eval_tts/scores" --apart-data "$data/eval_tts")
+      more+=(--apart-scores "$exp/scores/eval_tts/scores" --apart-data "$data/eval_tts")
       excused+=,$exp/scores/eval_tts/failures
     fi
     single "evaluate_$(basename "$exp")_$name" python3 -m masd.bin.evaluate --scores "$exp/scores/$name/scores" \
       --data "$data/$name" --excused "$excused" --model "$exp/model" --seen-attacks "$seen" \
-      --out "$exp/results/$name" --force "$force" "${apart[@]}"
+      --out "$exp/results/$name" --force "$force" "${more[@]}"
   done
   if [ "$results_page" = true ]; then
     single results python3 -m masd.bin.results --exp "exp/$size" --system "$system$suffix" --data "$data" \
