@@ -18,6 +18,7 @@ from masd.report.ablation import Row, ablation_table
 from masd.report.document import Code, Figure, Section, Table, Text, percent
 from masd.report.evaluation import Bootstrap
 from masd.report.experiments import Run
+from masd.report.paper_tables import paper_tables
 from masd.report.tables import (
     attacks_table,
     bounds,
@@ -399,6 +400,7 @@ NOT_RECOMPUTED = ("Time taken", "How this was made")
 SECTIONS: tuple[Callable[[Page], Section | None], ...] = (
     ablation,
     comparison,
+    paper_tables,
     system,
     calibration,
     development,
