@@ -10,7 +10,6 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 . ./path.sh
 . ./cmd.sh
-
 invocation="./run.sh $*"
 
 # options
@@ -90,6 +89,8 @@ tags() { [ "$pretraining" = false ] || cat "$data/pretrain_tags"; }
 keys() {
   echo --seen-attacks "$(cut -d ' ' -f 2 "$data/train/utt2attack" | sort -u | grep -v '^-$' | paste -sd ,)"
   [ ! -f "$data/asv_scores/$1" ] || echo --asv-scores "$data/asv_scores/$1"
+  [ "$1 $zero_shot" != "eval false" ] || echo --dev-scores "$exp/scores/dev/scores" --dev-data "$data/dev" \
+    --dev-excused "$exp/scores/dev/failures"
 }
 
 log "stages $stage to $stop_stage, size $size, $row, seed $seed"
