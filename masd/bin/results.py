@@ -93,7 +93,7 @@ def results(
     log.info("%s and %s", out, folder / "report.html")
 
 
-INPUTS = ("metrics.json", "metrics.jsonl", "probe_*.json", "model.yaml")
+INPUTS = ("metrics.json", "attention", "metrics.jsonl", "probe_*.json", "model.yaml")
 
 if __name__ == "__main__":
     run(results, output="exp")
