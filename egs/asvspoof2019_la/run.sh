@@ -85,9 +85,9 @@ asked() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; }
 sets() { [ "$zero_shot" = true ] || printf '%s\n' train dev; echo eval; }
 pretrain_sets() { [ "$pretraining" = false ] || echo pretrain pretrain_dev; }
 tags() { [ "$pretraining" = false ] || cat "$data/pretrain_tags"; }
-# What evaluation is told of this corpus: keys SET
+# What evaluation is told of this corpus: keys SET; eval's A16 and A19 are the algorithms of A04 and A06
 keys() {
-  echo --seen-attacks "$(cut -d ' ' -f 2 "$data/train/utt2attack" | sort -u | grep -v '^-$' | paste -sd ,)"
+  echo --seen-attacks "A01,A02,A03,A04,A05,A06,A16,A19"
   [ ! -f "$data/asv_scores/$1" ] || echo --asv-scores "$data/asv_scores/$1"
   [ "$1 $zero_shot" != "eval false" ] || echo --dev-scores "$exp/scores/dev/scores" --dev-data "$data/dev" \
     --dev-excused "$exp/scores/dev/failures"
