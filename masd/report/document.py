@@ -137,6 +137,7 @@ th { color: var(--soft); font-weight: 600; }
 td.n, th.n { text-align: right; }
 td.n { white-space: nowrap; }
 th:first-child, td:first-child { min-width: 8rem; padding-left: 0; }
+td:not(:first-child):not(.n) { min-width: 6rem; }
 code { font-size: .92em; background: var(--tint); padding: 0 .2em; border-radius: 3px; }
 tbody tr:hover { background: var(--tint); }
 .note, figcaption { color: var(--soft); font-size: .88rem; max-width: 46rem; }
