@@ -10,8 +10,8 @@ from masd.cli import run
 def prefix_speakers(data: Path, out: Path) -> None:
     """Write a data folder with ids `<spk>-<utt>`, which Kaldi's validator accepts.
 
-    Kaldi's tools want the order of utterances to be that of speakers. Scores and keys of a corpus go by its own
-    ids, so MASD does not need this.
+    Kaldi's tools want the order of utterances to be that of speakers. MASD does not need this: keys and
+    scores of a corpus go by its own ids.
 
     Args:
         data: data folder.
