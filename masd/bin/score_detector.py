@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 from masd.cli import run
 
@@ -80,7 +81,7 @@ def score_detector(
     log.info("%s: %d utterances, real-time factor %.3f", out, len(f), ratio)
 
 
-def open_detector(model: Path | None, system: str, checkpoint: Path | None):  # noqa: ANN201 - torch is heavy
+def open_detector(model: Path | None, system: str, checkpoint: Path | None) -> Any:
     """Return the detector of a model folder, or of a system's released weights.
 
     Raises:

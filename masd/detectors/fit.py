@@ -235,10 +235,8 @@ def _fit_tokens(job: Job) -> TokenDetector:
 
 
 def _dev_scores(job: Job, detector: Detector) -> dict[str, float]:
-    utts = fixed_subset(job.dev, job.config.train.dev_utts, job.seed)
-    return {
-        utt: float(detector.raw([x], [utt], [job.dev.spk(utt)])[0]) for utt, x in job.waves(job.dev, utts)
-    }
+    found = job.waves(job.dev, job.dev.utts)
+    return {utt: float(detector.raw([x], [utt], [job.dev.spk(utt)])[0]) for utt, x in found}
 
 
 def _finish(
