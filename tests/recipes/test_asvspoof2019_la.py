@@ -4,7 +4,9 @@ With ASVSPOOF2019_LA_PROTOCOLS, the protocols and the verifier's scores are the 
 """
 
 import collections
+import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +127,47 @@ def test_a_trained_model_scores_the_corpus_again_without_librispeech(finished, c
     np.testing.assert_allclose(
         [float(v) for v in own.values()], [float(v) for v in again.values()], atol=1e-4
     )
+
+
+SETS = ("train", "dev", "eval", "pretrain", "pretrain_dev", "pretrain_lpc")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("KALDI_ROOT" not in os.environ, reason="needs KALDI_ROOT, a Kaldi checkout")
+def test_kaldi_accepts_every_prepared_folder(finished):
+    """2019 LA's own ids do not sort by speaker, so the speaker is put before them."""
+    for name in SETS:
+        data = finished.path / "data/tiny" / name
+        if name in COUNTS:
+            done = finished.python(
+                "-m", "masd.bin.prefix_speakers", "--data", data, "--out", f"exp/kaldi/{name}"
+            )
+            assert done.returncode == 0, done.stderr
+            data = finished.path / "exp/kaldi" / name
+        words = ["utils/validate_data_dir.sh", "--no-feats", "--no-text", "--no-spk-sort", str(data)]
+        done = subprocess.run(
+            ["bash", *words],
+            cwd=Path(os.environ["KALDI_ROOT"]) / "egs/wsj/s5",
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0 and "Successfully validated" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_lhotse_imports_every_prepared_folder(finished, monkeypatch):
+    pytest.importorskip("lhotse")
+    from lhotse.kaldi import load_kaldi_data_dir
+
+    monkeypatch.chdir(finished.path)
+    for name in SETS:
+        folder = read_folder(Path("data/tiny") / name)
+        recordings, supervisions, _ = load_kaldi_data_dir(folder.path, 16000)
+        assert {r.id for r in recordings} == set(folder.utts)
+        if supervisions:
+            assert {s.id: s.speaker for s in supervisions} == folder.utt2spk
+        durations = folder.tables["utt2dur"]
+        assert all(r.duration == pytest.approx(float(durations[r.id]), abs=1e-3) for r in recordings)
 
 
 @real
