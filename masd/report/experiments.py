@@ -50,8 +50,8 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The tag."""
-        return self.folder.name
+        """The tag; of a folder evaluated elsewhere, what it was called."""
+        return self.system if self.folder == self.results else self.folder.name
 
     def other_set(self, name: str) -> dict[str, Any] | None:
         """Return the metrics of another set, None if it was not evaluated."""
