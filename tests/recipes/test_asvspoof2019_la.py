@@ -24,13 +24,14 @@ from paper_recipes import PaperRecipe
 
 from masd.data.folder import read_folder
 from masd.data.tables import read_table
-from masd.files import read_json
+from masd.files import input_digest, read_json
 
 COUNTS = {
     "train": {"bonafide": 2580, "spoof": 22800, "speakers": 20},
     "dev": {"bonafide": 2548, "spoof": 22296, "speakers": 20},
     "eval": {"bonafide": 7355, "spoof": 63882, "speakers": 67},
 }
+SETS = ("train", "dev", "eval", "pretrain", "pretrain_dev", "pretrain_lpc")
 real = pytest.mark.skipif(not REAL, reason="needs ASVSPOOF2019_LA_PROTOCOLS, the folder of the protocols")
 
 
@@ -115,6 +116,13 @@ def test_results_have_the_tandem_cost_the_attacks_and_the_papers_numbers(finishe
 
 
 @pytest.mark.slow
+def test_preparing_again_leaves_what_later_stages_depend_on(finished, corpora):
+    before = {name: input_digest(finished.path / "data/tiny" / name) for name in SETS}
+    finished.run(*options(corpora, "--stage", 1, "--stop-stage", 1))
+    assert {name: input_digest(finished.path / "data/tiny" / name) for name in SETS} == before
+
+
+@pytest.mark.slow
 def test_a_trained_model_scores_the_corpus_again_without_librispeech(finished, corpora, tmp_path):
     model = finished.path / "exp/tiny/full_s0/model"
     places = ("--corpus", corpora, "--zero-shot", "true", "--model", model)
@@ -127,9 +135,6 @@ def test_a_trained_model_scores_the_corpus_again_without_librispeech(finished, c
     np.testing.assert_allclose(
         [float(v) for v in own.values()], [float(v) for v in again.values()], atol=1e-4
     )
-
-
-SETS = ("train", "dev", "eval", "pretrain", "pretrain_dev", "pretrain_lpc")
 
 
 @pytest.mark.slow
