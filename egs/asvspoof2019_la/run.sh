@@ -103,7 +103,7 @@ fi
 if asked 1; then
   log "stage 1: data preparation, to $data (log: $logs/prepare.log)"
   single prepare python3 local/prepare.py --corpus "$corpus" --librispeech "$librispeech" --pretrain "$pretraining" \
-    --part "conf/corpus_$size.yaml" --out "$data" --strict "$strict"
+    --zero-shot "$zero_shot" --part "conf/corpus_$size.yaml" --out "$data" --strict "$strict"
   for name in $(sets) $(pretrain_sets); do
     sharded "utt2dur_$name" make_utt2dur --data "$data/$name"
     single "utt2dur_$name.finish" python3 -m masd.bin.finish_utt2dur --data "$data/$name" --num-jobs "$nj" \

@@ -45,6 +45,7 @@ def prepare(
     out: Path,
     librispeech: str = "",
     pretrain: bool = True,
+    zero_shot: bool = False,
     published: Path = Path("conf/published.yaml"),
     strict: bool = True,
 ) -> None:
@@ -59,6 +60,7 @@ def prepare(
         out: data/<size>.
         librispeech: the folder LibriSpeech, or the one it is in.
         pretrain: whether LibriSpeech is needed.
+        zero_shot: write eval alone.
         published: the published counts.
         strict: stop where the corpora are not as published; else go on with what there is.
     """
@@ -79,10 +81,10 @@ def prepare(
         findings = Findings(LIBRISPEECH, strict)
         read = libri.read(places.librispeech, counts["librispeech"], findings)
         genders, pretraining = read.genders, libri.choose(read, amount)
-    for name, trials in sets.items():
-        write_set(out / name, choose(trials, files[name], amount, name), files[name])
-    for name, text in verifier.items():
-        write_text(out / "asv_scores" / name, text)
+    for name in ["eval"] if zero_shot else sets:
+        write_set(out / name, choose(sets[name], files[name], amount, name), files[name])
+        if name in verifier:
+            write_text(out / "asv_scores" / name, verifier[name])
     for name, utterances in pretraining.items():
         libri.write(out / name, utterances, genders)
 
