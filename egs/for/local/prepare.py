@@ -24,10 +24,14 @@ SUFFIXES = (".wav", ".mp3", ".flac", ".ogg")
 
 
 class Item(NamedTuple):
-    """An utterance; `source` is what its name begins with, which its other versions share."""
+    """An utterance; `source` is what its name begins with, which its other versions share.
+
+    FoR does not say who speaks. `speaker` is the folder, so that nothing is grouped by unknown voices.
+    """
 
     utt: str
     path: str
+    speaker: str
     version: str
     label: str
     source: str
@@ -99,7 +103,8 @@ def read_set(
         for name in sorted(files.keys() - set(empty)):
             source = f"{part}-{folder}-{name.partition('.')[0]}"
             source = f"{version}-{source}" if version == "for-rerec" else source
-            items.append(Item(f"{version}-{part}-{folder}-{name}", f"{path}/{name}", version, label, source))
+            speaker = f"{version}-{part}-{folder}"
+            items.append(Item(f"{speaker}-{name}", f"{path}/{name}", speaker, version, label, source))
     check_counts(findings, f"{version}/{part}", counts, published)
     return items
 
@@ -124,14 +129,14 @@ def list_with_sizes(path: Path) -> dict[str, int]:
 
 
 def write_set(path: Path, items: list[Item]) -> None:
-    """Write a data folder. Speakers are not known, so each utterance has its own, as in Kaldi."""
+    """Write a data folder."""
     if not items:
         raise MasdError(f"{path}: no utterance is left for it; --corpus has none")
     spoof = {i.utt: i.label == "spoof" for i in items}
     write_folder(
         path,
         {i.utt: i.path for i in items},
-        {i.utt: i.utt for i in items},
+        {i.utt: i.speaker for i in items},
         utt2lab={i.utt: i.label for i in items},
         utt2attack={utt: "tts" if fake else "-" for utt, fake in spoof.items()},
         utt2version={i.utt: i.version for i in items},
