@@ -181,14 +181,14 @@ def notch_filter(config: RawBoostConfig, gain: tuple[float, float], rng: Generat
         edges = [max(centre - width / 2, 1e-3), min(centre + width / 2, rate / 2 - 1e-3)]
         b = np.convolve(signal.firwin(taps, edges, window="hamming", fs=rate), b)
     peak = np.abs(signal.freqz(b, 1)[1]).max()
-    return 10 ** (rng.uniform(*gain) / 20) * b / peak
+    return 10 ** (rng.uniform(min(gain), max(gain)) / 20) * b / peak
 
 
 def _filtered(x: np.ndarray, b: np.ndarray) -> np.ndarray:
     from scipy import signal
 
-    start = (len(b) + 1) // 2
-    return signal.oaconvolve(np.pad(x, (0, 1)), b)[start : start + len(x)]
+    start = (len(b) - 1) // 2  # the delay of a symmetric filter
+    return signal.oaconvolve(x, b)[start : start + len(x)]
 
 
 def limit_peak(x: np.ndarray) -> np.ndarray:

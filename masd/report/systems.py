@@ -102,7 +102,7 @@ def _note(rows: list[SystemRow], bonafide: int, spoof: int) -> str:
     weak = [row.name for row in rows if row.under_trained]
     if weak:
         note += (
-            f" {UNDER_TRAINED.capitalize()}: the development loss of {', '.join(weak)} was still falling when "
-            "the budget ended, so that no ranking follows from this table."
+            f" {UNDER_TRAINED.capitalize()}: the development loss of {', '.join(weak)} was still falling "
+            "when the budget ended, so that no ranking follows from this table."
         )
     return note

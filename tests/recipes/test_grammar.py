@@ -133,7 +133,7 @@ def test_options_of_the_papers_recipes_differ_in_where_the_corpus_is_and_what_is
 def entry_points(recipe, number):
     """The entry points that a stage calls, in order, and `embed`, the function that makes embeddings."""
     text = (recipe / "run.sh").read_text()
-    # which of two entry points fits and scores follows from --system: MASD's own where it is not said otherwise
+    # which of two entry points fits and scores follows from --system: by default MASD's own
     text = text.replace('"${fit[@]}"', "masd.bin.fit_svm").replace('masd.bin."$score"', "masd.bin.score")
     body = text[text.index(f"if asked {number}") :].split("\nfi\n")[0]
     return re.findall(r"masd\.bin\.(\w+)|sharded \S+ (\w+)|^ +(embed) ", body, re.MULTILINE)
