@@ -56,6 +56,7 @@ own=exp/$size/ssl_$ssl_kind${suffix}_s$seed   # stage 4, unless --ssl names an e
 exp=exp/$size/$system${suffix}_s$seed    # stages 5 and 6
 logs=exp/$size/log
 row=$system$suffix ssl=${ssl:-$own} emb=$own/emb model=${model%/}
+[ "$zero_shot" = true ] || [ -z "$model" ] || { echo "run.sh: error: --model needs --zero-shot true" >&2; exit 1; }
 if [ "$zero_shot" = true ]; then
   [ -f "$model/model.yaml" ] || { echo "run.sh: error: --model '$model': no model folder of stage 5" >&2; exit 1; }
   tag=zero_shot_$(basename "${model%/model}")
@@ -63,12 +64,11 @@ if [ "$zero_shot" = true ]; then
   [ -f "$model/encoder.safetensors" ] || ssl_kind=""
 fi
 model=${model:-$exp/model}
-pretraining=true                         # whether an encoder is trained here
-[ "$zero_shot" = false ] && [ -n "$ssl_kind" ] && [ "$ssl" = "$own" ] || pretraining=false
+pretraining=false                        # whether an encoder is trained here
+[ "$zero_shot" = true ] || [ -z "$ssl_kind" ] || [ "$ssl" != "$own" ] || pretraining=true
 [ -n "$ngpu" ] || { [ "$size" = full ] && ngpu=4 || ngpu=0; }
 results=${results:-exp/$size/RESULTS.md} command=${command:-$invocation} launch=(python3)
 [ "$ngpu" -eq 0 ] || launch=(torchrun --standalone --nproc-per-node "$ngpu")
-
 log() { echo "$(date '+%F %T') run.sh: $*"; }
 # One set's work as $nj jobs: sharded LOG ENTRY_POINT ARGUMENT...
 sharded() {
