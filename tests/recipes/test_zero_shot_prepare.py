@@ -348,6 +348,25 @@ def test_wavefake_bona_fide_may_lie_elsewhere(wavefake, wavefake_corpus):
         assert wavefake(wavefake_corpus, WAVEFAKE, ljspeech=str(given)).is_dir()
 
 
+def test_wavefake_marks_vocoders_heard_in_training(wavefake, wavefake_corpus, tmp_path, capsys):
+    """Of a model trained elsewhere those of its pretraining, of one trained here those of its train."""
+    data = wavefake(wavefake_corpus, WAVEFAKE, zero_shot=False)
+    spec = importlib.util.spec_from_file_location("seen", wavefake.recipe / "local" / "seen.py")
+    seen = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(seen)
+    for heard, says in (
+        (["hifigan", "melgan", "world"], "--seen-attacks ljspeech_hifiGAN,ljspeech_melgan\n"),
+        (["world"], ""),
+    ):
+        write_yaml(tmp_path / "model" / "encoder.yaml", {"extra": {"vocoders": heard}})
+        seen.seen(data, tmp_path / "model")
+        assert capsys.readouterr().out == says
+    seen.seen(data, tmp_path / "model", zero_shot=False)
+    assert (
+        capsys.readouterr().out == f"--seen-attacks {','.join(sorted({*COPIES, 'jsut_parallel_wavegan'}))}\n"
+    )
+
+
 # FoR
 
 FOR = {"for-norm": {part: {"real": 6, "fake": 7} for part in ("training", "validation", "testing")}}
