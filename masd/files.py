@@ -85,6 +85,26 @@ def read_text(path: str | Path) -> str:
         raise MasdError(f"{path}: cannot be read ({error.strerror})") from None
 
 
+def read_lines(path: str | Path) -> list[str]:
+    """Return a list's lines without their line feeds.
+
+    Raises:
+        MasdError: the file is missing, unreadable, not UTF-8, or has Windows line ends.
+    """
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise MasdError(f"{path}: cannot be read ({error.strerror})") from None
+    if b"\r" in data:
+        number = data[: data.index(b"\r")].count(b"\n") + 1
+        raise MasdError(f"{path}:{number}: has CRLF line ends; convert it (sed -i 's/\\r$//' {path})")
+    try:
+        return data.decode("utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise MasdError(f"{path}: not UTF-8 text; convert it (iconv -t UTF-8)") from None
+
+
 def read_json(path: str | Path) -> Any:
     """Return what a JSON file holds; `MasdError` names the file if it cannot be read."""
     try:

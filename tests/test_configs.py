@@ -12,9 +12,9 @@ ROOT = Path(__file__).parents[1]
 ENTRY_POINTS = sorted(p.stem for p in (ROOT / "masd" / "bin").glob("[a-z]*.py"))
 SECTIONS = [
     (path, name)
-    for path in sorted(ROOT.glob("egs/*/conf/*.yaml"))
-    for name in read_yaml(path)
-    if name in ENTRY_POINTS
+    for path in sorted(ROOT.glob("egs/*/conf/**/*.yaml"))
+    for name, section in read_yaml(path).items()
+    if name in ENTRY_POINTS and not isinstance(section, list)
 ]
 
 

@@ -10,7 +10,6 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 . ./path.sh
 . ./cmd.sh
-
 invocation="./run.sh $*"
 
 # options
@@ -57,6 +56,7 @@ own=exp/$size/ssl_$ssl_kind${suffix}_s$seed   # stage 4, unless --ssl names an e
 exp=exp/$size/$system${suffix}_s$seed    # stages 5 and 6
 logs=exp/$size/log
 row=$system$suffix ssl=${ssl:-$own} emb=$own/emb model=${model%/}
+[ "$zero_shot" = true ] || [ -z "$model" ] || { echo "run.sh: error: --model needs --zero-shot true" >&2; exit 1; }
 if [ "$zero_shot" = true ]; then
   [ -f "$model/model.yaml" ] || { echo "run.sh: error: --model '$model': no model folder of stage 5" >&2; exit 1; }
   tag=zero_shot_$(basename "${model%/model}")
@@ -64,12 +64,11 @@ if [ "$zero_shot" = true ]; then
   [ -f "$model/encoder.safetensors" ] || ssl_kind=""
 fi
 model=${model:-$exp/model}
-pretraining=true                         # whether an encoder is trained here
-[ "$zero_shot" = false ] && [ -n "$ssl_kind" ] && [ "$ssl" = "$own" ] || pretraining=false
+pretraining=false                        # whether an encoder is trained here
+[ "$zero_shot" = true ] || [ -z "$ssl_kind" ] || [ "$ssl" != "$own" ] || pretraining=true
 [ -n "$ngpu" ] || { [ "$size" = full ] && ngpu=4 || ngpu=0; }
 results=${results:-exp/$size/RESULTS.md} command=${command:-$invocation} launch=(python3)
 [ "$ngpu" -eq 0 ] || launch=(torchrun --standalone --nproc-per-node "$ngpu")
-
 log() { echo "$(date '+%F %T') run.sh: $*"; }
 # One set's work as $nj jobs: sharded LOG ENTRY_POINT ARGUMENT...
 sharded() {
@@ -86,10 +85,12 @@ asked() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; }
 sets() { [ "$zero_shot" = true ] || printf '%s\n' train dev; echo eval; }
 pretrain_sets() { [ "$pretraining" = false ] || echo pretrain pretrain_dev; }
 tags() { [ "$pretraining" = false ] || cat "$data/pretrain_tags"; }
-# What evaluation is told of this corpus: keys SET
+# What evaluation is told of this corpus: keys SET; eval's A16 and A19 are the algorithms of A04 and A06
 keys() {
-  echo --seen-attacks "$(cut -d ' ' -f 2 "$data/train/utt2attack" | sort -u | grep -v '^-$' | paste -sd ,)"
+  echo --seen-attacks "A01,A02,A03,A04,A05,A06,A16,A19"
   [ ! -f "$data/asv_scores/$1" ] || echo --asv-scores "$data/asv_scores/$1"
+  [ "$1 $zero_shot" != "eval false" ] || echo --dev-scores "$exp/scores/dev/scores" --dev-data "$data/dev" \
+    --dev-excused "$exp/scores/dev/failures"
 }
 
 log "stages $stage to $stop_stage, size $size, $row, seed $seed"
@@ -102,7 +103,7 @@ fi
 if asked 1; then
   log "stage 1: data preparation, to $data (log: $logs/prepare.log)"
   single prepare python3 local/prepare.py --corpus "$corpus" --librispeech "$librispeech" --pretrain "$pretraining" \
-    --part "conf/corpus_$size.yaml" --out "$data" --strict "$strict"
+    --zero-shot "$zero_shot" --part "conf/corpus_$size.yaml" --out "$data" --strict "$strict"
   for name in $(sets) $(pretrain_sets); do
     sharded "utt2dur_$name" make_utt2dur --data "$data/$name"
     single "utt2dur_$name.finish" python3 -m masd.bin.finish_utt2dur --data "$data/$name" --num-jobs "$nj" \

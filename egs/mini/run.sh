@@ -17,7 +17,7 @@ invocation="./run.sh $*"
 stage=0               # the first stage to run
 stop_stage=7          # the last stage to run
 size=small            # how much of the corpus: tiny, small, report, full
-system=full           # Table II's row: handcrafted, ssl_single, ssl_multi, concat, attention, full
+system=full           # a row of Table II (handcrafted, ssl_single, ..., full), or one of conf/systems/, e.g. aasist
 variant=masd          # the configuration conf/<variant>.yaml on top of conf/masd.yaml, e.g. paper_literal
 seed=0                # seeds pretraining, fusion and every random choice
 nj=2                  # parallel jobs of dumps, copy-synthesis and embeddings
@@ -38,7 +38,8 @@ case $system in
   handcrafted) ssl_kind="" ;;
   ssl_single) ssl_kind=single ;;
   ssl_multi | concat | attention) ssl_kind=multi ;;
-  full) ssl_kind=adversarial ;;
+  full | tokens) ssl_kind=adversarial ;;
+  rawnet2 | aasist | aasist_l | samo | w2v2_aasist | hubert_wavlm | lfcc_gmm | lfcc_lcnn) ssl_kind="" ;;
   *) echo "run.sh: error: unknown --system $system; --help lists the rows of Table II" >&2; exit 1 ;;
 esac
 [ -f "conf/$variant.yaml" ] || { echo "run.sh: error: no conf/$variant.yaml for --variant $variant" >&2; exit 1; }
@@ -62,6 +63,11 @@ results=${results:-exp/$size/RESULTS.md}
 command=${command:-$invocation}
 launch=(python3)
 [ "$ngpu" -eq 0 ] || launch=(torchrun --standalone --nproc-per-node "$ngpu")
+fit=(python3 -m masd.bin.fit_svm) score=score detector=conf/systems/$system.yaml
+[ -f "$detector" ] || detector=""        # the configuration of a system that MASD is compared with
+[ -z "$detector" ] || { fit=("${launch[@]}" -m masd.bin.train_detector --config "$detector"); score=score_detector; }
+dumps=true                               # whether the system reads features, not waveforms alone
+[ -z "$detector" ] || [ -n "$ssl_kind" ] || dumps=false
 
 log() { echo "$(date '+%F %T') run.sh: $*"; }
 # One set's work as $nj jobs: sharded LOG ENTRY_POINT ARGUMENT...
@@ -108,7 +114,7 @@ if asked 2; then
   done
 fi
 
-if asked 3; then
+if asked 3 && [ "$dumps" = true ]; then
   for name in $(sets) pretrain pretrain_dev $(tags | sed 's/^/pretrain_/; p; s/^pretrain_/pretrain_dev_/'); do
     log "stage 3: features of $name"
     sharded "dump_$name" dump_feats "${conf[@]}" --data "$data/$name" --out "$dump/$name" \
@@ -133,7 +139,7 @@ fi
 
 # Embeddings of the sets named, where the system has an encoder.
 embed() {
-  [ -n "$ssl_kind" ] || return 0
+  [ -n "$ssl_kind" ] && [ -z "$detector" ] || return 0
   for name in "$@"; do
     sharded "embed_$(basename "$ssl")_$name" extract_embeddings "${conf[@]}" --model "$ssl" --dump "$dump/$name" \
       --out "$ssl/emb/$name"
@@ -142,14 +148,15 @@ embed() {
   done
 }
 of_ssl() { [ -z "$ssl_kind" ] || echo "$1"; }
+of_svm() { [ -n "$detector" ] || echo "$1"; }
 
 if asked 5; then
-  log "stage 5: embeddings, fusion, SVM and calibration, $exp/model (log: $exp/fit_svm.log)"
+  log "stage 5: embeddings, fusion, SVM and calibration, or a detector, $exp/model (log: $exp/fit.log)"
   embed train dev
   # shellcheck disable=SC2046,SC2086
-  $train_cmd "$exp/fit_svm.log" python3 -m masd.bin.fit_svm "${conf[@]}" --system "$system" --out "$exp" \
-    --train-data "$data/train" --train-dump "$dump/train" --dev-data "$data/dev" --dev-dump "$dump/dev" \
-    $(of_ssl "--ssl $ssl --train-embeddings $ssl/emb/train --dev-embeddings $ssl/emb/dev") \
+  $train_cmd "$exp/fit.log" "${fit[@]}" "${conf[@]}" --system "$system" --out "$exp" --train-data "$data/train" \
+    --dev-data "$data/dev" $(of_svm "--train-dump $dump/train --dev-dump $dump/dev") $(of_ssl "--ssl $ssl") \
+    $(of_svm "$(of_ssl "--train-embeddings $ssl/emb/train --dev-embeddings $ssl/emb/dev")") \
     --seed "$seed" --force "$force"
 fi
 
@@ -158,8 +165,8 @@ if asked 6; then
     log "stage 6: scores of $name, $exp/scores/$name"
     embed "$name"
     # shellcheck disable=SC2046
-    single "score_$(basename "$exp")_$name" python3 -m masd.bin.score --model "$exp/model" --dump "$dump/$name" \
-      $(of_ssl "--embeddings $ssl/emb/$name") --data "$data/$name" --out "$exp/scores/$name" --force "$force"
+    single "score_$(basename "$exp")_$name" python3 -m masd.bin."$score" --model "$exp/model" --data "$data/$name" \
+      $(of_svm "--dump $dump/$name $(of_ssl "--embeddings $ssl/emb/$name")") --out "$exp/scores/$name" --force "$force"
   done
 fi
 
@@ -167,14 +174,17 @@ if asked 7; then
   log "stage 7: results, $exp/results"
   seen=$(cut -d ' ' -f 2 "$data/train/utt2attack" | sort -u | grep -v '^-$' | paste -sd ,)
   for name in dev eval; do
-    apart=() excused=$exp/scores/$name/failures
+    more=() excused=$exp/scores/$name/failures
+    if [ "$name" = eval ]; then
+      more=(--dev-scores "$exp/scores/dev/scores" --dev-data "$data/dev" --dev-excused "$exp/scores/dev/failures")
+    fi
     if [ "$name" = eval ] && [ -d "$data/eval_tts" ]; then
-      apart=(--apart-scores "$exp/scores/eval_tts/scores" --apart-data "$data/eval_tts")
+      more+=(--apart-scores "$exp/scores/eval_tts/scores" --apart-data "$data/eval_tts")
       excused+=,$exp/scores/eval_tts/failures
     fi
     single "evaluate_$(basename "$exp")_$name" python3 -m masd.bin.evaluate --scores "$exp/scores/$name/scores" \
       --data "$data/$name" --excused "$excused" --model "$exp/model" --seen-attacks "$seen" \
-      --out "$exp/results/$name" --force "$force" "${apart[@]}"
+      --out "$exp/results/$name" --force "$force" "${more[@]}"
   done
   if [ "$results_page" = true ]; then
     single results python3 -m masd.bin.results --exp "exp/$size" --system "$system$suffix" --data "$data" \

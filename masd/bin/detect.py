@@ -6,15 +6,17 @@ import json as json_format
 import os
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from masd.cli import run
 from masd.errors import MasdError
 
 
 def detect(
-    model: Path,
     files: list[str],
+    model: Path | None = None,
+    system: str = "",
+    checkpoint: Path | None = None,
     json: bool = False,
     windows: bool = False,
     calibration: Literal["temperature", "affine"] = "temperature",
@@ -25,11 +27,15 @@ def detect(
     `-` reads one file from standard input. A line a file: label, P(fake), score (higher is more bona
     fide), file, warnings where the audio is unlike the training data. The label is by the model's
     development threshold, P(fake) = 1 / (1 + exp(score)). The dither is seeded by the file's stem, so
-    that a file named as its utterance id gets the score the recipe gives it.
+    that a file named as its utterance id gets the score the recipe gives it. `--system aasist --checkpoint
+    FILE` takes the authors' released weights instead: the score is the difference of their logits, not
+    calibrated, the label by its sign.
 
     Args:
-        model: model folder.
         files: files, folders or `-`; written without `--files`, anywhere on the command line.
+        model: model folder, of fit_svm or of train_detector.
+        system: aasist, aasist_l or rawnet2, with `checkpoint`.
+        checkpoint: released weights, in place of a model folder.
         json: print a JSON object a file: file, score, p_fake, label, warnings (`--json` alone will do).
         windows: score windows over the whole recording and average, instead of its first seconds.
         calibration: the score is -f / T (`temperature`) or -(a f + b) (`affine`).
@@ -37,16 +43,14 @@ def detect(
     Raises:
         MasdError: the model cannot be used; or, at the end, some files could not be judged.
     """
-    from masd.svm.detector import Detector, expand
+    from masd.svm.detector import expand
 
     if not files:
         raise MasdError("no audio given; name files, folders or - for standard input")
-    detector = Detector(model, windows, calibration)
+    detector, name = open_judge(model, system, checkpoint, windows, calibration)
     if not json:
-        print(
-            f"# {detector.system.name} model {model}: spoof where the score is at or below "
-            f"{detector.threshold:.4f}, the EER threshold of its development set"
-        )
+        where = "the EER threshold of its development set" if model else "where its logits are equal"
+        print(f"# {name}: spoof where the score is at or below {detector.threshold:.4f}, {where}")
         print(f"# {'label':<8} {'P(fake)':>7} {'score':>9}  file")
     total = failed = 0
     for source in expand(files):
@@ -67,6 +71,38 @@ def detect(
             print(row, flush=True)
     if failed:
         raise MasdError(f"{failed} of {total} could not be judged")
+
+
+def open_judge(
+    model: Path | None,
+    system: str,
+    checkpoint: Path | None,
+    windows: bool,
+    calibration: Literal["temperature", "affine"],
+) -> tuple[Any, str]:
+    """Return what judges recordings, and what it is called: MASD's own, or a comparison system's.
+
+    Raises:
+        MasdError: not one of model folder and released weights is given, or it cannot be read.
+    """
+    from masd.files import read_yaml
+
+    if (model is None) == (checkpoint is None) or bool(system) != (checkpoint is not None):
+        raise MasdError(
+            "give a model folder, --model DIR, or released weights, --system NAME --checkpoint FILE"
+        )
+    path = model / "model.yaml" if model else None
+    content = read_yaml(path) if path and path.is_file() else None
+    if model and not (isinstance(content, dict) and "detector" in content):
+        from masd.svm.detector import Detector
+
+        masd = Detector(model, windows, calibration)
+        return masd, f"{masd.system.name} model {model}"
+    from masd.detectors.detector import load_detector, released_detector
+    from masd.detectors.judge import DetectorJudge
+
+    found = load_detector(model) if model else released_detector(system, checkpoint or "")
+    return DetectorJudge(found, windows, calibration), f"{found.system} model {model or checkpoint}"
 
 
 def command_line(words: list[str]) -> list[str]:

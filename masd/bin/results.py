@@ -63,7 +63,7 @@ def results(
     fixed = [Path(word.strip()) for word in protocol.split(",") if word.strip()]
     shown = [p for pattern in INPUTS for p in sorted(exp.rglob(pattern))]
     shown += [p for p in (reported, data and data / "nuisance_probe.json", *fixed) if p and p.is_file()]
-    settings = [system, eval_set, dev_set, sets, title, command, bootstrap, seed, str(out)]
+    settings = [VERSION, system, eval_set, dev_set, sets, title, command, bootstrap, seed, str(out)]
     work = digest([[str(p), sha256(p)] for p in shown], settings)
     mark = Mark(folder)
     there = out.is_file() and manifest_path(out).is_file()
@@ -93,7 +93,8 @@ def results(
     log.info("%s and %s", out, folder / "report.html")
 
 
-INPUTS = ("metrics.json", "metrics.jsonl", "probe_*.json", "model.yaml")
+VERSION = 2  # raise it when the same files come to give another page
+INPUTS = ("metrics.json", "attention", "metrics.jsonl", "probe_*.json", "model.yaml")
 
 if __name__ == "__main__":
     run(results, output="exp")

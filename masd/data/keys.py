@@ -10,6 +10,7 @@ from pathlib import Path
 from masd.data.folder import LABELS
 from masd.data.tables import read_table
 from masd.errors import MasdError
+from masd.files import read_lines
 
 # columns of headerless keys, by the number of columns; `-` is a column that is not used
 FORMS: Mapping[int, tuple[str, ...]] = {
@@ -131,6 +132,8 @@ def file_key(path: str | Path) -> Key:
     """
     path = Path(path)
     lines = read_lines(path)
+    if not lines:
+        raise MasdError(f"{path}: empty")
     columns = _header(lines[0].split()) or FORMS.get(len(lines[0].split()))
     if columns is None:
         raise MasdError(
@@ -146,28 +149,6 @@ def file_key(path: str | Path) -> Key:
         table.pop(name, None)
     label, attack = table.pop("label"), table.pop("attack", {})
     return _checked(Key(str(path), label, attack, table))
-
-
-def read_lines(path: Path) -> list[str]:
-    """Return a list's lines.
-
-    Raises:
-        MasdError: the file is unreadable, empty, not UTF-8, or has Windows line ends.
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise MasdError(f"{path}: cannot be read ({error.strerror})") from None
-    if b"\r" in data:
-        number = data[: data.index(b"\r")].count(b"\n") + 1
-        raise MasdError(f"{path}:{number}: has CRLF line ends; convert it (sed -i 's/\\r$//' {path})")
-    try:
-        lines = data.decode("utf-8").splitlines()
-    except UnicodeDecodeError:
-        raise MasdError(f"{path}: not UTF-8 text; convert it (iconv -t UTF-8)") from None
-    if not lines:
-        raise MasdError(f"{path}: empty")
-    return lines
 
 
 def _header(words: Sequence[str]) -> tuple[str, ...] | None:

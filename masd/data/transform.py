@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
-from masd.data.checks import missing_audio
+from masd.data.checks import missing_audio, speaker_sorted
 from masd.data.folder import (
     LABELS,
     DataFolder,
@@ -242,6 +242,31 @@ def _speaker_parts(speakers: dict[str, list[str]], n: int) -> list[list[str]]:
         if parts:
             min(parts, key=len).extend(speakers[spk])
     return parts
+
+
+def prefix_speakers(src: str | Path, dst: str | Path) -> DataFolder:
+    """Write data folder `src` to `dst` with ids `<spk>-<utt>`, in whose order speakers are in order too.
+
+    Kaldi's own tools want that; a corpus's own ids, by which its keys and scores go, often do not have it.
+    Recordings keep their ids where there are segments.
+
+    Raises:
+        MasdError: `src` is not valid or is `dst`, or speaker ids sort otherwise with a hyphen after them.
+    """
+    folder = read_folder(src)
+    _keep_apart(dst, [src])
+    new = {utt: f"{spk}-{utt}" for utt, spk in folder.utt2spk.items()}
+    tables = {
+        name: table if name == "spk2gender" else {new[utt]: value for utt, value in table.items()}
+        for name, table in folder.tables.items()
+    }
+    wav = folder.wav if folder.segments else {new[utt]: entry for utt, entry in folder.wav.items()}
+    segments = {new[utt]: one for utt, one in folder.segments.items()}
+    utt2spk = {new[utt]: spk for utt, spk in folder.utt2spk.items()}
+    made = DataFolder(Path(dst), dict(wav), segments, utt2spk, tables)
+    if not speaker_sorted(made):
+        raise MasdError(f"{src}: speaker ids do not sort alike with a hyphen after them; rename the speakers")
+    return _write(dst, made)
 
 
 def merge(dst: str | Path, srcs: Sequence[str | Path]) -> DataFolder:

@@ -163,6 +163,26 @@ def paired_bootstrap(
     Raises:
         MasdError: the shapes differ; see also `bootstrap_eers`.
     """
+    return paired_test(first, second, is_fake, groups, n, seed, level)[0]
+
+
+def paired_test(
+    first: ArrayLike,
+    second: ArrayLike,
+    is_fake: ArrayLike,
+    groups: ArrayLike,
+    n: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> tuple[Interval, float]:
+    """Return `paired_bootstrap` and the two-sided p of no difference.
+
+    p = 2 min(share of draws at or below 0, share at or above 0), each share (k + 1) / (n + 1), at most 1: the
+    least level at which the percentile interval leaves 0 out.
+
+    Raises:
+        MasdError: see `paired_bootstrap`.
+    """
     first, second = np.atleast_2d(first), np.atleast_2d(second)
     if first.shape != second.shape:
         raise MasdError(
@@ -171,7 +191,9 @@ def paired_bootstrap(
     draws = bootstrap_eers(np.concatenate([first, second]), is_fake, groups, n, seed)
     difference = (draws[: len(first)] - draws[len(first) :]).mean(axis=0)
     value = (plain_eers(first, is_fake) - plain_eers(second, is_fake)).mean()
-    return interval(value, difference, groups, level)
+    valid = difference[np.isfinite(difference)]
+    tails = [(np.count_nonzero(side) + 1) / (valid.size + 1) for side in (valid <= 0, valid >= 0)]
+    return interval(value, difference, groups, level), float(min(1.0, 2 * min(tails)))
 
 
 def plain_eers(scores: ArrayLike, is_fake: ArrayLike) -> np.ndarray:

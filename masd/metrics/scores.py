@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from masd.errors import MasdError
-from masd.files import write_lines
+from masd.files import read_lines, write_lines
 
 
 def read_scores(path: str | Path) -> dict[str, float]:
@@ -22,9 +22,8 @@ def read_scores(path: str | Path) -> dict[str, float]:
         MasdError: the file is missing, empty, not UTF-8 or has CRLF line ends; a line has not two
             columns, an id occurs twice, or a score is not a finite number. The line is named.
     """
-    text = _decode(Path(path))
     scores: dict[str, float] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         fields = line.split()
         if len(fields) != 2:
             raise MasdError(f"{path}:{number}: expected `<utt> <score>`, found {len(fields)} columns")
@@ -61,7 +60,7 @@ def read_score_file(path: str | Path) -> ScoreFile:
         MasdError: as `read_scores`; a form not known, or a label that is neither bonafide nor spoof.
     """
     path = Path(path)
-    lines = _decode(path).splitlines()
+    lines = read_lines(path)
     if not lines:
         raise MasdError(f"{path}: holds no scores; run the scoring stage again")
     form, start = _form(path, lines)
@@ -99,20 +98,6 @@ def _form(path: Path, lines: list[str]) -> tuple[tuple[int, int, int, int | None
         f"{path}:1: expected `<utt> <score>`, `<utt> <attack> <label> <score>` or a header with filename and "
         f"cm-score; found {len(words)} columns"
     )
-
-
-def _decode(path: Path) -> str:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise MasdError(f"{path}: cannot be read ({error.strerror})") from None
-    if b"\r" in data:
-        number = data[: data.index(b"\r")].count(b"\n") + 1
-        raise MasdError(f"{path}:{number}: has CRLF line ends; convert it (sed -i 's/\\r$//' {path})")
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        raise MasdError(f"{path}: not UTF-8 text; convert it (iconv -t UTF-8)") from None
 
 
 def _number(value: str, where: str) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from masd.errors import MasdError
-from masd.files import read_text
+from masd.files import read_lines
 from masd.metrics.eer import as_scores, det, eer
 
 
@@ -52,7 +52,7 @@ def read_asv_scores(path: str | Path) -> tuple[np.ndarray, np.ndarray, np.ndarra
         MasdError: the file is unreadable, a line has another form, or a kind is absent.
     """
     scores: dict[str, list[float]] = {"target": [], "nontarget": [], "spoof": []}
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         fields = line.split()
         try:
             scores[fields[-2]].append(float(fields[-1]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 
@@ -137,6 +137,7 @@ th { color: var(--soft); font-weight: 600; }
 td.n, th.n { text-align: right; }
 td.n { white-space: nowrap; }
 th:first-child, td:first-child { min-width: 8rem; padding-left: 0; }
+td:not(:first-child):not(.n) { min-width: 6rem; }
 code { font-size: .92em; background: var(--tint); padding: 0 .2em; border-radius: 3px; }
 tbody tr:hover { background: var(--tint); }
 .note, figcaption { color: var(--soft); font-size: .88rem; max-width: 46rem; }
@@ -145,15 +146,28 @@ figure { margin: 1.2rem 0; }
 img { width: min(100%, 38rem); height: auto; }
 nav { font-size: .9rem; line-height: 1.9; } nav a { margin-right: .9rem; }
 a { color: inherit; }
+@media print {
+  :root { --ink: #000; --soft: #444; --page: #fff; --line: #bbb; --tint: #f2f2f2; }
+  body { max-width: none; padding: 0; font-size: 10pt; }
+  nav { display: none; }
+  .scroll { overflow: visible; }
+  table { font-size: 7.5pt; }
+  th, td { padding: .15rem .35rem; }
+  td.n { white-space: normal; }
+  tr, figure { break-inside: avoid; }
+  h2 { break-after: avoid; }
+  pre { white-space: pre-wrap; }
+  a { text-decoration: none; }
+}
 """
 
 
-def to_html(document: Document, images: Mapping[str, tuple[bytes, bytes]]) -> str:
+def to_html(document: Document, images: Mapping[str, Sequence[bytes]]) -> str:
     """Return the page as one self-contained HTML file, readable in light and dark and on a phone.
 
     Args:
         document: the page.
-        images: {figure name: (PNG for light pages, PNG for dark pages)}; figures without are left out.
+        images: {figure name: (PNG for light pages, PNG for dark pages, ...)}; figures without are left out.
     """
     title = html.escape(document.title)
     links = " ".join(f'<a href="#s{i}">{html.escape(s.title)}</a>' for i, s in enumerate(document.sections))
@@ -175,7 +189,7 @@ def _inline(text: str) -> str:
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
 
 
-def _block_html(block: Block, images: Mapping[str, tuple[bytes, bytes]]) -> str:
+def _block_html(block: Block, images: Mapping[str, Sequence[bytes]]) -> str:
     if isinstance(block, Text):
         return f"<p>{_inline(block.text)}</p>"
     if isinstance(block, Code):
@@ -184,9 +198,9 @@ def _block_html(block: Block, images: Mapping[str, tuple[bytes, bytes]]) -> str:
         return _table_html(block)
     if block.name not in images:
         return ""
-    light, dark = (f"data:image/png;base64,{base64.b64encode(i).decode()}" for i in images[block.name])
+    light, dark = (f"data:image/png;base64,{base64.b64encode(i).decode()}" for i in images[block.name][:2])
     return (
-        f'<figure><picture><source media="(prefers-color-scheme: dark)" srcset="{dark}">'
+        f'<figure><picture><source media="screen and (prefers-color-scheme: dark)" srcset="{dark}">'
         f'<img src="{light}" alt="{html.escape(block.alt)}"></picture>'
         f"<figcaption>{html.escape(block.caption)}</figcaption></figure>"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -49,8 +50,8 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The tag."""
-        return self.folder.name
+        """The tag; of a folder evaluated elsewhere, what it was called."""
+        return self.system if self.folder == self.results else self.folder.name
 
     def other_set(self, name: str) -> dict[str, Any] | None:
         """Return the metrics of another set, None if it was not evaluated."""
@@ -80,6 +81,11 @@ def find_runs(exp: str | Path, name: str = "eval") -> list[Run]:
             f"{exp}: no system has {name}/metrics.json; run the evaluate entry point on its scores"
         )
     return sorted(runs, key=lambda run: (run.system, -1 if run.seed is None else run.seed))
+
+
+def runs_of_folders(folders: Mapping[str, Path]) -> list[Run]:
+    """Return a run of each {system: folder that evaluate wrote}, wherever it lies; such have no seed."""
+    return [Run(path, name, None, path, read_json(path / "metrics.json")) for name, path in folders.items()]
 
 
 def of_system(runs: list[Run], system: str) -> list[Run]:

@@ -2,52 +2,62 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from masd.errors import MasdError
 from masd.files import atomic, read_yaml, write_text
+from masd.models.bands import NAMES
 from masd.report.ablation import ablation_rows
 from masd.report.document import Document, Text, to_html, to_markdown
 from masd.report.evaluation import Bootstrap
-from masd.report.experiments import Run, find_runs, of_system
+from masd.report.experiments import Run, find_runs, of_system, runs_of_folders
 from masd.report.sections import SECTIONS, Page, read_history
+
+if TYPE_CHECKING:
+    from masd.report.plots import Plot
+
+log = logging.getLogger(__name__)
 
 
 def gather(
-    exp: Path,
+    exp: Path | None,
     system: str,
     eval_set: str,
     reported: Path | None,
     bootstrap: int,
     seed: int = 0,
     prepare: Callable[[Run], Run] = lambda run: run,
+    folders: Mapping[str, Path] | None = None,
     **info: Any,
 ) -> Page:
     """Collect what the page is made of; `info` are further attributes of `Page`.
 
     Args:
-        exp: exp/<size>.
-        system: the system the page is about.
+        exp: exp/<size>; None for `folders` alone.
+        system: the system the page is about; empty for the first.
         eval_set: the evaluation set's name.
         reported: YAML file of the paper's numbers.
         bootstrap: draws for each interval of the ablation table.
         seed: of the draws.
         prepare: called with each run before anything is computed of it.
+        folders: {system: folder that evaluate wrote} of systems elsewhere.
         info: further attributes of `Page`.
 
     Raises:
         MasdError: nothing was evaluated, or the system was not.
     """
-    runs = [prepare(run) for run in find_runs(exp, eval_set)]
+    found = (find_runs(exp, eval_set) if exp else []) + runs_of_folders(folders or {})
+    runs = [prepare(run) for run in found]
     numbers = read_yaml(reported) if reported else {}
     if not isinstance(numbers, dict):
         raise MasdError(f"{reported}: must be a mapping of tables to numbers")
-    main = of_system(runs, system)
+    main = of_system(runs, system or runs[0].system)
     draws = Bootstrap(bootstrap, seed)
     rows = ablation_rows(runs, numbers.get("ablation", []), draws)
-    return Page(exp, runs, main, rows, numbers, draws, **info)
+    return Page(exp or runs[0].results, runs, main, rows, numbers, draws, **info)
 
 
 def make_document(page: Page, title: str) -> Document:
@@ -58,8 +68,8 @@ def make_document(page: Page, title: str) -> Document:
     return document
 
 
-def draw_plots(page: Page) -> dict[str, tuple[bytes, bytes]]:
-    """Return {name: (PNG for light pages, PNG for dark pages)} of every plot the page can show."""
+def draw_plots(page: Page) -> dict[str, Plot]:
+    """Return every plot the page can show by its name."""
     from masd.report import plots
 
     run = page.first
@@ -69,7 +79,7 @@ def draw_plots(page: Page) -> dict[str, tuple[bytes, bytes]]:
         if pool in metrics:
             curves[pool] = trials.against_all_bonafide(trials.pool == pool)
     out = {
-        "det": plots.render(plots.det_plot(curves), 4.6),
+        "det": plots.render(plots.det_plot(curves), 5.4),
         "histogram": plots.render(plots.histogram_plot(trials, _threshold(metrics))),
         "reliability": plots.render(plots.reliability_plot(metrics["calibration"]), 5.6),
         "attacks": plots.render(plots.attacks_plot(metrics), 1.5 + 0.36 * len(metrics["attacks"])),
@@ -77,10 +87,46 @@ def draw_plots(page: Page) -> dict[str, tuple[bytes, bytes]]:
     }
     if metrics["coverage"]:
         out["coverage"] = plots.render(plots.coverage_plot(metrics["coverage"]), 3.2)
-    for folder in page.encoders:
+    systems = {row.system: next(r for r in page.runs if r.system == row.system) for row in page.rows}
+    if len(systems) > 1:
+        pooled = {name: r.trials.pooled for name, r in systems.items()}
+        out["det_systems"] = plots.render(plots.det_plot(pooled), 5.8)
+    for part in metrics.get("breakdowns", []):
+        cells = sum("eer" in cell for cell in part["cells"])
+        if cells:
+            name = f"condition_{part['name'].replace('*', '_')}"
+            out[name] = plots.render(plots.conditions_plot(part), 1.3 + 0.32 * cells)
+    for folder in page.drawn_encoders:
         history = read_history(folder)
         if history:
             out[f"training_{folder.name}"] = plots.render(plots.training_plot(history), 3.4)
+    return out | _insight_plots(page)
+
+
+def _insight_plots(page: Page) -> dict[str, Plot]:
+    """Return the plots of what the main system looks at; those whose inputs are gone are left out."""
+    from masd.report import insight, plots
+
+    out = {}
+    if page.attention:
+        named = insight.with_names(page.attention, page.first.metrics.get("attack_names", {}))
+        shown = plots.shares_plot(named, insight.MEASURES, "mean attention")
+        out["attention"] = plots.render(shown, 1.4 + 0.34 * len(page.attention))
+    if page.alpha:
+        names = NAMES["multi"] if len(next(iter(page.alpha.values()))) == 3 else ()
+        if names:
+            shown = plots.shares_plot(page.alpha, [f"{n} band" for n in names], "weight of the band")
+            out["bands"] = plots.render(shown, 1.4 + 0.34 * len(page.alpha))
+    for name, height, make in (
+        ("projection", 4.8, lambda: plots.projection_plot(insight.projection(page.first))),
+        ("explanation", 6.0, lambda: plots.explanation_plot(insight.explain(page.first, page.explain))),
+    ):
+        try:
+            out[name] = plots.render(make(), height)
+        except MasdError as error:
+            if name == "explanation" and page.explain:
+                raise
+            log.info("the plot %s is left out: %s", name, error)
     return out
 
 
@@ -92,11 +138,19 @@ def _threshold(metrics: Mapping[str, Any]) -> float | None:
 
 
 def write_page(page: Page, title: str, folder: Path) -> None:
-    """Write `page.out` (Markdown) and into `folder` report.html and a PNG file a plot, for light and dark."""
+    """Write `page.out` (Markdown) and into `folder` what `write_report` writes."""
+    document = write_report(page, title, folder)
+    write_text(page.out, to_markdown(document))
+
+
+def write_report(page: Page, title: str, folder: Path) -> Document:
+    """Write report.html and of each plot PNG (light and dark) and PDF into `folder`; return the page."""
     document, images = make_document(page, title), draw_plots(page)
-    for name, (light, dark) in images.items():
-        for suffix, image in (("", light), ("_dark", dark)):
+    for name, plot in images.items():
+        for suffix, image in (("", plot.light), ("_dark", plot.dark)):
             with atomic(folder / f"{name}{suffix}.png") as tmp:
                 tmp.write_bytes(image)
+        with atomic(folder / f"{name}.pdf") as tmp:
+            tmp.write_bytes(plot.pdf)
     write_text(folder / "report.html", to_html(document, images))
-    write_text(page.out, to_markdown(document))
+    return document

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -12,9 +13,15 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from masd.metrics.eer import det, split
+from masd.metrics.eer import det, eer, split
 from masd.report.ablation import Row
 from masd.report.trials import Trials
+
+if TYPE_CHECKING:
+    from masd.report.insight import Explanation, Projection
+
+# it logs every table of the fonts it cuts down for PDF
+logging.getLogger("fontTools").setLevel(logging.WARNING)
 
 DPI = 160
 COLOURS = {
@@ -25,22 +32,32 @@ PAGES = {
     "light": {"ink": "#1c1e21", "soft": "#6a717a", "page": "#ffffff", "grid": "#e3e6ea"},
     "dark": {"ink": "#e4e7eb", "soft": "#a0a8b2", "page": "#16181b", "grid": "#33383e"},
 }
-DET_TICKS = (0.001, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
+DET_TICKS = (0.001, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9)
 Draw = Callable[[Axes], None]
 
 
-def render(draw: Draw, height: float = 3.8) -> tuple[bytes, bytes]:
-    """Return a plot as PNG for light and for dark pages.
+class Plot(NamedTuple):
+    """One plot: PNG for light pages, PNG for dark pages, PDF for papers."""
+
+    light: bytes
+    dark: bytes
+    pdf: bytes
+
+
+def render(draw: Draw, height: float = 3.8) -> Plot:
+    """Return a plot as PNG for light and for dark pages and as PDF.
 
     Args:
         draw: draws into the axes it is given, with the colours of its property cycle.
         height: of the figure in inches; the width is 5.2.
     """
-    light, dark = (_png(draw, height, theme) for theme in ("light", "dark"))
-    return light, dark
+    return Plot(
+        *(_drawn(draw, height, theme, "png") for theme in ("light", "dark")),
+        pdf=_drawn(draw, height, "light", "pdf"),
+    )
 
 
-def _png(draw: Draw, height: float, theme: str) -> bytes:
+def _drawn(draw: Draw, height: float, theme: str, form: str) -> bytes:
     page = PAGES[theme]
     style = {
         "axes.prop_cycle": matplotlib.cycler(color=COLOURS[theme]),
@@ -61,13 +78,15 @@ def _png(draw: Draw, height: float, theme: str) -> bytes:
         "legend.frameon": False,
         "legend.fontsize": 9,
         "font.size": 10,
+        "pdf.fonttype": 42,
     }
     with matplotlib.rc_context(style):
         figure = Figure(figsize=(5.2, height), layout="constrained")
         FigureCanvasAgg(figure)
         draw(figure.add_subplot())
         stream = io.BytesIO()
-        figure.savefig(stream, format="png", dpi=DPI, metadata={"Software": None})
+        undated = {"Software": None} if form == "png" else {"CreationDate": None}
+        figure.savefig(stream, format=form, dpi=DPI, metadata=undated)
     return stream.getvalue()
 
 
@@ -81,15 +100,15 @@ def det_plot(curves: Mapping[str, Trials]) -> Draw:
     """DET curves on normal-deviate axes, {name: trials}; a dot marks each EER."""
     parts = {name: split(trials.scores, trials.fake) for name, trials in curves.items()}
     smallest = min(min(b.size, s.size) for b, s in parts.values())
-    low = float(np.clip(0.5 / smallest, 5e-4, 0.02))
+    rates = {name: eer(*part)[0] for name, part in parts.items()}
+    # curves are drawn down to what the trials can tell, and to a twentieth of the best EER
+    low = float(np.clip(max(0.5 / smallest, min(rates.values()) / 20), 5e-4, 0.02))
+    top = min(0.95, max(0.5, 2 * max(rates.values())))
 
     def draw(ax: Axes) -> None:
-        top = 0.5
         for name, (bona, spoof) in parts.items():
             frr, far, _ = det(bona, spoof)
-            at = int(np.argmin(np.abs(frr - far)))
-            rate = (frr[at] + far[at]) / 2
-            top = max(top, min(0.9, 1.3 * rate))
+            rate = rates[name]
             (line,) = ax.plot(_probit(far), _probit(frr), lw=1.6, label=f"{name}: EER {100 * rate:.2f} %")
             ax.plot(*_probit(np.array([[rate], [rate]])), "o", ms=5, color=line.get_color())
         ticks = [t for t in DET_TICKS if low <= t <= top]
@@ -99,7 +118,7 @@ def det_plot(curves: Mapping[str, Trials]) -> Draw:
         ax.plot(limits, limits, ":", lw=1, color=matplotlib.rcParams["grid.color"], zorder=1)
         ax.set(xlim=limits, ylim=limits, aspect="equal")
         ax.set(xlabel="spoofed accepted (%)", ylabel="bona fide rejected (%)")
-        ax.legend(loc="upper right")
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=1 if len(parts) < 5 else 2)
 
     return draw
 
@@ -232,5 +251,98 @@ def training_plot(history: Sequence[Mapping[str, Any]]) -> Draw:
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.set(xlabel="epoch", ylabel="loss / chance")
         ax.legend(ncols=2)
+
+    return draw
+
+
+def conditions_plot(part: Mapping[str, Any]) -> Draw:
+    """EER of each value of a condition with its 95 % interval over source recordings."""
+    cells = [cell for cell in part["cells"] if "eer" in cell]
+
+    def draw(ax: Axes) -> None:
+        for row, cell in enumerate(cells):
+            rate, interval = 100 * cell["eer"], cell["by_source"]
+            ax.barh(row, rate, 0.62, color="C0", alpha=0.75)
+            if interval:
+                bar = [[max(0, rate - 100 * interval["lo"])], [max(0, 100 * interval["hi"] - rate)]]
+                ax.errorbar(rate, row, xerr=bar, color=matplotlib.rcParams["text.color"], capsize=3, lw=1.1)
+        ax.set_yticks(range(len(cells)), [" × ".join(cell["values"]) for cell in cells])
+        ax.invert_yaxis()
+        ax.grid(axis="y", visible=False)
+        ax.set(xlabel=f"EER (%) by {part['name'].replace('*', ' × ')}")
+        ax.set_xlim(left=0)
+
+    return draw
+
+
+def shares_plot(rows: Mapping[str, np.ndarray], parts: Sequence[str], label: str) -> Draw:
+    """Weights that sum to 1 as stacked bars, {row: (J,)}, one colour a part."""
+
+    def draw(ax: Axes) -> None:
+        ink = matplotlib.rcParams["axes.facecolor"]
+        for number, weights in enumerate(rows.values()):
+            starts = np.concatenate([[0], np.cumsum(weights)[:-1]])
+            for index, (start, weight) in enumerate(zip(starts, weights, strict=True)):
+                name = parts[index] if number == 0 else None
+                ax.barh(number, weight, 0.66, left=start, color=f"C{index}", alpha=0.85, label=name)
+                if weight > 0.09:
+                    ax.text(
+                        *(start + weight / 2, number, f"{weight:.2f}"),
+                        **{"ha": "center", "va": "center", "fontsize": 8, "color": ink},
+                    )
+        ax.set_yticks(range(len(rows)), list(rows))
+        ax.invert_yaxis()
+        ax.grid(visible=False)
+        ax.set(xlabel=label, xlim=(0, 1))
+        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(parts))
+
+    return draw
+
+
+def projection_plot(found: Projection) -> Draw:
+    """Utterances on the first two principal components of the SVM's inputs, by kind."""
+    kinds = ["bona fide", *sorted(set(found.kinds.tolist()) - {"bona fide"})]
+
+    def draw(ax: Axes) -> None:
+        marks = "osv^D<>ph*"
+        for index, kind in enumerate(kinds):
+            at = found.points[found.kinds == kind]
+            style = {"s": 9, "alpha": 0.55, "lw": 0, "marker": marks[index % len(marks)]}
+            ax.scatter(at[:, 0], at[:, 1], color=f"C{index % 7}", label=kind, **style)
+        first, second = (
+            f"component {i + 1} ({100 * s:.0f} % of variance)" for i, s in enumerate(found.shares)
+        )
+        ax.set(xlabel=first, ylabel=second)
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=4, markerscale=2)
+
+    return draw
+
+
+def explanation_plot(found: Explanation) -> Draw:
+    """One utterance: its log-mel, and the effect of each stretch of time, each band and each measure."""
+
+    def draw(ax: Axes) -> None:
+        figure = ax.figure
+        ax.remove()
+        mel_ax, time_ax, part_ax = figure.subplots(3, 1, height_ratios=[1.4, 1, 1.1])
+        seconds = len(found.mel) * found.hop
+        mel_ax.imshow(
+            *(found.mel.T,),
+            **{"origin": "lower", "aspect": "auto", "extent": (0, seconds, 0, found.mel.shape[1])},
+            cmap="magma",
+        )
+        mel_ax.grid(visible=False)
+        mel_ax.set(ylabel="mel bin", title=f"{found.utt} ({found.kind}), score {found.score:.2f}")
+        mel_ax.title.set_fontsize(10)
+        starts, stops, effects = (np.array(column) for column in zip(*found.windows, strict=True))
+        colours = np.where(effects >= 0, "C0", "C1")
+        time_ax.bar((starts + stops) / 2, effects, stops - starts, color=colours, alpha=0.85)
+        time_ax.set(xlim=(0, seconds), xlabel="time (s)", ylabel="effect")
+        parts = {**{f"{name} band": v for name, v in found.bands.items()}, **found.measures}
+        values = np.array(list(parts.values()))
+        part_ax.barh(range(len(parts)), values, 0.66, color=np.where(values >= 0, "C0", "C1"), alpha=0.85)
+        part_ax.set_yticks(range(len(parts)), list(parts))
+        part_ax.invert_yaxis()
+        part_ax.set(xlabel="effect on the score: right speaks for bona fide, left for fake")
 
     return draw

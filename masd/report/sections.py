@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from masd.report.ablation import Row, ablation_table
 from masd.report.document import Code, Figure, Section, Table, Text, percent
 from masd.report.evaluation import Bootstrap
 from masd.report.experiments import Run
+from masd.report.insight import MEASURES, attention_by_attack, band_weights, with_names
+from masd.report.paper_tables import paper_tables
 from masd.report.tables import (
     attacks_table,
     bounds,
@@ -48,6 +52,7 @@ class Page:
         dev_set: name of the development set.
         protocol: folder or file that fixes corpus and trials.
         out: the Markdown file that is being made.
+        explain: the utterance whose score is explained; empty for the spoof the system is surest of.
     """
 
     exp: Path
@@ -62,11 +67,28 @@ class Page:
     dev_set: str = "dev"
     protocol: list[Path] = field(default_factory=list)
     out: Path = Path("RESULTS.md")
+    explain: str = ""
+
+    @cached_property
+    def attention(self) -> dict[str, np.ndarray]:
+        """Mean attention of the main system's first run by attack; empty if it is not fused."""
+        return attention_by_attack(self.first)
+
+    @cached_property
+    def alpha(self) -> dict[str, np.ndarray]:
+        """The bands' weights of each system."""
+        return band_weights(self.runs)
 
     @property
     def first(self) -> Run:
         """The main system's run with the first seed; tables of one run show it."""
         return self.main[0]
+
+    @property
+    def drawn_encoders(self) -> list[Path]:
+        """The pretraining folders whose curves are drawn: those of the main run's seed, or without one."""
+        seed = self.first.seed
+        return [p for p in self.encoders if not re.search(r"_s\d+$", p.name) or p.name.endswith(f"_s{seed}")]
 
     @property
     def encoders(self) -> list[Path]:
@@ -143,12 +165,48 @@ def system(page: Page) -> Section:
             Figure(
                 "attacks", "EER per attack, 95 % interval over source recordings.", "bars of EER per attack"
             ),
-            *breakdown_tables(metrics),
+            *_conditions(metrics),
             speakers_table(metrics),
             decisions_table(metrics),
             Figure("histogram", "Scores by kind of trial, each scaled to area 1.", "histograms of scores"),
         ],
     )
+
+
+def _conditions(metrics: Mapping[str, Any]) -> list[Table | Figure]:
+    blocks: list[Table | Figure] = []
+    for part, table in zip(metrics.get("breakdowns", []), breakdown_tables(metrics), strict=True):
+        name = part["name"].replace("*", "_")
+        caption = f"EER by {part['name']}, 95 % interval over source recordings."
+        blocks += [table, Figure(f"condition_{name}", caption, f"bars of EER by {part['name']}")]
+    return blocks
+
+
+def insight(page: Page) -> Section | None:
+    """What the main system looks at: attention by attack, band weights, embeddings, one utterance."""
+    blocks: list[Text | Table | Figure] = []
+    if page.attention:
+        named = with_names(page.attention, page.first.metrics.get("attack_names", {}))
+        rows = [[kind, *(f"{w:.3f}" for w in row)] for kind, row in named.items()]
+        note = f"Mean attention weight of {page.first.name}; each row sums to 1."
+        blocks.append(Table(["trials", *MEASURES], rows, note))
+        caption = "Attention over the three handcrafted measures: phase coherence, high-frequency energy, "
+        blocks.append(
+            Figure("attention", f"{caption}spectral flux.", "attention by attack over PCS, HFER, SFI")
+        )
+    if page.alpha:
+        blocks.append(
+            Figure("bands", "Weights of the bands, mean over seeds.", "weights of the low, mid and high band")
+        )
+    caption = "Inputs of the SVM on their first two principal components (at most 1,500 utterances)."
+    blocks.append(Figure("projection", caption, "scatter of utterances by kind"))
+    caption = (
+        "One utterance by occlusion: the score with a stretch of time, a band or a measure, less the score "
+        "with the training mean in its place."
+    )
+    alt = "spectrogram, effect of each stretch of time, of each band and of each measure"
+    blocks.append(Figure("explanation", caption, alt))
+    return Section("What the system looks at", blocks)
 
 
 def calibration(page: Page) -> Section:
@@ -221,9 +279,12 @@ def ablation(page: Page) -> Section:
     """Table II."""
     notes = [Text(note) for note in page.reported.get("notes", [])]
     reported_on = page.reported.get("set", "its own set")
-    figure = Figure("ablation", "Systems by EER.", "mean EER and interval of each system")
+    figures = [
+        Figure("ablation", "Systems by EER.", "mean EER and interval of each system"),
+        Figure("det_systems", "Each system's first seed; dots mark the EER.", "DET curves of all systems"),
+    ]
     return Section(
-        "Ablation (Table II)", [ablation_table(page.rows, page.bootstrap.n, reported_on), *notes, figure]
+        "Ablation (Table II)", [ablation_table(page.rows, page.bootstrap.n, reported_on), *notes, *figures]
     )
 
 
@@ -304,7 +365,8 @@ def pretraining(page: Page) -> Section | None:
             shown = ["-" if v is None else f"{v:.3f}" for v in values]
             rows.append([folder.name, f"{best['epoch']} of {len(history)}", name, *shown])
         caption = f"{folder.name}: loss over its level of chance; solid held-out speakers, dashed training."
-        figures.append(Figure(f"training_{folder.name}", caption, f"training curves of {folder.name}"))
+        if folder in page.drawn_encoders:
+            figures.append(Figure(f"training_{folder.name}", caption, f"training curves of {folder.name}"))
     if not rows:
         return None
     header = ["encoder", "best epoch", "on held-out speakers", "first epoch", "best epoch", "chance"]
@@ -399,8 +461,10 @@ NOT_RECOMPUTED = ("Time taken", "How this was made")
 SECTIONS: tuple[Callable[[Page], Section | None], ...] = (
     ablation,
     comparison,
+    paper_tables,
     system,
     calibration,
+    insight,
     development,
     models,
     pretraining,

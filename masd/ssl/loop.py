@@ -127,7 +127,7 @@ class Loop(ABC):
         """Store the model, the best so far; called by every process."""
 
     def before_epoch(self) -> None:  # noqa: B027 - a hook
-        """Prepare an epoch, before its first step; checkpoints hold what it does to the module."""
+        """Prepare an epoch; what this changes must be in the module's state, which checkpoints hold."""
 
     def before_step(self) -> None:  # noqa: B027 - a hook
         """Prepare an optimiser step."""

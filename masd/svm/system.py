@@ -258,7 +258,7 @@ class System:
             MasdError: the folder is no model, was cut short, or its files are not those it states.
         """
         folder = Path(folder)
-        info = _read_info(folder)
+        info = read_info(folder)
         spec = system_spec(info["system"])
         arrays = load_arrays(folder / "svm.npz")
         features = FeatureMap(spec, _scaler(arrays, "ssl"), _scaler(arrays, "hand"), arrays.get("alpha"))
@@ -271,7 +271,12 @@ class System:
         return cls(info["system"], features, KernelSvm.from_arrays(arrays, folder / "svm.npz"), info, folder)
 
 
-def _read_info(folder: Path) -> dict[str, Any]:
+def read_info(folder: Path) -> dict[str, Any]:
+    """Return what a model folder's model.yaml says, its files checked against the digests it states.
+
+    Raises:
+        MasdError: the folder is no model, was cut short, or its files are not those it states.
+    """
     if not folder.is_dir():
         raise MasdError(f"{folder}: no such model folder; fit_svm makes it as exp/<tag>/model")
     if not (folder / "model.yaml").is_file():

@@ -6,7 +6,16 @@ import pytest
 
 from masd.data.checks import validate
 from masd.data.folder import read_folder, write_folder
-from masd.data.transform import choose_per_speaker, choose_random, fix, merge, read_ids, split, subset
+from masd.data.transform import (
+    choose_per_speaker,
+    choose_random,
+    fix,
+    merge,
+    prefix_speakers,
+    read_ids,
+    split,
+    subset,
+)
 from masd.errors import MasdError
 
 
@@ -167,3 +176,23 @@ def test_merging_needs_durations_beside_segments(data, cut, tmp_path):
     write_folder(tmp_path / "bare", folder.wav, folder.utt2spk)
     with pytest.raises(MasdError, match="needs utt2dur"):
         merge(tmp_path / "m", [tmp_path / "bare", cut])
+
+
+def test_a_speaker_before_the_id_makes_orders_agree_and_keeps_every_table(tmp_path):
+    wav = {"u1": "x.wav", "u2": "y.wav", "u3": "z.wav"}
+    spk = {"u1": "s2", "u2": "s1", "u3": "s2"}
+    write_folder(
+        tmp_path / "own", wav, spk, utt2dur=dict.fromkeys(wav, 1.0), spk2gender={"s1": "f", "s2": "m"}
+    )
+    made = prefix_speakers(tmp_path / "own", tmp_path / "new")
+    assert made.utts == ["s1-u2", "s2-u1", "s2-u3"] and [made.spk(utt) for utt in made.utts] == [
+        "s1",
+        "s2",
+        "s2",
+    ]
+    assert made.wav["s2-u1"] == "x.wav" and made.tables["spk2gender"] == {"s1": "f", "s2": "m"}
+    assert set(made.tables["utt2dur"]) == set(made.utts)
+    write_folder(tmp_path / "odd", {"u": "x.wav", "v": "y.wav"}, {"u": "a", "v": "a+b"})
+    with pytest.raises(MasdError, match="rename the speakers"):
+        prefix_speakers(tmp_path / "odd", tmp_path / "no")
+    assert not (tmp_path / "no").exists()

@@ -96,11 +96,14 @@ def test_the_page_has_every_part_and_its_numbers(made):
 def test_the_html_page_embeds_every_plot(made):
     folder = made.root / "exp" / "tiny" / "report"
     plots = {p.stem for p in folder.glob("*.png") if not p.stem.endswith("_dark")}
-    expected = {"ablation", "attacks", "coverage", "det", "histogram", "reliability", "training_ssl_multi_s0"}
+    expected = {"ablation", "attacks", "coverage", "det", "det_systems", "histogram", "reliability"}
+    expected.add("training_ssl_multi_s0")
     assert plots == expected
     assert (folder / "report.html").read_text().count("data:image/png") == 2 * len(plots)
     for path in folder.glob("*.png"):
         assert path.read_bytes().startswith(b"\x89PNG")
+    assert {p.stem for p in folder.glob("*.pdf")} == plots
+    assert all(p.read_bytes().startswith(b"%PDF") for p in folder.glob("*.pdf"))
 
 
 def test_a_page_is_made_again_only_when_something_changed(made):

@@ -29,44 +29,57 @@ class Utterance(NamedTuple):
     words: str
 
 
-def prepare(
-    root: Path, amount: dict[str, Any], published: dict[str, int], findings: Findings, out: Path
-) -> None:
-    """Write `<out>/pretrain`, and `<out>/pretrain_dev` with speakers held out of it.
+class Corpus(NamedTuple):
+    """What there is of LibriSpeech."""
+
+    utterances: list[Utterance]
+    genders: dict[str, str]
+
+
+def read(root: Path, published: dict[str, int], findings: Findings) -> Corpus:
+    """Return the utterances of speakers that SPEAKERS.TXT knows, and what gender these are of.
 
     Args:
         root: the folder LibriSpeech.
-        amount: `held_speakers`, `seed`, and for a part of it `speakers` and `per_speaker`.
         published: counts of `utterances` and `speakers`.
-        findings: takes what is not as published.
-        out: data/<size>.
+        findings: takes what is not as published, and is settled.
 
     Raises:
         MasdError: these are no files of LibriSpeech's, or not all of them and `findings` is strict.
     """
     genders = read_speakers(root / "SPEAKERS.TXT")
     utterances = list(read_chapters(root / SUBSET, findings))
-    speakers = sorted({one.spk for one in utterances})
+    speakers = {one.spk for one in utterances}
     counts = {"utterances": len(utterances), "speakers": len(speakers)}
     check_counts(findings, f"LibriSpeech {SUBSET}", counts, published)
-    for spk in speakers:
-        if spk not in genders:
-            findings.add(f"{root / 'SPEAKERS.TXT'}: has no speaker {spk} of {SUBSET}")
+    for spk in sorted(speakers - genders.keys()):
+        findings.add(f"{root / 'SPEAKERS.TXT'}: has no speaker {spk} of {SUBSET}")
     findings.settle()
-    utterances = [one for one in utterances if one.spk in genders]
-    speakers = [spk for spk in speakers if spk in genders]
-    if len(speakers) <= amount["held_speakers"]:
-        held_out = amount["held_speakers"]
-        raise MasdError(f"{root / SUBSET}: {len(speakers)} speakers, {held_out} of which should be held out")
+    return Corpus([one for one in utterances if one.spk in genders], genders)
+
+
+def choose(corpus: Corpus, amount: dict[str, Any]) -> dict[str, list[Utterance]]:
+    """Return the utterances of `pretrain`, and of `pretrain_dev` with speakers held out of it.
+
+    Args:
+        corpus: what there is.
+        amount: `held_speakers`, `seed`, and for a part of it `speakers` and `per_speaker`.
+
+    Raises:
+        MasdError: there are too few speakers to hold some out.
+    """
+    speakers = sorted({one.spk for one in corpus.utterances})
+    held = amount["held_speakers"]
+    if len(speakers) <= held:
+        raise MasdError(f"LibriSpeech {SUBSET}: {len(speakers)} speakers, {held} of which should be held out")
     order = generator(amount["seed"], "librispeech speakers").permutation(len(speakers))
     chosen = [speakers[i] for i in order[: amount.get("speakers")]]
-    held = set(chosen[: amount["held_speakers"]])
+    utterances = corpus.utterances
     if "per_speaker" in amount:
-        utterances = choose_each(
-            utterances, lambda one: one.spk, amount["per_speaker"], amount["seed"], "pretrain"
-        )
-    for name, group in (("pretrain", set(chosen) - held), ("pretrain_dev", held)):
-        write(out / name, [one for one in utterances if one.spk in group], genders)
+        each, seed = amount["per_speaker"], amount["seed"]
+        utterances = choose_each(utterances, lambda one: one.spk, each, seed, "pretrain")
+    groups = {"pretrain": set(chosen[held:]), "pretrain_dev": set(chosen[:held])}
+    return {name: [one for one in utterances if one.spk in group] for name, group in groups.items()}
 
 
 def write(path: Path, utterances: list[Utterance], genders: dict[str, str]) -> None:

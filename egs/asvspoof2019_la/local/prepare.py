@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,6 +45,7 @@ def prepare(
     out: Path,
     librispeech: str = "",
     pretrain: bool = True,
+    zero_shot: bool = False,
     published: Path = Path("conf/published.yaml"),
     strict: bool = True,
 ) -> None:
@@ -58,24 +60,33 @@ def prepare(
         out: data/<size>.
         librispeech: the folder LibriSpeech, or the one it is in.
         pretrain: whether LibriSpeech is needed.
+        zero_shot: write eval alone.
         published: the published counts.
         strict: stop where the corpora are not as published; else go on with what there is.
     """
     places, counts, amount = find(corpus, librispeech, pretrain), read_yaml(published), read_yaml(part)
     findings = Findings(CORPUS, strict)
     sets = {name: read_protocol(places.protocol(name)) for name in PROTOCOLS}
+    files = {name: list_audio(places.audio(name), {".flac"}) for name in sets}
     for name, trials in sets.items():
         check_counts(findings, f"{CORPUS} {name}", count(trials), counts[name])
+        utts = [one.utt for one in trials]
+        check_present(findings, f"{CORPUS} {name}", utts, files[name], places.audio(name))
+        explain_extra(places, name, files[name].keys() - set(utts))
     check_disjoint(findings, sets)
+    verifier = {name: read_verifier(places.asv_scores(name), findings, counts) for name in ("dev", "eval")}
     findings.settle()
-    for name, trials in sets.items():
-        prepare_set(places, name, trials, amount, findings, out)
-        if name != "train":
-            write_text(out / "asv_scores" / name, read_text(places.asv_scores(name)))
-    findings.settle()
+    genders, pretraining = {}, {}
     if places.librispeech:
         findings = Findings(LIBRISPEECH, strict)
-        libri.prepare(places.librispeech, amount, counts["librispeech"], findings, out)
+        read = libri.read(places.librispeech, counts["librispeech"], findings)
+        genders, pretraining = read.genders, libri.choose(read, amount)
+    for name in ["eval"] if zero_shot else sets:
+        write_set(out / name, choose(sets[name], files[name], amount, name), files[name])
+        if name in verifier:
+            write_text(out / "asv_scores" / name, verifier[name])
+    for name, utterances in pretraining.items():
+        libri.write(out / name, utterances, genders)
 
 
 def read_protocol(path: Path) -> list[Trial]:
@@ -102,6 +113,14 @@ def count(trials: list[Trial]) -> dict[str, int]:
     }
 
 
+def read_verifier(path: Path, findings: Findings, counts: dict[str, dict[str, int]]) -> str:
+    """Return the text of the speaker verifier's scores, after a count of the kinds of trials in it."""
+    rows = read_rows(path, {3}, "A13 spoof 9.194115")
+    kinds = Counter(row[1] for row in rows)
+    check_counts(findings, str(path), kinds, counts.get(path.name, {}))
+    return read_text(path)
+
+
 def check_disjoint(findings: Findings, sets: dict[str, list[Trial]]) -> None:
     """Record the speakers that stand in more than one set."""
     seen: dict[str, str] = {}
@@ -111,30 +130,28 @@ def check_disjoint(findings: Findings, sets: dict[str, list[Trial]]) -> None:
                 findings.add(f"{CORPUS}: speaker {spk} is in {seen[spk]} and in {name}")
 
 
-def prepare_set(
-    places: Places, name: str, trials: list[Trial], amount: dict[str, Any], findings: Findings, out: Path
-) -> None:
-    """Write the data folder of one set; the extra files of its folder are explained in the log."""
-    files = list_audio(places.audio(name), {".flac"})
-    utts = set(
-        check_present(findings, f"{CORPUS} {name}", (t.utt for t in trials), files, places.audio(name))
-    )
-    findings.settle()
-    explain_extra(places, name, set(files) - {one.utt for one in trials})
-    kept = [one for one in trials if one.utt in utts]
-    if "per_attack" in amount:
-        spoof = [one for one in kept if one.lab == "spoof"]
-        bona = [one for one in kept if one.lab == "bonafide"]
-        kept = choose_each(spoof, lambda t: t.attack, amount["per_attack"], amount["seed"], name)
-        kept += choose_each(bona, lambda t: t.lab, amount["bonafide"], amount["seed"], name)
+def choose(trials: list[Trial], files: dict[str, str], amount: dict[str, Any], name: str) -> list[Trial]:
+    """Return the trials that have a recording, or for a part of the corpus a few of each attack."""
+    kept = [one for one in trials if one.utt in files]
+    if "per_attack" not in amount:
+        return kept
+    spoof = [one for one in kept if one.lab == "spoof"]
+    bona = [one for one in kept if one.lab == "bonafide"]
+    part = choose_each(spoof, lambda one: one.attack, amount["per_attack"], amount["seed"], name)
+    return part + choose_each(bona, lambda one: one.lab, amount["bonafide"], amount["seed"], name)
+
+
+def write_set(path: Path, trials: list[Trial], files: dict[str, str]) -> None:
+    """Write the data folder of one set."""
     write_folder(
-        out / name,
-        {one.utt: files[one.utt] for one in kept},
-        {one.utt: one.spk for one in kept},
-        utt2lab={one.utt: one.lab for one in kept},
-        utt2attack={one.utt: one.attack for one in kept},
+        path,
+        {one.utt: files[one.utt] for one in trials},
+        {one.utt: one.spk for one in trials},
+        utt2lab={one.utt: one.lab for one in trials},
+        utt2attack={one.utt: one.attack for one in trials},
     )
-    log.info("%s: %d utterances, %s", out / name, len(kept), count(kept))
+    figures = ", ".join(f"{number} {what}" for what, number in count(trials).items())
+    log.info("%s: %d utterances (%s)", path, len(trials), figures)
 
 
 def explain_extra(places: Places, name: str, extra: set[str]) -> None:

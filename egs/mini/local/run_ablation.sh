@@ -8,7 +8,6 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . ./path.sh
-. ./cmd.sh
 
 # options
 size=report                    # profile of the corpus and of the budgets
@@ -18,9 +17,9 @@ downloads=downloads            # where packages are kept
 feats_format=ark               # what dumps are written as: ark or h5
 literal=true                   # also run conf/paper_literal.yaml, with the first seed
 results=""                     # the page to write [RESULTS.md for report, else exp/<size>/RESULTS.md]
-only_job=""                    # internal: run this one job of the array
 . "$MASD_ROOT/utils/parse_options.sh"
 
+<<<<<<< HEAD
 common=(--size "$size" --downloads "$downloads" --feats-format "$feats_format")
 exp=exp/$size
 [ -n "$results" ] || { [ "$size" = report ] && results=RESULTS.md || results=$exp/RESULTS.md; }
@@ -66,3 +65,10 @@ done
 ./run.sh "${common[@]}" --stage 7 --seed "${seeds%% *}" --results "$results" \
   --command "local/run_ablation.sh --size $size --seeds '$seeds' --literal $literal"
 echo "$(date '+%F %T') run_ablation.sh: done, $results"
+=======
+[ $# -eq 0 ] || { echo "run_ablation.sh: error: '$1' is not an option; --help lists them" >&2; exit 1; }
+[ -n "$results" ] || [ "$size" != report ] || results=RESULTS.md
+exec ../../utils/run_table2.sh --size "$size" --seeds "$seeds" --nj "$nj" --literal "$literal" --results "$results" \
+  --command "local/run_ablation.sh --size $size --seeds '$seeds' --literal $literal" \
+  -- --downloads "$downloads" --feats-format "$feats_format"
+>>>>>>> 5bc7f807218927005d37c4125f1f1c5dcf8428e5

@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# The systems that MASD is compared with, trained on mini and scored on the same trials: one table. Each has a
+# budget of utterance-steps (conf/<size>.yaml, train_detector: budgets). A stopped run goes on from where it was.
+#
+#   local/run_systems.sh --size report
+
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. ./path.sh
+. ./cmd.sh
+
+# options
+size=report                    # profile of the corpus and of the budgets
+systems="lfcc_gmm tokens lfcc_lcnn rawnet2 aasist_l aasist samo"   # in the order of their cost
+trials=1000                    # utterances of eval that all are scored on, drawn once; 0 for all
+seed=0                         # seeds each training, and the choice of trials
+aasist_checkpoint=""           # released AASIST weights: one more row, zero-shot
+nj=2                           # parallel jobs of dumps
+downloads=downloads            # where packages are kept
+results=""                     # the table [exp/<size>/systems/SYSTEMS.md]
+. "$MASD_ROOT/utils/parse_options.sh"
+
+data=data/$size exp=exp/$size top=exp/$size/systems
+results=${results:-$top/SYSTEMS.md}
+log() { echo "$(date '+%F %T') run_systems.sh: $*"; }
+# shellcheck disable=SC2086  # a launcher may have options of its own
+single() { $cmd "$exp/log/$1.log" "${@:2}"; }
+
+[ -f "$data/eval/utt2lab" ] || ./run.sh --size "$size" --downloads "$downloads" --stage 0 --stop-stage 1 --nj "$nj"
+
+# The same trials for every system.
+list=$data/eval
+if [ "$trials" -gt 0 ] && [ "$trials" -lt "$(wc -l < "$data/eval/utt2lab")" ]; then
+  list=$data/eval_systems
+  single eval_systems python3 -m masd.bin.subset_data --data "$data/eval" --out "$list" --random "$trials" --seed "$seed"
+fi
+seen=$(cut -d ' ' -f 2 "$data/train/utt2attack" | sort -u | grep -v '^-$' | paste -sd ,)
+
+rows=()
+# What is scored becomes a row: row NAME MODEL
+row() {
+  single "systems_evaluate_$1" python3 -m masd.bin.evaluate --scores "$top/$1/scores" --data "$list" \
+    --excused "$top/$1/failures" --seen-attacks "$seen" --out "$top/$1" ${2:+--model "$2"}
+  rows+=("$top/$1${2:+=$2}")
+}
+
+for system in $systems; do
+  log "$system (log: $exp/${system}_s$seed/fit.log)"
+  first=5
+  [ "$system" != tokens ] || first=3
+  ./run.sh --size "$size" --downloads "$downloads" --stage "$first" --stop-stage 5 --nj "$nj" --seed "$seed" \
+    --system "$system"
+  single "systems_score_$system" python3 -m masd.bin.score_detector --model "$exp/${system}_s$seed/model" --data "$list" \
+    --out "$top/$system"
+  row "$system" "$exp/${system}_s$seed/model"
+done
+
+if [ -n "$aasist_checkpoint" ]; then
+  log "released AASIST weights, zero-shot"
+  single systems_score_aasist_released python3 -m masd.bin.score_detector --system aasist --data "$list" \
+    --checkpoint "$aasist_checkpoint" --out "$top/aasist_released"
+  row aasist_released ""
+fi
+
+masd=$exp/full_s$seed/model
+if [ -f "$masd/model.yaml" ]; then
+  log "MASD as it is, $masd"
+  single systems_score_masd python3 -m masd.bin.score --model "$masd" --dump "dump/$size/eval" --data "$list" \
+    --embeddings "$exp/ssl_adversarial_s$seed/emb/eval" --out "$top/masd"
+  single systems_time_masd python3 -m masd.bin.time_model --model "$masd" --data "$list" --out "$top/masd"
+  row masd "$masd"
+fi
+
+single systems_table python3 -m masd.bin.systems_table --systems "[$(IFS=,; echo "${rows[*]}")]" --out "$results" \
+  --title "Comparison systems on the mini corpus, size $size" \
+  --command "local/run_systems.sh --size $size --trials $trials --seed $seed"
+log "done, $results"

@@ -1,0 +1,1 @@
+"""The systems that MASD is compared with: supervised networks, GMM, acoustic tokens."""

@@ -1,0 +1,69 @@
+"""A comparison system on recordings, one at a time."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from masd.audio import SILENCE_PEAK, read_audio
+from masd.detectors.config import RATE
+from masd.detectors.detector import SHORTEST, Detector
+from masd.errors import MasdError
+from masd.metrics.scores import p_fake
+from masd.svm.detector import Verdict, window_starts
+
+
+class DetectorJudge:
+    """Judges recordings with a comparison system.
+
+    Args:
+        detector: the system.
+        windows: score windows over the whole recording and average, instead of what the system takes.
+        calibration: which map from f to the score, `temperature` or `affine`.
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        windows: bool = False,
+        calibration: Literal["temperature", "affine"] = "temperature",
+    ) -> None:
+        self.detector, self.windows = detector, windows
+        self.affine = calibration == "affine"
+        key = "dev_eer_affine" if self.affine else "dev_eer"
+        self.threshold = float(detector.info["thresholds"][key])
+
+    @property
+    def name(self) -> str:
+        """The system's name."""
+        return self.detector.system
+
+    def judge(self, source: str | Path) -> Verdict:
+        """Judge one audio file, or standard input for `-`.
+
+        Raises:
+            MasdError: it cannot be read, is empty or too short; the line names it.
+        """
+        name = str(source)
+        audio = Path(source) if name != "-" else io.BytesIO(sys.stdin.buffer.read())
+        x, info = read_audio(audio, RATE, name=name)
+        if len(x) < SHORTEST * RATE:
+            raise MasdError(f"{name}: too short: {len(x) / RATE:.3f} s, at least {SHORTEST:g} s are needed")
+        warnings = list(info.warnings)
+        if float(np.abs(x - x.mean()).max()) < SILENCE_PEAK:
+            warnings = [*warnings, "silent: nothing to judge"]
+            if not np.abs(x).max():
+                x = np.full_like(x, 1e-8)  # a level that front ends which scale to the peak can take
+        window = 4 * RATE
+        starts = window_starts(len(x), window, 160) if self.windows else [0]
+        waves = [x[start : start + window] for start in starts] if self.windows else [x]
+        utt = "stdin" if name == "-" else Path(name).stem
+        raw = [float(self.detector.raw([one], [utt], [""])[0]) for one in waves]
+        f = float(np.mean(self.detector.decisions(np.array(raw))))
+        score = float(self.detector.affine_scores(f) if self.affine else self.detector.scores(f))
+        label = "spoof" if score <= self.threshold else "bonafide"
+        return Verdict(name, score, float(p_fake(np.float64(score))), label, warnings)

@@ -1,0 +1,267 @@
+"""What a fitted system looks at: attention, band weights, its inputs projected, one utterance explained."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from masd.errors import Failures, MasdError
+from masd.files import read_text, read_yaml
+from masd.report.experiments import Run
+from masd.report.trials import Trials
+from masd.seeding import generator
+
+if TYPE_CHECKING:
+    from masd.svm.system import System
+
+log = logging.getLogger(__name__)
+
+MEASURES = ("PCS", "HFER", "SFI")
+POINTS = 1500  # utterances of a projection at most
+WINDOW = 0.2  # seconds of an occluded stretch
+
+
+def attention_by_attack(run: Run) -> dict[str, np.ndarray]:
+    """Return {`bona fide` or attack: mean attention over PCS, HFER, SFI (3,)} of a fused system, else {}.
+
+    The weights are what the scoring stage wrote beside the scores of the evaluation set and of sets
+    reported apart.
+
+    Raises:
+        MasdError: a line of an attention file is malformed.
+    """
+    weights: dict[str, list[float]] = {}
+    for path in sorted((run.folder / "scores").glob("*/attention")):
+        for number, line in enumerate(read_text(path).splitlines(), start=1):
+            utt, *values = line.split()
+            try:
+                weights[utt] = [float(v) for v in values]
+            except ValueError:
+                raise MasdError(f"{path}:{number}: not `<utt> <pcs> <hfer> <sfi>`: {line}") from None
+    trials = run.trials
+    known = np.array([len(weights.get(utt, ())) == len(MEASURES) for utt in trials.utts.tolist()])
+    groups = np.where(trials.fake, trials.attack, "bona fide")
+    out = {}
+    for name in ["bona fide", *trials.attacks]:
+        rows = [weights[utt] for utt in trials.utts[known & (groups == name)].tolist()]
+        if rows:
+            out[name] = np.mean(rows, axis=0)
+    return out
+
+
+def band_weights(runs: Sequence[Run]) -> dict[str, np.ndarray]:
+    """Return {system: its bands' weights (J,), low to high, averaged over seeds} of systems with bands."""
+    found: dict[str, list[Any]] = {}
+    for run in runs:
+        alpha = run.model.get("alpha") or []
+        if len(alpha) > 1:
+            found.setdefault(run.system, []).append(alpha)
+    return {
+        system: np.mean(rows, axis=0) for system, rows in found.items() if len({len(r) for r in rows}) == 1
+    }
+
+
+@dataclass
+class Scored:
+    """The scoring stage's inputs of a run: the system, where its inputs lie, and the configuration."""
+
+    system: System
+    embeddings: Path | None
+    dump: Path | None
+
+
+def scored_with(run: Run) -> Scored:
+    """Return what the run's scores were made with, from scores/<set>/score.yaml.
+
+    Raises:
+        MasdError: the scores were made elsewhere, or model or inputs are gone.
+    """
+    from masd.svm.system import System
+
+    stated = read_yaml(run.folder / "scores" / run.set / "score.yaml")
+    paths = [Path(stated[name]) if stated.get(name) else None for name in ("embeddings", "dump")]
+    for path in paths:
+        if path is not None and not path.exists():
+            raise MasdError(f"{path}: gone")
+    return Scored(System.load(Path(stated["model"])), *paths)
+
+
+@dataclass
+class Projection:
+    """Principal components of the SVM's inputs: points (N, 2), kind of each (N,), variance shares (2,)."""
+
+    points: np.ndarray
+    kinds: np.ndarray
+    shares: np.ndarray
+
+
+def projection(run: Run, limit: int = POINTS) -> Projection:
+    """Return the first two principal components of what the SVM takes, of at most `limit` utterances.
+
+    Raises:
+        MasdError: the inputs are gone or have fewer than two dimensions.
+    """
+    from masd.svm.config import system_spec
+    from masd.svm.inputs import Source, load_inputs
+
+    made = scored_with(run)
+    trials = _sample(run.trials.pooled, limit)
+    spec = system_spec(made.system.name)
+    source = Source(made.embeddings if spec.ssl else None, made.dump if spec.hand else None)
+    inputs = load_inputs(source, spec, trials.utts.tolist(), Failures("utterance", 1.0))
+    x = made.system.values(inputs).astype(np.float64)
+    if x.shape[1] < 2 or len(x) < 3:
+        raise MasdError("too few dimensions or utterances to project")
+    x -= x.mean(axis=0)
+    _, singular, axes = np.linalg.svd(x, full_matrices=False)
+    # a component's sign is arbitrary: the greatest coefficient is made positive
+    axes *= np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)])[:, None]
+    kinds = dict(zip(trials.utts.tolist(), np.where(trials.fake, trials.attack, "bona fide"), strict=True))
+    return Projection(
+        x @ axes[:2].T, np.array([kinds[utt] for utt in inputs.utts]), singular[:2] ** 2 / (singular**2).sum()
+    )
+
+
+def _sample(trials: Trials, limit: int) -> Trials:
+    if len(trials.utts) <= limit:
+        return trials
+    rows = generator(0, "projection").permutation(len(trials.utts))[:limit]
+    return trials.take(np.sort(rows))
+
+
+@dataclass
+class Explanation:
+    """What each part of one utterance does to its score: score with it less score without it.
+
+    Positive: the part speaks for bona fide. A part is taken away by setting its log-mel cells to the
+    training mean (bands, stretches of time), or a measure to its training mean.
+
+    Attributes:
+        utt: the utterance.
+        kind: its attack, or `bona fide`.
+        score: of the whole utterance.
+        mel: (T, M) log-mel frames the encoder saw.
+        hop: seconds a frame.
+        bands: {band: effect}.
+        measures: {measure: effect}; empty where the system has none.
+        windows: (start, end, effect) of each stretch, seconds.
+    """
+
+    utt: str
+    kind: str
+    score: float
+    mel: np.ndarray
+    hop: float
+    bands: dict[str, float]
+    measures: dict[str, float]
+    windows: list[tuple[float, float, float]]
+
+
+def explain(run: Run, utt: str = "") -> Explanation:
+    """Explain one utterance's score by occlusion; without a name, that of the spoof the system is surest of.
+
+    Raises:
+        MasdError: the system has no encoder, its inputs are gone, or the utterance is no trial.
+    """
+    made = scored_with(run)
+    system, trials = made.system, run.trials
+    if not utt:
+        pooled = trials.pooled
+        utt = str(pooled.utts[pooled.fake][int(np.argmin(pooled.scores[pooled.fake]))])
+    row = np.flatnonzero(trials.utts == utt)
+    if not row.size:
+        raise MasdError(f"--explain {utt}: not a trial of {run.set}")
+    mel, hand, hop = _observed(made, utt)
+    variants, names = _occluded(made, mel, hand, hop)
+    scores = _scores(system, variants)
+    effects = dict(zip(names, (scores[0] - scores[1:]).tolist(), strict=True))
+    return Explanation(
+        utt,
+        str(trials.attack[row[0]]) if trials.fake[row[0]] else "bona fide",
+        float(scores[0]),
+        mel,
+        hop,
+        {name[1]: value for name, value in effects.items() if name[0] == "band"},
+        {name[1]: value for name, value in effects.items() if name[0] == "measure"},
+        [(*name[1], value) for name, value in effects.items() if name[0] == "window"],
+    )
+
+
+def _observed(made: Scored, utt: str) -> tuple[np.ndarray, np.ndarray | None, float]:
+    """Return log-mel frames (T, M), handcrafted measures (3,) or None, and seconds a frame."""
+    from masd.feats.config import classify_frames
+    from masd.feats.dump import open_dump
+
+    config = made.system.feats_config()
+    if made.dump is None or config is None or not made.system.features.spec.ssl:
+        raise MasdError("a system without encoder or dump has no bands and frames to explain")
+    dump = open_dump(made.dump, config)
+    if utt not in set(dump.feats.utts):
+        raise MasdError(f"--explain {utt}: not in {made.dump}")
+    mel = np.asarray(dump.feats.crop(utt, 0, classify_frames(config)), dtype=np.float32)
+    hand = np.asarray(dump.hand[utt], dtype=np.float32).reshape(-1)
+    uses = made.system.features.spec.hand
+    return mel, hand if uses else None, config.hop_length / config.sample_rate
+
+
+Variant = tuple[np.ndarray, np.ndarray | None]
+Name = tuple[str, Any]
+
+
+def _occluded(
+    made: Scored, mel: np.ndarray, hand: np.ndarray | None, hop: float
+) -> tuple[list[Variant], list[Name]]:
+    """Return (log-mel, measures) as observed, then with each part taken away, and the parts' names."""
+    from masd.models.bands import NAMES, band_ranges
+
+    config, features = made.system.feats_config(), made.system.features
+    assert config is not None  # _observed refuses such systems
+    neutral = made.system.encoder().mel_mean.numpy()
+    variants: list[Variant] = [(mel, hand)]
+    names: list[Name] = []
+    ranges = band_ranges("multi", config.n_mels, config.f_min, config.f_max)
+    for band, (first, last) in zip(NAMES["multi"], ranges, strict=True):
+        without = mel.copy()
+        without[:, first:last] = neutral[first:last]
+        variants.append((without, hand))
+        names.append(("band", band))
+    step = max(1, round(WINDOW / hop))
+    for start in range(0, len(mel), step):
+        stop = min(start + step, len(mel))
+        without = mel.copy()
+        without[start:stop] = neutral
+        variants.append((without, hand))
+        names.append(("window", (start * hop, stop * hop)))
+    if hand is not None and features.hand is not None:
+        for index, measure in enumerate(MEASURES):
+            changed = hand.copy()
+            changed[index] = features.hand.mean[index]
+            variants.append((mel, changed))
+            names.append(("measure", measure))
+    return variants, names
+
+
+def _scores(system: System, variants: Sequence[Variant]) -> np.ndarray:
+    from masd.svm.inputs import Inputs, embed, stack_compact
+
+    encoder = system.encoder()
+    found = []
+    for start in range(0, len(variants), 8):
+        found += embed(encoder, [mel for mel, _ in variants[start : start + 8]])
+    inputs = Inputs([str(i) for i in range(len(variants))])
+    inputs.compact = stack_compact([mu for mu, _ in found], [gram for _, gram in found])
+    if variants[0][1] is not None:
+        inputs.hand = np.stack([hand for _, hand in variants if hand is not None])
+    return np.asarray(system.scores(system.decision(system.values(inputs))))
+
+
+def with_names(weights: Mapping[str, np.ndarray], names: Mapping[str, str]) -> dict[str, np.ndarray]:
+    """Return `attention_by_attack` with each attack called by its id and its vocoder's name."""
+    return {
+        f"{kind} {names[kind]}" if names.get(kind, kind) != kind else kind: w for kind, w in weights.items()
+    }

@@ -1,0 +1,94 @@
+"""Score files of one or several systems with their labels, for calibration, fusion and comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from masd.data.keys import Key, file_key, folder_key
+from masd.errors import MasdError
+from masd.metrics.scores import join, read_score_file
+
+
+@dataclass
+class Labelled:
+    """S systems' scores of the same N trials, sorted by id.
+
+    Attributes:
+        utts: (N) ids.
+        scores: (S, N), higher is more bona fide.
+        fake: (N,) booleans.
+        key: of the trials.
+    """
+
+    utts: list[str]
+    scores: np.ndarray
+    fake: np.ndarray
+    key: Key
+
+
+def read_labelled(
+    files: Sequence[Path], data: Path | None, key: Path | None, subset: str = "", where: str = ""
+) -> Labelled:
+    """Join score files to a key by id; every file must have exactly the key's trials.
+
+    Args:
+        files: one a system, in any form `read_score_file` knows.
+        data: data folder with the labels.
+        key: key file, in place of `data`.
+        subset: only the trials of this subset.
+        where: what the options are called, for messages (`dev-`).
+
+    Raises:
+        MasdError: neither or both of `data` and `key`, or a missing, extra or contradicting trial.
+    """
+    if (data is None) == (key is None):
+        raise MasdError(f"give the labels as --{where}data FOLDER or as --{where}key FILE, one of the two")
+    if not files:
+        raise MasdError(f"--{where}scores names no score file")
+    whole = folder_key(data) if data is not None else file_key(key or "")
+    known = whole.subset(subset) if subset else whole
+    utts: list[str] = []
+    rows = []
+    for path in files:
+        given = read_score_file(path)
+        for utt in whole.label.keys() - known.label.keys():
+            given.scores.pop(utt, None)
+        for utt, label in given.labels.items():
+            if known.label.get(utt, label) != label:
+                raise MasdError(
+                    f"{path}: trial {utt} is labelled {label}, but {known.label[utt]} in {known.name}"
+                )
+        utts, values = join(given.scores, known.label, where=path)
+        rows.append(values)
+    return Labelled(utts, np.stack(rows), np.array([known.label[utt] == "spoof" for utt in utts]), known)
+
+
+def read_together(files: Sequence[Path]) -> tuple[list[str], np.ndarray]:
+    """Return (ids, scores (S, N)) of score files that hold the same trials, without labels.
+
+    Raises:
+        MasdError: a file lacks or adds a trial; it is named.
+    """
+    first = read_score_file(files[0]).scores
+    utts, values = join(first, first, where=files[0])
+    rows = [values, *(join(read_score_file(path).scores, first, where=path)[1] for path in files[1:])]
+    return utts, np.stack(rows)
+
+
+def refuse_common(fitted: Sequence[str], applied: Sequence[str], where: str | Path) -> None:
+    """Raise `MasdError` if a trial that something was fitted on is among those it shall be applied to."""
+    both = sorted(set(fitted) & set(applied))
+    if both:
+        raise MasdError(
+            f"{where}: {len(both)} trials were fitted on ({both[0]}); fit on a development set or on "
+            "training data held out, never on what is evaluated"
+        )
+
+
+def paths(words: str) -> list[Path]:
+    """Return the paths of a list separated by commas."""
+    return [Path(word.strip()) for word in words.split(",") if word.strip()]

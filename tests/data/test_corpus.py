@@ -1,0 +1,114 @@
+"""Strict reading of published corpora: what is wrong is a line that names the file and what was expected."""
+
+import pytest
+
+from masd.data.corpus import (
+    Findings,
+    check_counts,
+    check_present,
+    choose_each,
+    find_root,
+    list_audio,
+    read_rows,
+    unique,
+)
+from masd.errors import MasdError
+
+FORM = "spk utt key"
+
+
+def root_of(given, parts=("a/flac", "b")):
+    return find_root(given, parts, "Toy", "Toy/a/flac beside Toy/b", "--corpus")
+
+
+@pytest.fixture
+def toy(tmp_path):
+    (tmp_path / "up" / "Toy" / "a" / "flac").mkdir(parents=True)
+    (tmp_path / "up" / "Toy" / "b").mkdir()
+    return tmp_path / "up" / "Toy"
+
+
+def test_a_corpus_is_found_from_above_and_from_within(toy):
+    for given in (toy, toy.parent, toy / "b", toy / "a"):
+        assert root_of(given).resolve() == toy.resolve()
+
+
+def test_a_missing_part_is_named_with_its_path(toy):
+    (toy / "b").rmdir()
+    with pytest.raises(MasdError, match=r"no .*/Toy/b, though a/flac is there: a part is missing .* renamed"):
+        root_of(toy)
+
+
+def test_a_wrong_folder_a_file_and_nothing_are_told_apart(toy):
+    wrong = toy.parent / "x" / "y" / "z" / "w"
+    wrong.mkdir(parents=True)
+    with pytest.raises(
+        MasdError, match="neither a/flac nor anything else of Toy is in it; it looks like Toy/a"
+    ):
+        root_of(wrong)
+    (toy / "Toy.zip").touch()
+    with pytest.raises(MasdError, match="is a file; unpack it first"):
+        root_of(toy / "Toy.zip")
+    with pytest.raises(MasdError, match="no such folder"):
+        root_of(toy / "nowhere")
+    with pytest.raises(MasdError, match="no --corpus given"):
+        root_of("")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "empty"),
+        (b"s u k\r\ns v k\r\n", r"p:1: Windows line end .* dos2unix"),
+        (b"s u k\ns v\n", r"p:2: 2 columns, not 3 as in 'spk utt key'"),
+        (b"s u k\n\ns v k\n", r"p:2: 0 columns"),
+        (b"s u k\ns \xff k\n", "not UTF-8"),
+    ],
+)
+def test_a_damaged_protocol_is_named_by_line(tmp_path, content, said):
+    (tmp_path / "p").write_bytes(content)
+    with pytest.raises(MasdError, match=said):
+        read_rows(tmp_path / "p", {3}, FORM)
+
+
+def test_a_protocol_is_read_in_its_order_and_twice_the_same_id_is_refused(tmp_path):
+    (tmp_path / "p").write_text("s  u k\nr\tt k")
+    rows = read_rows(tmp_path / "p", {3}, FORM)
+    assert rows == [["s", "u", "k"], ["r", "t", "k"]]
+    with pytest.raises(MasdError, match="'u' stands there twice"):
+        unique(tmp_path / "p", ["t", "u", "u"])
+    with pytest.raises(MasdError, match="no such file; its lines look like 'spk utt key'"):
+        read_rows(tmp_path / "q", {3}, FORM)
+
+
+def test_a_listing_is_by_stem_and_two_files_of_one_stem_are_refused(tmp_path):
+    for name in ("b.flac", "a.FLAC", "notes.txt", ".hidden.flac"):
+        (tmp_path / name).touch()
+    assert list_audio(tmp_path, {".flac"}) == {"a": f"{tmp_path}/a.FLAC", "b": f"{tmp_path}/b.flac"}
+    (tmp_path / "b.wav").touch()
+    with pytest.raises(MasdError, match=r"b\.flac is there too"):
+        list_audio(tmp_path, {".flac", ".wav"})
+
+
+def test_findings_stop_a_strict_run_with_the_first_and_are_logged_by_another(caplog):
+    strict, free = Findings("Toy"), Findings("Toy", strict=False)
+    for findings in (strict, free):
+        check_counts(findings, "Toy train", {"bonafide": 3}, {"bonafide": 4, "speakers": 2})
+        assert check_present(findings, "Toy train", ["u", "v"], {"v"}, "here") == ["v"]
+    with pytest.raises(MasdError, match=r"3 bonafide, published are 4 \(and 2 more.*--strict false"):
+        strict.settle()
+    caplog.clear()
+    free.settle()
+    assert "1 of 2 files of the protocol are not in here (u)" in caplog.text
+    with pytest.raises(MasdError, match="unpack that part"):
+        check_present(free, "Toy train", ["u"], {}, "here")
+
+
+def test_a_groups_choice_is_the_same_whatever_other_groups_hold():
+    items = [(spk, number) for spk in "abc" for number in range(9)]
+    kept = choose_each(items, lambda one: one[0], 4, 0, "train")
+    assert [one for one in items if one in kept] == kept
+    assert [sum(spk == one[0] for one in kept) for spk in "abc"] == [4, 4, 4]
+    alone = choose_each([one for one in items if one[0] == "b"], lambda one: one[0], 4, 0, "train")
+    assert alone == [one for one in kept if one[0] == "b"]
+    assert choose_each(items, lambda one: one[0], 4, 1, "train") != kept

@@ -1,0 +1,332 @@
+"""Detectors from training to scores: choice of the epoch, exact resuming, folders, released weights."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from masd.audio import load_utterance
+from masd.bin.detect import open_judge
+from masd.bin.score_detector import score_detector
+from masd.data.folder import write_folder
+from masd.detectors.config import DetectorConfig, FrontEndConfig, GmmConfig, TokensConfig, TrainConfig
+from masd.detectors.data import Waveforms
+from masd.detectors.detector import load_detector
+from masd.detectors.fit import Job, planned, train_detector
+from masd.detectors.networks import Objective, class_weights
+from masd.detectors.scoring import enrol, read_enrolment, score_folder
+from masd.detectors.training import DetectorTrainer, still_falling
+from masd.errors import MasdError
+from masd.feats.config import FeatsConfig
+from masd.files import read_json, read_yaml, sha256
+from masd.metrics.scores import read_scores
+from masd.models.encoder import Encoder, EncoderConfig, save_encoder
+from masd.models.lcnn import Lcnn
+from masd.models.one_class import samo_scores
+from masd.ssl.distributed import Processes
+
+FAST = TrainConfig(epochs=4, batch=6, samples=6000, lr=3e-3, save_minutes=0.0, crop="first")
+CONFIG = DetectorConfig(train=FAST, gmm=GmmConfig(components=4, iterations=3))
+
+
+def job(corpus, out, system="lfcc_lcnn", config=CONFIG, **more):
+    return Job(system, *corpus, out, config, **more)
+
+
+@pytest.fixture(scope="module")
+def trained(corpus, tmp_path_factory):
+    """A trained LFCC-LCNN's output folder."""
+    out = tmp_path_factory.mktemp("lcnn")
+    train_detector(job(corpus, out))
+    return out
+
+
+def test_the_best_epoch_on_the_development_set_is_kept(trained, corpus):
+    history = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
+    assert [record["epoch"] for record in history] == [1, 2, 3, 4]
+    best = min(history, key=lambda r: (r["dev"]["eer"], r["dev"]["loss_total"]))
+    info = read_yaml(trained / "model" / "model.yaml")
+    assert info["training"]["best_epoch"] == best["epoch"]
+    assert info["training"]["utterance_steps"] == 4 * 24
+    assert info["dev"]["eer"] == best["dev"]["eer"]
+    # what is kept gives the very scores it was chosen by
+    detector, (_, dev) = load_detector(trained / "model"), corpus
+    again = score_folder(detector, dev, dev.utts).raw
+    stored = read_json(trained / "best.json")["dev_scores"]
+    assert again == pytest.approx(stored, abs=1e-4)
+
+
+class Killed(Exception):
+    """Stands for SIGKILL."""
+
+
+@pytest.mark.parametrize("system", ["lfcc_lcnn", "samo"])
+def test_a_killed_run_ends_as_one_that_was_left_alone(system, corpus, tmp_path, monkeypatch):
+    train = dataclasses.replace(FAST, epochs=3, loss="samo" if system == "samo" else "softmax", renew=1)
+    if system == "samo":  # its attractors, on a network that is quick
+        monkeypatch.setattr("masd.detectors.networks.network", lambda *_: Lcnn())
+    config = dataclasses.replace(CONFIG, train=train)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    train_detector(job(corpus, whole, system, config))
+    step = DetectorTrainer._step
+
+    def dying(self, model, batch):
+        if self.step == 6:  # in the second epoch, after its attractors were renewed
+            raise Killed
+        return step(self, model, batch)
+
+    monkeypatch.setattr(DetectorTrainer, "_step", dying)
+    with pytest.raises(Killed):
+        train_detector(job(corpus, broken, system, config))
+    monkeypatch.setattr(DetectorTrainer, "_step", step)
+    train_detector(job(corpus, broken, system, config))
+    for name in ("best.json", "best.safetensors", "model/detector.safetensors"):
+        assert sha256(whole / name) == sha256(broken / name), name
+    assert len((broken / "metrics.jsonl").read_text().splitlines()) == 3
+
+
+def test_what_is_finished_is_not_done_again_and_what_is_stale_is(trained, corpus, tmp_path, caplog):
+    caplog.set_level("INFO")
+    train_detector(job(corpus, trained))
+    assert "trained already" in caplog.text
+    config = dataclasses.replace(CONFIG, gmm=GmmConfig(components=2, iterations=1))
+    train_detector(job(corpus, trained, config=config))  # not its own settings
+    assert caplog.text.count("trained already") == 2
+
+
+def test_samo_renews_attractors_to_the_speakers_mean_of_bona_fide_speech(corpus, tmp_path):
+    train, dev = corpus
+    config = dataclasses.replace(FAST, loss="samo", renew=2)
+    torch.manual_seed(0)
+    objective = Objective(Lcnn(), config, speakers=["a", "b", "c"])
+    items = Waveforms(train, train.utts, config, speakers=["a", "b", "c"])
+    group = Processes(0, 1, torch.device("cpu"))
+    trainer = DetectorTrainer(objective, items, Waveforms(dev, dev.utts, config), tmp_path, 0, "w", group)
+    for epoch, renewed in ((0, False), (1, False), (2, True)):
+        trainer.state["epoch"] = epoch
+        trainer.before_epoch()
+        assert (not torch.equal(objective.head.attractors, torch.eye(96)[:3])) == renewed
+    real = [i for i, utt in enumerate(train.utts) if utt.startswith("b") and "bonafide" in utt]
+    x = torch.from_numpy(np.stack([items[(-1, i)][0] for i in real]))
+    with torch.no_grad():
+        expected = objective.eval().net(x)[0].mean(0)
+    torch.testing.assert_close(objective.head.attractors[1], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_samo_scores_by_enrolment_read_from_asv_protocols(corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr("masd.detectors.networks.network", lambda *_: Lcnn())
+    train = dataclasses.replace(FAST, epochs=1, loss="samo")
+    train_detector(job(corpus, tmp_path, "samo", dataclasses.replace(CONFIG, train=train)))
+    detector, (_, dev) = load_detector(tmp_path / "model"), corpus
+    (tmp_path / "asv.txt").write_text("x x-bonafide0,x-bonafide1\n")
+    free = score_folder(detector, dev, dev.utts).raw
+    enrol(detector, dev, read_enrolment([tmp_path / "asv.txt"]))
+    bound = score_folder(detector, dev, dev.utts).raw
+    assert all(free[utt] == bound[utt] for utt in dev.utts if utt.startswith("y"))
+    waves = {utt: load_utterance(dev, utt) for utt in ("x-bonafide0", "x-bonafide1", "x-spoof2")}
+    e = {utt: detector.embeddings([x])[0] for utt, x in waves.items()}
+    mean = (e["x-bonafide0"] + e["x-bonafide1"]) / 2
+    cosine = torch.nn.functional.cosine_similarity(e["x-spoof2"], mean, dim=0)
+    assert bound["x-spoof2"] == pytest.approx(float(cosine), abs=1e-5)
+    head = detector.objective.head
+    assert free["x-spoof2"] == pytest.approx(
+        float(samo_scores(e["x-spoof2"][None], head.attractors)), abs=1e-5
+    )
+
+
+def test_enrolment_of_the_real_protocols():
+    folder = os.environ.get("ASVSPOOF2019_LA_PROTOCOLS")
+    if not folder:
+        pytest.skip("ASVSPOOF2019_LA_PROTOCOLS names no folder")
+    for name, speakers in (("dev", 10), ("eval", 48)):
+        files = sorted(Path(folder).glob(f"ASVspoof2019.LA.asv.{name}.*male.trn.txt"))
+        enrolment = read_enrolment(files)
+        assert len(files) == 2
+        assert len(enrolment) == speakers
+        assert all(utt.startswith(f"LA_{name[0].upper()}_") for utts in enrolment.values() for utt in utts)
+
+
+def test_enrolment_lines_that_cannot_be_are_named(tmp_path):
+    path = tmp_path / "asv.txt"
+    for text, fault in (("a b c\n", r"asv\.txt:1: expected"), ("a u\na v\n", r"asv\.txt:2: speaker a")):
+        path.write_text(text)
+        with pytest.raises(MasdError, match=fault):
+            read_enrolment([path])
+
+
+@pytest.fixture(scope="module")
+def gmm(corpus, tmp_path_factory):
+    out = tmp_path_factory.mktemp("gmm")
+    train_detector(job(corpus, out, "lfcc_gmm"))
+    return out
+
+
+def test_the_gmm_scores_whole_recordings_by_their_mean_log_likelihood_ratio(gmm):
+    from masd.detectors.detector import lfcc_frames
+
+    detector = load_detector(gmm / "model")
+    x = np.random.default_rng(0).standard_normal(9000).astype(np.float32) * 0.1
+    frames = lfcc_frames(detector.front_end, x)
+    both = [m.log_likelihood(frames) for m in (detector.bonafide, detector.spoof)]
+    assert detector.raw([x], ["u"], ["s"])[0] == pytest.approx(np.mean(both[0] - both[1]))
+    assert detector.parameters == 2 * 4 * (1 + 60 + 60)
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("encoder")
+    torch.manual_seed(0)
+    config = EncoderConfig(channels=(8, 8, 8, 8, 8), dim=8)
+    feats = FeatsConfig()
+    save_encoder(folder, Encoder(config, feats.n_mels, feats.f_min, feats.f_max), config, feats, {})
+    return folder
+
+
+def test_tokens_learn_from_bona_fide_speech_alone(corpus, encoder, tmp_path):
+    config = DetectorConfig(tokens=TokensConfig(units=8, vocabulary=24))
+    train_detector(job(corpus, tmp_path / "with", "tokens", config, ssl=encoder))
+    train, dev = corpus
+    real = {utt for utt in train.utts if train.lab(utt) == "bonafide"}
+    one_fake = sorted(real | {next(utt for utt in train.utts if utt not in real)})
+    tables = {name: {u: table[u] for u in one_fake} for name, table in train.tables.items()}
+    part = write_folder(
+        tmp_path / "part",
+        {u: train.wav[u] for u in one_fake},
+        {u: train.utt2spk[u] for u in one_fake},
+        **tables,
+    )
+    train_detector(job((part, dev), tmp_path / "without", "tokens", config, ssl=encoder))
+    same = [sha256(tmp_path / name / "model" / "detector.safetensors") for name in ("with", "without")]
+    assert same[0] == same[1]
+    detector = load_detector(tmp_path / "with" / "model")
+    raw = score_folder(detector, dev, dev.utts).raw
+    assert all(np.isfinite(v) and v < 0 for v in raw.values())
+    # a one-class score has no zero of its own: f = 0 at the development threshold
+    f = detector.decisions(np.array(list(raw.values())))
+    assert min(abs(f)) == 0
+
+
+def test_tokens_need_an_encoder(corpus, tmp_path):
+    with pytest.raises(MasdError, match="--ssl"):
+        train_detector(job(corpus, tmp_path, "tokens"))
+
+
+def test_scores_of_a_set_are_files_like_masds(gmm, corpus, tmp_path):
+    _, dev = corpus
+    score_detector(dev.path, tmp_path / "scores", model=gmm / "model")
+    scores, affine = (read_scores(tmp_path / "scores" / name) for name in ("scores", "affine_scores"))
+    assert sorted(scores) == dev.utts == sorted(affine)
+    detector = load_detector(gmm / "model")
+    raw = score_folder(detector, dev, dev.utts).raw
+    info = read_yaml(gmm / "model" / "model.yaml")
+    for utt in dev.utts:
+        assert scores[utt] == pytest.approx(raw[utt] / info["temperature"]["value"])
+        assert affine[utt] == pytest.approx(info["affine"]["a"] * raw[utt] - info["affine"]["b"])
+    timing = read_json(tmp_path / "scores" / "timing.json")
+    assert timing["real_time_factor"] > 0
+    # the threshold rejects as many bona fide as it accepts fakes, to one trial
+    low = {lab: [u for u in dev.utts if dev.lab(u) == lab and scores[u] <= info["thresholds"]["dev_eer"]]
+           for lab in ("bonafide", "spoof")}  # fmt: skip
+    assert abs(len(low["bonafide"]) - (8 - len(low["spoof"]))) <= 1
+
+
+def test_utterances_that_cannot_be_scored_are_listed_and_counted(gmm, corpus, tmp_path):
+    _, dev = corpus
+    bad = dev.wav | {dev.utts[0]: str(tmp_path / "none.wav")}
+    write_folder(tmp_path / "bad", bad, dev.utt2spk, **dev.tables)
+    with pytest.raises(MasdError, match="1 of 16"):
+        score_detector(tmp_path / "bad", tmp_path / "scores", model=gmm / "model")
+    assert not (tmp_path / "scores" / "scores").exists()
+    score_detector(tmp_path / "bad", tmp_path / "scores", model=gmm / "model", max_fail=0.1)
+    assert (tmp_path / "scores" / "failures").read_text().startswith(dev.utts[0])
+    assert len(read_scores(tmp_path / "scores" / "scores")) == 15
+
+
+def test_detect_gives_a_recording_the_score_of_its_set(trained, corpus):
+    _, dev = corpus
+    judge, _ = open_judge(trained / "model", "", None, False, "temperature")
+    utt = dev.utts[3]
+    detector = load_detector(trained / "model")
+    raw = detector.raw([load_utterance(dev, utt)], [utt], [""])
+    verdict = judge.judge(dev.wav[utt])
+    assert verdict.score == pytest.approx(float(detector.scores(detector.decisions(raw))[0]), abs=1e-5)
+    assert verdict.label == ("spoof" if verdict.score <= judge.threshold else "bonafide")
+
+
+@pytest.mark.slow
+def test_detect_with_released_weights(corpus):
+    if "AASIST_CHECKPOINT" not in os.environ:
+        pytest.skip("AASIST_CHECKPOINT names no file")
+    words = ["--system", "aasist", "--checkpoint", os.environ["AASIST_CHECKPOINT"], "--json"]
+    _, dev = corpus
+    done = subprocess.run(
+        [sys.executable, "-m", "masd.bin.detect", *words, dev.wav[dev.utts[0]]],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    verdict = json.loads(done.stdout)
+    assert verdict["label"] == ("bonafide" if verdict["score"] > 0 else "spoof")
+
+
+def test_what_detect_takes_is_said():
+    for model, system, checkpoint in (
+        (None, "", None),
+        (None, "aasist", None),
+        (Path("x"), "aasist", Path("y")),
+    ):
+        with pytest.raises(MasdError, match=r"--model DIR, or .*--checkpoint FILE"):
+            open_judge(model, system, checkpoint, False, "temperature")
+
+
+def test_sets_that_share_a_speaker_are_refused(corpus, tmp_path):
+    train, _ = corpus
+    with pytest.raises(MasdError, match="speaker a"):
+        train_detector(job((train, train), tmp_path))
+
+
+def test_a_changed_model_folder_is_refused(gmm, tmp_path):
+    import shutil
+
+    folder = tmp_path / "model"
+    shutil.copytree(gmm / "model", folder)
+    (folder / "detector.safetensors").write_bytes(b"x")
+    with pytest.raises(MasdError, match=r"detector\.safetensors"):
+        load_detector(folder)
+
+
+def test_front_ends_without_weights_are_asked_for():
+    from masd.detectors.networks import network
+
+    with pytest.raises(MasdError, match=r"checkpoints \[FILE,FILE\] .*hubert_large, wavlm_large"):
+        network("hubert_wavlm", FrontEndConfig())
+
+
+def test_class_weights_are_the_published_ones_on_the_published_set():
+    spoof, real = class_weights([True] * 2580 + [False] * 22800, [])
+    assert (spoof, real) == pytest.approx((0.1, 0.9), abs=0.002)
+    assert class_weights([True, False], [0.1, 0.9]) == (0.1, 0.9)
+    with pytest.raises(MasdError, match="both"):
+        class_weights([True, True], [])
+
+
+def test_a_budget_is_utterance_steps():
+    assert planned(TrainConfig(budget=1000, epoch_utts=300), 5000).epochs == 4
+    assert planned(TrainConfig(budget=50), 20).epochs == 3
+    assert planned(TrainConfig(epochs=7), 20).epochs == 7
+
+
+def test_still_falling():
+    def history(*losses):
+        return [{"dev": {"loss_total": loss}} for loss in losses]
+
+    assert still_falling(history(3, 2, 1))
+    assert not still_falling(history(3, 1, 2))
+    assert still_falling(history(*range(20, 0, -1)))
+    assert still_falling(history(*range(20, 2, -1), 1, 2))

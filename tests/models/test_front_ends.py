@@ -1,0 +1,199 @@
+"""Pretrained front ends: the three checkpoint formats, read without fairseq, give the same outputs."""
+
+import argparse
+import re
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from masd.errors import MasdError
+from masd.models.front_ends import NAMED, FrontEnd, build, infer, read_front_end
+from masd.models.ssl_aasist import SslAasist
+
+SMALL = {
+    "convs": [[8, 10, 5], *[[8, 3, 2]] * 4, *[[8, 2, 2]] * 2],
+    "pos_kernel": 16, "pos_groups": 4, "dim": 64, "layers": 2, "heads": 1, "ff": 40,
+}  # fmt: skip
+GROUP = {"norm": "group_norm", "bias": False, "first": False}
+LAYER = {"norm": "layer_norm", "bias": True, "first": True}
+KINDS = [
+    {"kind": kind, **SMALL, **norm, **({"buckets": 8, "distance": 800} if kind == "wavlm" else {})}
+    for kind in ("wav2vec2", "wavlm")
+    for norm in (GROUP, LAYER)
+]
+
+
+def name_of(architecture):
+    return f"{architecture['kind']}-{architecture['norm']}"
+
+
+@pytest.fixture(params=KINDS, ids=name_of)
+def front_end(request):
+    torch.manual_seed(0)
+    return FrontEnd(request.param).eval()
+
+
+def to_fairseq(state):
+    """Names as fairseq and the WavLM authors write them, undone from torchaudio's by hand."""
+    table = {
+        r"^feature_extractor\.conv_layers\.(\d+)\.conv\.": r"feature_extractor.conv_layers.\1.0.",
+        r"^encoder\.feature_projection\.projection\.": "post_extract_proj.",
+        r"^encoder\.feature_projection\.layer_norm\.": "layer_norm.",
+        r"^encoder\.transformer\.pos_conv_embed\.conv\.bias": "encoder.pos_conv.0.bias",
+        r"^encoder\.transformer\.pos_conv_embed\.conv\.parametrizations\.weight\.original0": (
+            "encoder.pos_conv.0.weight_g"
+        ),
+        r"^encoder\.transformer\.pos_conv_embed\.conv\.parametrizations\.weight\.original1": (
+            "encoder.pos_conv.0.weight_v"
+        ),
+        r"^encoder\.transformer\.layer_norm\.": "encoder.layer_norm.",
+        r"^(encoder\.)transformer\.(layers\.\d+\.)layer_norm\.": r"\1\2self_attn_layer_norm.",
+        r"^(encoder\.)transformer\.(layers\.\d+\.)attention\.attention\.": r"\1\2self_attn.",
+        r"^(encoder\.)transformer\.(layers\.\d+\.)attention\.": r"\1\2self_attn.",
+        r"^(encoder\.)transformer\.(layers\.\d+\.)": r"\1\2",
+        r"feed_forward\.intermediate_dense\.": "fc1.",
+        r"feed_forward\.output_dense\.": "fc2.",
+        r"gru_rel_pos_linear\.": "grep_linear.",
+        r"gru_rel_pos_const$": "grep_a",
+        r"rel_attn_embed\.": "relative_attention_bias.",
+    }
+    layer_norm = "feature_extractor.conv_layers.1.layer_norm.weight" in state
+    out = {}
+    for name, value in state.items():
+        inner = (
+            r"feature_extractor.conv_layers.\1.2.1." if layer_norm else r"feature_extractor.conv_layers.\1.2."
+        )
+        name = re.sub(r"^feature_extractor\.conv_layers\.(\d+)\.layer_norm\.", inner, name)
+        for pattern, replacement in table.items():
+            name = re.sub(pattern, replacement, name)
+        if name.rsplit(".", 1)[-1] in ("in_proj_weight", "in_proj_bias"):
+            prefix, part = name.rsplit("in_proj_", 1)
+            for letter, third in zip("qkv", value.chunk(3), strict=True):
+                out[f"{prefix}{letter}_proj.{part}"] = third.clone()
+            continue
+        out[name] = value
+    extra = {"mask_emb": torch.zeros(4), "final_proj.weight": torch.zeros(2, 2)}
+    return out | extra | {"quantizer.vars": torch.zeros(1), "project_q.weight": torch.zeros(1)}
+
+
+def same(one, other):
+    x = torch.randn(2, 6000)
+    with torch.no_grad():
+        torch.testing.assert_close(one(x), other(x), rtol=1e-5, atol=1e-5)
+
+
+def test_torchaudio_files(front_end, tmp_path):
+    torch.save(front_end.model.state_dict(), tmp_path / "model.pth")
+    same(read_front_end(tmp_path / "model.pth").eval(), front_end)
+
+
+def test_fairseq_files_hold_settings_as_objects_which_are_not_run(front_end, tmp_path):
+    """The settings' classes are stood in for: argparse's, and those of packages that are not there."""
+    script = (
+        "import sys, types, torch\n"
+        "made = []\n"
+        "for name in ('fairseq', 'fairseq.data', 'fairseq.data.dictionary'):\n"
+        "    sys.modules[name] = types.ModuleType(name)\n"
+        "class Dictionary:\n"
+        "    def __init__(self): self.symbols = ['a']\n"
+        "Dictionary.__module__ = 'fairseq.data.dictionary'\n"
+        "Dictionary.__qualname__ = 'Dictionary'\n"
+        "sys.modules['fairseq.data.dictionary'].Dictionary = Dictionary\n"
+        "state = torch.load(sys.argv[1])\n"
+        "state['task_state'] = {'dictionaries': [Dictionary()]}\n"
+        "torch.save(state, sys.argv[2])\n"
+    )
+    plain, path = tmp_path / "plain.pt", tmp_path / "fairseq.pt"
+    state = {"model": to_fairseq(front_end.model.state_dict()), "cfg": {"task": {"normalize": True}}}
+    torch.save(state, plain)
+    subprocess.run([sys.executable, "-c", script, str(plain), str(path)], check=True)
+    same(read_front_end(path).eval(), front_end)
+    torch.save(state | {"args": argparse.Namespace(arch="wav2vec2")}, path)
+    same(read_front_end(path).eval(), front_end)
+
+
+@pytest.mark.parametrize("stranger", ["os.system", "builtins.eval"])
+def test_a_file_that_wants_any_other_code_is_refused(tmp_path, stranger):
+    module, name = stranger.rsplit(".", 1)
+    import importlib
+
+    function = getattr(importlib.import_module(module), name)
+
+    class Bomb:
+        def __reduce__(self):
+            return function, (f"open({str(tmp_path / 'ran')!r}, 'w')",)
+
+    torch.save({"model": {}, "args": Bomb()}, tmp_path / "bomb.pt")
+    with pytest.raises(MasdError, match="pickled objects"):
+        read_front_end(tmp_path / "bomb.pt")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("family", ["Wav2Vec2", "Hubert", "WavLM"])
+@pytest.mark.parametrize("first", [False, True])
+def test_hugging_face_folders_give_what_transformers_gives(family, first, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{family}Config")(
+        hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=40, conv_dim=[8] * 7,
+        num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=4, do_stable_layer_norm=first,
+        feat_extract_norm="layer" if first else "group", conv_bias=first, vocab_size=5,
+    )  # fmt: skip
+    original = getattr(transformers, f"{family}Model")(config).eval()
+    original.save_pretrained(tmp_path)
+    mine = read_front_end(tmp_path).eval()
+    x = torch.randn(2, 6000)
+    given = torch.nn.functional.layer_norm(x, x.shape[1:]) if first else x
+    with torch.no_grad():
+        reference = original(given, output_hidden_states=True)
+        torch.testing.assert_close(mine(x), reference.last_hidden_state, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(mine.all_layers(x)[0], reference.hidden_states[1], rtol=1e-4, atol=1e-5)
+
+
+def test_a_checkpoint_with_another_shape_is_refused_by_name(front_end, tmp_path):
+    state = front_end.model.state_dict()
+    state["encoder.transformer.layers.1.final_layer_norm.weight"] = torch.zeros(3)
+    torch.save(state, tmp_path / "model.pth")
+    with pytest.raises(MasdError, match=r"layers\.1\.final_layer_norm\.weight is \(3,\) .* \(64,\)"):
+        read_front_end(tmp_path / "model.pth")
+    torch.save({"weight": torch.zeros(2)}, tmp_path / "other.pth")
+    with pytest.raises(MasdError, match=r"other\.pth: no wav2vec 2\.0"):
+        read_front_end(tmp_path / "other.pth")
+
+
+@pytest.mark.parametrize("name", ["wav2vec2_base", "wav2vec2_xlsr_300m", "hubert_large", "wavlm_large"])
+def test_named_architectures_are_torchaudios_and_told_by_their_shapes(name):
+    import torchaudio
+
+    with torch.device("meta"):
+        mine = build(NAMED[name]).state_dict()
+        published = getattr(torchaudio.models, name)().state_dict()
+    assert {k: v.shape for k, v in mine.items()} == {k: v.shape for k, v in published.items()}
+    assert infer(mine, {}, name) == NAMED[name]
+
+
+def test_layers_are_weighted_and_front_ends_stand_side_by_side():
+    torch.manual_seed(0)
+    ends = [FrontEnd(KINDS[1]), FrontEnd(KINDS[3])]
+    net = SslAasist(ends, tuned=False).eval()
+    net.layer_weights[0].data = torch.tensor([0.0, 100.0])
+    x = torch.randn(1, 16000)
+    with torch.no_grad():
+        frames = net.frames(x)
+        torch.testing.assert_close(frames[..., :64], ends[0].all_layers(x)[1])
+        torch.testing.assert_close(frames[..., 64:], ends[1].all_layers(x).mean(0))
+
+
+@pytest.mark.parametrize("tuned", [True, False])
+def test_front_ends_are_trained_on_or_frozen(tuned):
+    torch.manual_seed(0)
+    net = SslAasist([FrontEnd(KINDS[1])], tuned).train()
+    embedding, logits = net(torch.randn(2, 16000))
+    assert embedding.shape == (2, 160)
+    logits.sum().backward()
+    inside = [p.grad for p in net.front_ends.parameters()]
+    assert any(g is not None and g.abs().sum() > 0 for g in inside) == tuned
+    assert net.front_ends[0].training == tuned
+    assert net.project.weight.grad.abs().sum() > 0

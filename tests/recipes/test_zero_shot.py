@@ -1,0 +1,212 @@
+"""The three other corpora of the paper, from miniature trees in their true layouts to their results.
+
+One small model is trained on FoR's own sets and scored, zero-shot, on all three. WAVEFAKE_SAMPLE may name
+real recordings and their vocoded versions.
+"""
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import df_tree
+import pytest
+from paper_recipes import ROOT, PaperRecipe, clips
+from zero_shot_trees import TTS, for_2sec, for_norm, wavefake, write
+
+from masd.bin.prefix_speakers import prefix_speakers
+from masd.data.checks import speaker_sorted, validate
+from masd.data.folder import read_folder
+from masd.feats.config import FeatsConfig
+from masd.models.encoder import Encoder, EncoderConfig, save_encoder
+
+TINY = ("--size", "tiny", "--strict", "false", "--nj", "1")
+DF_COUNTS = {"eval": (6, 30), "progress": (3, 6)}
+
+
+@pytest.fixture(scope="module")
+def recipes(tmp_path_factory):
+    """A folder with copies of the three recipes, side by side."""
+    root = tmp_path_factory.mktemp("recipes")
+    return {name: PaperRecipe(root, name) for name in ("for", "wavefake", "asvspoof2021_df")}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """FoR's recipe after training on its own sets, with an encoder that was not trained (--ssl).
+
+    Its features differ from those the recipes are configured for, and its vocoders are said to be two.
+    """
+    root = tmp_path_factory.mktemp("trained")
+    feats = FeatsConfig(classify_seconds=1.5)
+    encoder = EncoderConfig(channels=(8, 8, 8, 8, 8))
+    save_encoder(root / "ssl", Encoder(encoder), encoder, feats, {"vocoders": ["waveglow", "lpc"]})
+    recipe = PaperRecipe(root, "for")
+    conf = recipe.path / "conf" / "masd.yaml"
+    conf.write_text(conf.read_text().replace("classify_seconds: 4.0", "classify_seconds: 1.5"))
+    options = ("--zero-shot", "false", "--ssl", root / "ssl", "--results-page", "false")
+    recipe.run(*TINY, "--corpus", for_norm(root), *options)
+    return recipe
+
+
+@pytest.fixture(scope="module")
+def model(trained):
+    """The model folder."""
+    return trained.path / "exp" / "tiny" / "full_s0" / "model"
+
+
+def metrics(recipe):
+    """The figures of the zero-shot run on eval."""
+    path = recipe.path / "exp" / "tiny" / "zero_shot_full_s0" / "results" / "eval" / "metrics.json"
+    return json.loads(path.read_text())
+
+
+def cells(figures, name):
+    """{values of the conditions: (bona fide, spoofed)} of one breakdown."""
+    found = next(one for one in figures["breakdowns"] if one["name"] == name)
+    return {tuple(cell["values"]): (cell["bonafide"], cell["spoof"]) for cell in found["cells"]}
+
+
+def lhotse_accepts(path, utts):
+    """Whether lhotse's import finds the utterances of a data folder."""
+    lhotse = pytest.importorskip("lhotse.kaldi")
+    recordings, supervisions, _ = lhotse.load_kaldi_data_dir(path, 16000)
+    assert {r.id for r in recordings} == {s.id for s in supervisions} == set(utts)
+
+
+def kaldi_accepts(path):
+    """Whether Kaldi's own validator passes a data folder; asked where KALDI_ROOT names a Kaldi tree."""
+    if "KALDI_ROOT" in os.environ:
+        words = ["utils/validate_data_dir.sh", "--no-feats", "--no-text", "--no-spk-sort", str(path)]
+        where = Path(os.environ["KALDI_ROOT"]) / "egs" / "wsj" / "s5"
+        done = subprocess.run(["bash", *words], cwd=where, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def check_folder(recipe, name="eval"):
+    """Read a prepared folder after every judge has seen it."""
+    path = recipe.path / "data" / "tiny" / name
+    assert validate(path) == []
+    folder = read_folder(path)
+    lhotse_accepts(path, folder.utts)
+    if speaker_sorted(folder):
+        kaldi_accepts(path)
+    else:  # ids of the corpus itself
+        prefix_speakers(path, recipe.path / "kaldi")
+        kaldi_accepts(recipe.path / "kaldi")
+    return folder
+
+
+@pytest.mark.slow
+def test_for_trains_on_its_own_sets(trained, model):
+    """FoR's training, validation and testing become train, dev and eval; empty files are left out."""
+    for name, part in {"train": "training", "dev": "validation", "eval": "testing"}.items():
+        folder = check_folder(trained, name)
+        labels = sorted(folder.tables["utt2lab"].values())
+        assert labels == ["bonafide"] * 8 + ["spoof"] * 8
+        assert all(f"/{part}/" in path for path in folder.wav.values())
+        assert set(folder.tables["utt2version"].values()) == {"for-norm"}
+    assert (model / "encoder.safetensors").is_file()
+
+
+@pytest.mark.slow
+def test_for_zero_shot_by_version(recipes, model, tmp_path):
+    """Versions in a folder of another name, mixed rates and MP3; each is compared with its own bona fide."""
+    recipe = recipes["for"]
+    recipe.run(*TINY, "--corpus", for_2sec(for_norm(tmp_path)), "--model", model)
+    folder = check_folder(recipe)
+    assert {folder.tables["utt2codec"][utt] for utt in folder.utts} == {"wav", "mp3"}
+    assert cells(metrics(recipe), "version") == {("for-norm",): (8, 8), ("for-2sec",): (4, 4)}
+    shared = [utt for utt in folder.utts if "-testing-real-file1." in utt]
+    assert len(shared) == 2 and {folder.source(utt) for utt in shared} == {"testing-real-file1"}
+    page = (recipe.path / "exp" / "tiny" / "RESULTS.md").read_text()
+    assert "# Results on FoR, size tiny" in page and "zero_shot_full" in page and "5.93" in page
+    assert "for-2sec" in page and "paper does not state which" in page
+
+
+@pytest.mark.slow
+def test_wavefake_zero_shot_by_vocoder(recipes, model, tmp_path):
+    """The last fifth of each folder against that of its bona fide corpus; vocoders heard are marked."""
+    recipe = recipes["wavefake"]
+    recipe.run(*TINY, "--corpus", wavefake(tmp_path), "--model", model)
+    folder = check_folder(recipe)
+    sentences = {folder.source(utt) for utt in folder.utts if folder.spk(utt) == "ljspeech"}
+    assert sentences <= {f"ljspeech-LJ001-{n:04d}" for n in range(17, 21)} | {"ljspeech-tts-gen_5"}
+    figures = metrics(recipe)
+    assert cells(figures, "corpus*vocoder") == {
+        ("jsut", "parallel_wavegan"): (1, 1),
+        ("ljspeech", "hifigan"): (2, 2),
+        ("ljspeech", "melgan"): (2, 2),
+        ("ljspeech", "parallel_wavegan_tts"): (2, 1),
+        ("ljspeech", "waveglow"): (2, 2),
+    }
+    assert figures["seen"]["attacks"] == ["ljspeech_waveglow"]
+    assert TTS in figures["unseen"]["attacks"] and "ljspeech_hifiGAN" in figures["unseen"]["attacks"]
+    assert "6.42" in (recipe.path / "exp" / "tiny" / "RESULTS.md").read_text()
+
+
+@pytest.mark.slow
+def test_df_zero_shot_by_codec_source_and_vocoder_type(recipes, model, tmp_path):
+    """The subset eval of the keys, with every breakdown; keys and audio are joined by id."""
+    recipe = recipes["asvspoof2021_df"]
+    pieces = {"bonafide": iter(clips("bonafide", 9)), "spoof": iter(clips("spoof", 36))}
+    lines = df_tree.lay_out(
+        tmp_path, DF_COUNTS, lambda path, line: write(path, next(pieces[line.split()[5]])), codecs=2
+    )
+    recipe.run(*TINY, "--corpus", tmp_path, "--model", model)
+    folder = check_folder(recipe)
+    rows = {row[1]: row for row in map(str.split, lines) if row[7] == "eval"}
+    assert set(folder.utts) == set(rows)
+    for table, column in (("utt2lab", 5), ("utt2codec", 2), ("utt2corpus", 3), ("utt2vocoder", 8)):
+        assert folder.tables[table] == {utt: row[column] for utt, row in rows.items()}
+    spoofs = [row for row in rows.values() if row[5] == "spoof"]
+    assert folder.tables["utt2attack"] == {u: r[4] if r in spoofs else "-" for u, r in rows.items()}
+    figures = metrics(recipe)
+    assert figures["counts"]["bonafide"] == 6 and figures["counts"]["spoof"] == 30
+    real = [row for row in rows.values() if row not in spoofs]
+    for name, columns, matched in (
+        ("codec", (2,), (2,)),
+        ("codec*vocoder", (2, 8), (2,)),
+        ("codec*corpus", (2, 3), (2, 3)),
+        ("corpus*vocoder", (3, 8), (3,)),
+    ):
+        for values, (bona, spoof) in cells(figures, name).items():
+            wanted = dict(zip(columns, values, strict=True))
+            assert spoof == sum(all(row[c] == v for c, v in wanted.items()) for row in spoofs)
+            assert bona == sum(all(row[c] == wanted[c] for c in matched) for row in real)
+    page = (recipe.path / "exp" / "tiny" / "RESULTS.md").read_text()
+    assert "7.91" in page and "182 K" in page
+
+
+@pytest.mark.slow
+def test_the_page_on_a_new_corpus_can_be_followed(recipes, model, tmp_path):
+    """docs/new_corpus.md, from a copy of egs/for and a folder of recordings: commands and files."""
+    root = recipes["for"].path.parents[1]
+    page = (ROOT / "docs" / "new_corpus.md").read_text()
+    recordings = tmp_path / "recordings"
+    for kind, folder in (("bonafide", "real"), ("spoof", "fake/vits"), ("spoof", "fake/tacotron")):
+        for number, x in enumerate(clips(kind, 5)):
+            write(recordings / folder / f"s{number % 5}-{number}.wav", x, 22050)
+    files = dict(re.findall(r"^`(egs/mine/\S+)`:\n\n```\w+\n(.*?)^```$", page, re.MULTILINE | re.DOTALL))
+    commands = re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert len(files) >= 2 and len(commands) >= 2
+    done = run_shell(root, commands[0])
+    assert done.returncode == 0, done.stderr
+    for name, text in files.items():
+        (root / name).write_text(text)
+    words = {"RECORDINGS": str(recordings), "MODEL": str(model)}
+    for command in commands[1:]:
+        text = re.sub("RECORDINGS|MODEL", lambda found: words[found[0]], command)
+        done = run_shell(root, text.replace("./run.sh ", "./run.sh --nj 1 --results-page false "))
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    recipe = root / "egs" / "mine"
+    folder = read_folder(recipe / "data" / "full" / "eval")
+    assert sorted(folder.tables["utt2attack"].values()) == ["-"] * 5 + ["tacotron"] * 5 + ["vits"] * 5
+    path = recipe / "exp" / "full" / "zero_shot_full_s0" / "results" / "eval" / "metrics.json"
+    assert set(json.loads(path.read_text())["attacks"]) == {"tacotron", "vits"}
+
+
+def run_shell(folder, text):
+    """Run lines of a page as a shell in `folder` would."""
+    return subprocess.run(["bash", "-euc", text], cwd=folder, capture_output=True, text=True)

@@ -1,0 +1,96 @@
+"""Reported figures stand beside measured ones: in Tables I and III, and over the four corpora."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from masd.errors import MasdError
+from masd.files import read_yaml
+from masd.report.key_results import key_results
+from masd.report.paper_tables import paper_tables
+
+ROOT = Path(__file__).parents[2]
+REPORTED = read_yaml(ROOT / "egs/asvspoof2019_la/conf/reported.yaml")
+
+
+def metrics(eer):
+    """What evaluate writes, as far as these tables look."""
+    calibration = [{"ece": [{"ece": share}]} for share in (0.151, 0.011)]
+    return {
+        "pooled": {"eer": eer, "by_source": {"lo": eer - 0.01, "hi": eer + 0.01}},
+        "decisions": [{"accuracy": 0.9, "f1": 0.8}],
+        "counts": {"bonafide": 7, "spoof": 60},
+        "calibration": calibration,
+    }
+
+
+def run_of(system, eer):
+    return SimpleNamespace(system=system, metrics=metrics(eer), set="eval")
+
+
+def test_tables_one_and_three_have_a_measured_figure_where_the_system_was_run():
+    page = SimpleNamespace(
+        reported=REPORTED, runs=[run_of("full", 0.02), run_of("full", 0.04), run_of("aasist", 0.5)]
+    )
+    first, table_one, third, table_three = paper_tables(page).blocks
+    assert (first.text, third.text) == ("Table I:", "Table III:")
+    rows = {row[0]: row[1:] for row in table_one.rows}
+    assert rows["MASD"] == ["98.23", "0.39", "97.84", "90.00 ± 0.00", "3.00 ± 1.41", "80.00 ± 0.00"]
+    assert rows["AASIST"][4] == "50.00" and rows["RawNet2"][3:] == ["-", "-", "-"]
+    assert {row[0]: row[1:] for row in table_three.rows}["MASD"] == ["0.39", "3.00 ± 1.41"]
+    assert "reported by the paper on ASVspoof 2019 LA eval" in table_one.note
+
+
+def test_a_page_whose_numbers_name_no_systems_has_no_such_tables():
+    mini = read_yaml(ROOT / "egs/mini/conf/reported.yaml")
+    assert paper_tables(SimpleNamespace(reported=mini, runs=[run_of("full", 0.1)])) is None
+
+
+@pytest.fixture
+def egs(tmp_path):
+    """Two recipes that were run: 2019 LA with two seeds, WaveFake zero-shot and trained."""
+    for tag, eer in (
+        ("asvspoof2019_la/exp/tiny/full_s0", 0.02),
+        ("asvspoof2019_la/exp/tiny/full_s1", 0.04),
+        ("wavefake/exp/tiny/zero_shot_full_s0", 0.08),
+        ("wavefake/exp/tiny/full_s0", 0.01),
+    ):
+        folder = tmp_path / tag / "results/eval"
+        folder.mkdir(parents=True)
+        (folder / "metrics.json").write_text(json.dumps(metrics(eer)))
+    return tmp_path
+
+
+def test_four_corpora_from_whichever_were_run(egs):
+    rows = {row[0]: row[1:] for row in key_results(egs, REPORTED, "tiny", "full").sections[0].blocks[0].rows}
+    ece = "15.10 -> 1.10"
+    assert rows["ASVspoof 2019 LA"] == [
+        "in domain",
+        "0.39",
+        "3.00 ± 1.41",
+        "[1.00, 3.00]",
+        "0, 1",
+        "7",
+        "60",
+        ece,
+    ]
+    assert rows["WaveFake"] == ["zero-shot", "6.42", "8.00", "[7.00, 9.00]", "0", "7", "60", ece]
+    assert rows["FoR"] == ["zero-shot", "5.93", *"------"]
+    assert rows["ASVspoof 2021 DF"][1] == "7.91"
+    with pytest.raises(MasdError, match="no recipe of the paper"):
+        key_results(egs, REPORTED, "full", "full")
+
+
+def test_the_script_prints_it_with_cautions_and_says_what_was_not_run(egs):
+    reported = ROOT / "egs/asvspoof2019_la/conf/reported.yaml"
+    command = [ROOT / "utils/key_results.sh", "--egs", egs, "--size", "tiny", "--reported", reported]
+    environment = {"PATH": "/usr/bin:/bin", "MASD_VENV": sys.prefix}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "| ASVspoof 2019 LA | in domain | 0.39 | 3.00 ± 1.41 |" in done.stdout
+    assert "FoR: not run;" in done.stdout and "for/run.sh --size tiny" in done.stdout
+    assert "Caution: On the full 2019 LA eval set" in done.stdout

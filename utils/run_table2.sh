@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# Table II of a recipe: every row with several seeds, the literal reading of the paper as one more row, the probe of
+# the encoders, and the results page with paired differences. A stopped run goes on from where it was. Called in the
+# recipe's folder; what follows -- are options of its run.sh.
+#
+#   ../../utils/run_table2.sh -- --corpus DIR/LA --librispeech DIR/LibriSpeech
+
+set -euo pipefail
+[ -x ./run.sh ] || { echo "run_table2.sh: error: no ./run.sh here; call it in a recipe's folder" >&2; exit 1; }
+. ./path.sh
+. ./cmd.sh
+
+# options
+size=full             # the recipe's --size
+seeds="0 1 2"         # each row is trained once for each
+nj=1                  # jobs at a time; each trains one encoder with its systems
+threads=1             # threads of a job
+literal=true          # also run conf/paper_literal.yaml, with the first seed
+results=""            # the page to write [exp/<size>/RESULTS.md]
+command=""            # the command that the page names [this one]
+only_job=""           # internal: run this one job of the array
+. "$MASD_ROOT/utils/parse_options.sh"
+
+common=(--size "$size" "$@")
+exp=exp/$size
+command=${command:-"../../utils/run_table2.sh --size $size --seeds '$seeds' --literal $literal -- $*"}
+
+# One line a job: seed, variant, systems that share one encoder. All rows with the first seed come first.
+jobs() {
+  for seed in $seeds; do
+    echo "$seed masd full"
+    echo "$seed masd ssl_multi concat attention"
+    echo "$seed masd ssl_single"
+    echo "$seed masd handcrafted"
+    if [ "$literal" = true ] && [ "$seed" = "${seeds%% *}" ]; then echo "$seed paper_literal full"; fi
+  done
+}
+
+if [ -n "$only_job" ]; then
+  read -r seed variant systems < <(jobs | sed -n "${only_job}p")
+  for system in $systems; do
+    ./run.sh "${common[@]}" --stage 4 --stop-stage 7 --nj "$threads" --seed "$seed" --variant "$variant" \
+      --system "$system" --results-page false
+  done
+  exit 0
+fi
+
+./run.sh "${common[@]}" --stage 0 --stop-stage 3
+[ "$literal" = false ] || ./run.sh "${common[@]}" --stage 3 --stop-stage 3 --variant paper_literal
+
+echo "$(date '+%F %T') run_table2.sh: $(jobs | wc -l) jobs, $nj at a time (logs: $exp/log/table2.*.log)"
+# shellcheck disable=SC2086,SC2154
+$train_cmd --max-jobs-run "$nj" --num-threads "$threads" JOB=1:"$(jobs | wc -l)" "$exp/log/table2.JOB.log" \
+  "$MASD_ROOT/utils/run_table2.sh" --size "$size" --seeds "$seeds" --threads "$threads" --literal "$literal" \
+  --only-job JOB -- "$@"
+
+for seed in $seeds; do
+  # shellcheck disable=SC2086,SC2154
+  $cmd "$exp/log/probe_s$seed.log" python3 -m masd.bin.probe_encoder --model "$exp/ssl_adversarial_s$seed" \
+    --without-grl "$exp/ssl_multi_s$seed" --dump "dump/$size/pretrain_dev" --out "$exp/probe_s$seed.json" \
+    --vocoded "$(sed "s|.*|&=dump/$size/pretrain_dev_&|" "data/$size/pretrain_tags" | paste -sd ,)" --seed "$seed"
+done
+./run.sh "${common[@]}" --stage 7 --seed "${seeds%% *}" --results "$results" --command "$command"
+echo "$(date '+%F %T') run_table2.sh: done, ${results:-$exp/RESULTS.md}"
