@@ -18,6 +18,7 @@ stage=0               # the first stage to run
 stop_stage=7          # the last stage to run
 size=small            # how much of the corpus: tiny, small, report, full
 system=full           # a row of Table II (handcrafted, ssl_single, ..., full), or one of conf/systems/, e.g. aasist
+features=""            # +tokens: acoustic tokens beside the handcrafted features (local/with_tokens.sh)
 variant=masd          # the configuration conf/<variant>.yaml on top of conf/masd.yaml, e.g. paper_literal
 seed=0                # seeds pretraining, fusion and every random choice
 nj=2                  # parallel jobs of dumps, copy-synthesis and embeddings
@@ -33,6 +34,7 @@ command=""            # the command that the page names [this one]
 force=false           # redo the stages asked for though nothing they depend on has changed
 . "$MASD_ROOT/utils/parse_options.sh"
 
+[ -z "$features" ] || exec local/with_tokens.sh --features "$features" --size "$size" --seed "$seed" --nj "$nj"
 [ $# -eq 0 ] || { echo "run.sh: error: '$1' is not an option; --help lists them" >&2; exit 1; }
 case $system in
   handcrafted) ssl_kind="" ;;

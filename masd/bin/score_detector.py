@@ -26,8 +26,8 @@ def score_detector(
     """Score a set with a trained detector, or with the authors' released weights.
 
     Writes OUT/scores (-f / T, higher is more bona fide), OUT/affine_scores (-(a f + b)) where the model is
-    calibrated, OUT/failures, and OUT/timing.json: seconds in the detector, of audio, and their ratio (one
-    process, decoding left out).
+    calibrated, OUT/failures, and OUT/timing.json: processor seconds in the detector, seconds of audio, and
+    their ratio (decoding left out).
 
     Args:
         data: data folder of the set.

@@ -14,9 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from masd.detectors.config import (
-    NETWORKS,
-    RATE,
-    DetectorConfig,
     FrontEndConfig,
     GmmConfig,
     TokensConfig,
@@ -362,18 +359,3 @@ def released_detector(system: str, checkpoint: str | Path) -> NetDetector:
         "thresholds": {"dev_eer": 0.0, "dev_eer_affine": 0.0},
     }
     return NetDetector(system, released(system, checkpoint), info)
-
-
-__all__ = [
-    "AT_ONCE",
-    "NETWORKS",
-    "RATE",
-    "SHORTEST",
-    "Detector",
-    "DetectorConfig",
-    "GmmDetector",
-    "NetDetector",
-    "TokenDetector",
-    "load_detector",
-    "released_detector",
-]

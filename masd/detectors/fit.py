@@ -100,7 +100,7 @@ def train_detector(job: Job, force: bool = False) -> None:
         return
     mark.clear()
     started = time.monotonic()
-    detector = _fit_gmm(job) if job.system == "lfcc_gmm" else _fit_tokens(job)
+    detector = _fit_gmm(job) if job.system == "lfcc_gmm" else fit_tokens(job)
     training = {"seconds": round(time.monotonic() - started, 1), "utterances": len(job.train.utts)}
     raw = _dev_scores(job, detector)
     _finish(job, detector, raw, training, mark, work)
@@ -214,7 +214,12 @@ def sampled(parts: Iterator[np.ndarray], most: int, seed: int) -> np.ndarray:
     return np.concatenate(kept)
 
 
-def _fit_tokens(job: Job) -> TokenDetector:
+def fit_tokens(job: Job) -> TokenDetector:
+    """Return units and unigram model of the training set's bona fide speech, not calibrated.
+
+    Raises:
+        MasdError: there is no encoder, or too little speech.
+    """
     from masd.detectors.detector import encoder_frames
     from masd.detectors.tokens import as_text, fit_units, to_units, train_unigram
     from masd.models.encoder import load_encoder

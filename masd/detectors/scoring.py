@@ -26,7 +26,7 @@ class Scored:
     Attributes:
         raw: {utt: raw score}, higher for bona fide.
         failures: what could not be scored.
-        seconds: time in the detector, decoding left out.
+        seconds: processor time in the detector, decoding left out; what else the machine does is not in it.
         audio: seconds of audio that were scored.
     """
 
@@ -64,10 +64,10 @@ def score_folder(
                 result.failures.add(utt, error)
         if not waves:
             continue
-        begin = time.monotonic()
+        begin = time.process_time()
         names = list(waves)
         raw = detector.raw(list(waves.values()), names, [folder.spk(utt) for utt in names])
-        result.seconds += time.monotonic() - begin
+        result.seconds += time.process_time() - begin
         result.audio += sum(map(len, waves.values())) / RATE
         result.raw.update(zip(names, raw.tolist(), strict=True))
     return result

@@ -96,8 +96,8 @@ def _note(rows: list[SystemRow], bonafide: int, spoof: int) -> str:
     note = (
         f"{bonafide} bona fide and {spoof} spoofed trials, the same for every row. EER, ECE in per cent; "
         "95 % intervals over source recordings. ECE at the set's own prior with the model's affine map. "
-        "Real-time factor: seconds in the detector for a second of audio, decoding left out, one process "
-        "on this machine. Utterance-steps and minutes are of supervised training alone."
+        "Real-time factor: seconds of a core in the detector for a second of audio, decoding left out. "
+        "Utterance-steps and minutes (by the clock) are of supervised training alone."
     )
     weak = [row.name for row in rows if row.under_trained]
     if weak:

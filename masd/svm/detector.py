@@ -71,6 +71,9 @@ class Detector:
                 f"{folder}: takes embeddings made elsewhere, not audio; score it with masd.bin.score"
             )
         self.config: FeatsConfig = config
+        hand = self.system.features.hand
+        if hand is not None and len(hand.mean) > 3:
+            raise MasdError(f"{folder}: takes acoustic tokens too, not audio alone; use masd.bin.score")
         self.encoder = self.system.encoder() if self.system.features.spec.ssl else None
         self.windows = windows
         self.affine = calibration == "affine"

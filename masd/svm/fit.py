@@ -276,7 +276,7 @@ def describe(machine: Machine, fitted: LabelledSet, dev: LabelledSet) -> dict[st
     weights = features.attention(dev.inputs)
     if trained is None or weights is None:
         return info
-    names = HAND_NAMES if weights.shape[1] == len(HAND_NAMES) else ("all",)
+    names = ("all",) if weights.shape[1] == 1 else (*HAND_NAMES, "tokens")[: weights.shape[1]]
     means = {
         label: weights[dev.is_fake == flag].mean(axis=0)
         for label, flag in (("bonafide", False), ("spoof", True))

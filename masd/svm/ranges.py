@@ -62,7 +62,7 @@ def training_ranges(
     Args:
         dump: the features.
         utts: the set's utterances; bandwidth is taken of 500 of them at most.
-        hand: (N, 3) handcrafted features, None to leave them out.
+        hand: (N, 3 or more) handcrafted features, None to leave them out; any after SFI get no range.
         seed: which utterances are taken depends on it.
     """
     config = dump.config
@@ -76,7 +76,7 @@ def training_ranges(
         [bandwidth(dump.feats.crop(utts[i], 0, frames), config) for i in sorted(some)]
     )
     if hand is not None:
-        values |= dict(zip(("pcs", "hfer", "sfi"), hand.T.astype(np.float64), strict=True))
+        values |= dict(zip(("pcs", "hfer", "sfi"), hand[:, :3].T.astype(np.float64), strict=True))
     return {name: _range(v) for name, v in values.items()}
 
 

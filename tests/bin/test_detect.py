@@ -339,3 +339,13 @@ def test_the_model_folder_stands_alone(world, tmp_path):
             shutil.copyfile(path, target / path.name)
     audio = world / "wav" / "v5-03.wav"
     assert Detector(target).judge(audio) == Detector(world / "full" / "model").judge(audio)
+
+
+def test_time_model_measures_what_a_second_of_audio_takes(world, tmp_path):
+    from masd.bin.time_model import time_model
+    from masd.files import read_json
+
+    time_model(world / "full" / "model", world / "data" / "dev", tmp_path, utterances=3)
+    timing = read_json(tmp_path / "timing.json")
+    assert timing["real_time_factor"] == pytest.approx(timing["seconds"] / timing["audio_seconds"])
+    assert timing["parameters"] > 0

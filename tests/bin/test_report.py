@@ -70,7 +70,7 @@ def world(tmp_path_factory):
         write_yaml(out / "scores" / "eval" / "score.yaml", {"model": out / "model", **given})
         evaluate(
             scores=out / "scores" / "eval" / "scores", data=root / "data" / "dev", model=out / "model",
-            out=out / "results" / "eval", bootstrap=20,
+            out=out / "results" / "eval", bootstrap=20, breakdown="attack",
         )  # fmt: skip
     return root
 
@@ -87,7 +87,7 @@ def test_the_page_needs_nothing_but_itself(world):
     assert "<script" not in text
     assert "url(" not in text
     figures = {p.stem for p in out.glob("*.pdf")}
-    assert {"attention", "bands", "projection", "explanation", "det_systems"} <= figures
+    assert {"attention", "bands", "projection", "explanation", "det_systems", "condition_attack"} <= figures
     assert text.count("<figure>") == len(figures)
     for word in ("What the system looks at", "prefers-color-scheme: dark", "@media print", 'name="viewport"'):
         assert word in text

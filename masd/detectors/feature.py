@@ -1,0 +1,100 @@
+"""Acoustic tokens as one more handcrafted feature: vectors of [PCS, HFER, SFI, log-likelihood]."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from masd.data.archive import Writer
+from masd.data.folder import DataFolder
+from masd.detectors.fit import Job, fit_tokens
+from masd.detectors.scoring import score_folder
+from masd.errors import Failures, MasdError
+from masd.feats.dump import open_dump
+from masd.files import Mark, digest, input_digest, read_text, write_lines, write_text
+from masd.seeding import generator
+
+log = logging.getLogger(__name__)
+
+
+def cross_scores(job: Job, folds: int) -> dict[str, float]:
+    """Return {utt: log-likelihood for a unit} of a training set, each by a model without its speaker.
+
+    A model judges the speech it was made from too well; so speakers are dealt into folds, and units and
+    unigram model of a fold come from the others' bona fide speech.
+
+    Args:
+        job: the training set, the encoder and the settings; `dev` is not looked at.
+        folds: how many, at most as many as there are speakers.
+
+    Raises:
+        MasdError: there are fewer than two speakers, or a fold leaves too little speech.
+    """
+    speakers = sorted(set(job.train.utt2spk.values()))
+    folds = min(folds, len(speakers))
+    if folds < 2:
+        raise MasdError(f"{job.train.path}: cross-fitting needs two speakers or more")
+    generator(job.seed, "token folds").shuffle(speakers)
+    found: dict[str, float] = {}
+    for k in range(folds):
+        held = set(speakers[k::folds])
+        rest = [utt for utt in job.train.utts if job.train.spk(utt) not in held]
+        detector = fit_tokens(dataclasses.replace(job, train=part_of(job.train, rest)))
+        mine = [utt for utt in job.train.utts if job.train.spk(utt) in held]
+        done = score_folder(detector, job.train, mine, job.max_fail, job.allow_pipes)
+        done.failures.check(len(mine), job.train.path)
+        found |= done.raw
+        log.info("fold %d of %d: %d utterances of %d speakers", k + 1, folds, len(mine), len(held))
+    return found
+
+
+def part_of(folder: DataFolder, utts: list[str]) -> DataFolder:
+    """Return a folder in memory that holds some utterances of another; recordings stay as they are."""
+    return dataclasses.replace(folder, utt2spk={utt: folder.utt2spk[utt] for utt in utts})
+
+
+def extend_dump(dump: Path, values: Mapping[str, float], out: Path, work: str, max_fail: float) -> None:
+    """Write a dump with one more handcrafted feature; log-mels are those of the other dump, not copied.
+
+    An utterance without a value is left out and listed in `failures`.
+
+    Args:
+        dump: the dump to extend.
+        values: {utt: value}.
+        out: folder of the new one.
+        work: digest of what went into it, for its mark.
+        max_fail: share of the utterances, 0 to 1, that may be without a value.
+
+    Raises:
+        MasdError: too many utterances are without a value.
+    """
+    source, mark = open_dump(dump), Mark(out)
+    mark.clear()
+    failures = Failures("utterance", max_fail)
+    kept = [utt for utt in source.utts if utt in values]
+    for utt in source.utts:
+        if utt not in values:
+            failures.add(utt, "no token likelihood")
+    failures.check(len(source.utts), dump)
+    out.mkdir(parents=True, exist_ok=True)
+    with Writer(out, "hand") as writer:
+        for utt in kept:
+            writer.write(utt, np.append(source.hand[utt], np.float32(values[utt])).astype(np.float32))
+    for name in ("feats.scp", "utt2num_frames"):
+        lines = [line for line in read_text(dump / name).splitlines() if line.split(maxsplit=1)[0] in values]
+        write_lines(out / name, lines)
+    write_text(out / "feats.yaml", read_text(dump / "feats.yaml"))
+    write_lines(out / "failures", [*read_text(dump / "failures").splitlines(), *failures.lines()])
+    (out / "hand.1.scp").replace(out / "hand.scp")
+    mark.write(work, utterances=len(kept))
+
+
+def work_digest(dump: Path, model: Path | None, ssl: Path | None, settings: object, data: Path) -> str:
+    """Return the digest of what an extended dump is made of."""
+    sources = [input_digest(p) for p in (dump, data / "wav.scp", data / "utt2spk")]
+    sources += [input_digest(model / "model.yaml") if model else None, input_digest(ssl) if ssl else None]
+    return digest("token feature", 1, sources, settings)

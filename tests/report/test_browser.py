@@ -1,0 +1,62 @@
+"""A report opened in headless Chromium: no console error, no request, nothing wider than a phone."""
+
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from masd.report import plots
+from masd.report.document import Document, Figure, Section, Table, Text, to_html
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not CHROMIUM, reason="no Chromium to open the page in")]
+# the page's own width, written where --dump-dom shows it; the report itself has no script
+PROBE = "<script>document.title = 'width ' + document.documentElement.scrollWidth</script></body>"
+
+
+def browse(path, *options):
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0"]
+    return subprocess.run(
+        [*command, *options, path.as_uri()], capture_output=True, text=True, timeout=300, check=True
+    )
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """A page with a wide table, a long word and a figure."""
+    wide = Table([f"column {i}" for i in range(30)], [["1.00"] * 30], "a note")
+    figure = Figure("shares", "a caption", "bars")
+    blocks = [Text("x" * 300), wide, figure]
+    rows = {"A01": np.array([0.2, 0.5, 0.3]), "A02": np.array([0.1, 0.1, 0.8])}
+    drawn = plots.render(plots.shares_plot(rows, ("PCS", "HFER", "SFI"), "attention"), 2.0)
+    folder = tmp_path_factory.mktemp("page")
+    text = to_html(Document("A report", [Section("One", blocks)]), {"shares": drawn})
+    (folder / "report.html").write_text(text)
+    (folder / "probe.html").write_text(text.replace("</body>", PROBE))
+    return folder
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_opens_without_a_console_error(page, scheme):
+    dark = ["--blink-settings=preferredColorScheme=0"] if scheme == "dark" else []
+    shot = page / f"{scheme}.png"
+    done = browse(page / "report.html", "--window-size=390,900", f"--screenshot={shot}", *dark)
+    assert "CONSOLE" not in done.stderr
+    from matplotlib.image import imread
+
+    brightness = imread(shot)[:, :, :3].mean()
+    assert brightness > 0.7 if scheme == "light" else brightness < 0.3
+
+
+@pytest.mark.parametrize("width", [500, 1200])
+def test_nothing_makes_the_page_itself_scroll_sideways(page, width):
+    done = browse(page / "probe.html", f"--window-size={width},900", "--dump-dom")
+    (found,) = re.findall(r"<title>width (\d+)</title>", done.stdout)
+    assert int(found) <= width
+
+
+def test_it_prints(page):
+    browse(page / "report.html", f"--print-to-pdf={page / 'page.pdf'}")
+    assert (page / "page.pdf").read_bytes().startswith(b"%PDF")
