@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import torch
@@ -14,7 +13,7 @@ from masd.models.normalization import frame_mask
 
 class _Reverse(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, scale: float | Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, scale: float) -> Tensor:
         ctx.scale = scale
         return x.view_as(x)
 
@@ -23,8 +22,8 @@ class _Reverse(torch.autograd.Function):
         return grad * -ctx.scale, None
 
 
-def reverse_gradient(x: Tensor, scale: float | Tensor) -> Tensor:
-    """Return `x`; its gradient comes back multiplied by -scale, a number or a tensor that fits x."""
+def reverse_gradient(x: Tensor, scale: float) -> Tensor:
+    """Return `x`; its gradient comes back multiplied by -scale."""
     return _Reverse.apply(x, scale)
 
 
@@ -59,16 +58,11 @@ class Adversarial(nn.Module):
         standardise: give both heads each dimension at mean 0 and deviation 1 (batch statistics, in
             evaluation mode running ones); the mean over time differs little from one recording to
             another beside its size, and a head on the raw mean learns too slowly to be an adversary.
-        bounded: reverse the gradient of an item only while the head does better than chance on it.
-            Unbounded, the encoder gains most by misleading a head that is wrong already, and runs
-            ahead of it without giving up what a fresh head would use.
     """
 
-    def __init__(
-        self, dim: int, vocoders: int, scale: float = 0.3, standardise: bool = True, bounded: bool = True
-    ) -> None:
+    def __init__(self, dim: int, vocoders: int, scale: float = 0.3, standardise: bool = True) -> None:
         super().__init__()
-        self.scale, self.bounded = scale, bounded
+        self.scale = scale
         self.norm = nn.BatchNorm1d(dim, affine=False) if standardise else None
         self.binary = nn.Linear(dim, 1)
         self.vocoder = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, max(vocoders, 1)))
@@ -78,7 +72,7 @@ class Adversarial(nn.Module):
         pooled = self._standardised(mean_over_time(z, lengths))
         vocoded = labels >= 0
         binary = self.binary(pooled)[:, 0]
-        names = self.vocoder(reverse_gradient(pooled, self._scales(pooled, labels)))
+        names = self.vocoder(reverse_gradient(pooled, self.scale))
         return AdversarialOutput(
             F.binary_cross_entropy_with_logits(binary, vocoded.to(binary.dtype), reduction="sum"),
             ((binary > 0) == vocoded).sum(),
@@ -87,14 +81,6 @@ class Adversarial(nn.Module):
             torch.tensor(len(labels), device=labels.device),
             vocoded.sum(),
         )
-
-    @torch.no_grad()
-    def _scales(self, pooled: Tensor, labels: Tensor) -> float | Tensor:
-        if not self.bounded:
-            return self.scale
-        names = self.vocoder(pooled)
-        loss = F.cross_entropy(names, labels, ignore_index=-1, reduction="none")
-        return self.scale * (loss < math.log(names.shape[1]))[:, None].to(pooled.dtype)
 
     def _standardised(self, pooled: Tensor) -> Tensor:
         if self.norm is None:

@@ -49,7 +49,6 @@ class PretrainConfig:
         cpc_pool: most frames of a batch that negatives are drawn from outside the utterance (memory
             grows with anchors times pool).
         grl_lambda: scale of the gradient reversal layer.
-        grl_bounded: reverse an item's gradient only while the head does better than chance on it [false].
         adv_standardise: give the heads of L_adv a standardised mean [false].
         adv_lr: learning rate of the heads of L_adv over `lr`: an adversary must keep up [1].
         bn_recalibrate: batches of unmasked crops from which batch-norm statistics are estimated anew
@@ -87,7 +86,6 @@ class PretrainConfig:
     cpc_temperature: float = 0.07
     cpc_pool: int = 4096
     grl_lambda: float = 0.3
-    grl_bounded: bool = True
     adv_standardise: bool = True
     adv_lr: float = 10.0
     bn_recalibrate: int = 16

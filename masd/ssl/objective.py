@@ -57,9 +57,7 @@ class Objective(nn.Module):
                 config.cpc_pool,
             )
         if "adv" in config.objectives:
-            self.adversarial = Adversarial(
-                dim, len(vocoders), config.grl_lambda, config.adv_standardise, config.grl_bounded
-            )
+            self.adversarial = Adversarial(dim, len(vocoders), config.grl_lambda, config.adv_standardise)
 
     def forward(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss of Eq. 5 and sums for `summarise`, each as `sum/<name>` and `n/<name>`."""

@@ -59,9 +59,10 @@ def test_f_ssl_is_that_of_the_first_401_frames(world, tmp_path):
         mel = torch.from_numpy(np.array(mels[utt][:401]))[None]
         with torch.inference_mode():
             z, _ = encoder(mel, torch.tensor([mel.shape[1]]))
-            expected = statistics(encoder.fuse(z)[0]).numpy()
+            edge = min(8, (z.shape[2] - 2) // 2)
+            expected = statistics(encoder.fuse(z)[0, edge : z.shape[2] - edge]).numpy()
         mu, gram = found.read(utt)
-        assert mu.shape == (3, 6) and gram.shape == (-(-min(length, 401) // 4), 6)
+        assert mu.shape == (3, 6) and gram.shape == (-(-min(length, 401) // 4) - 2 * edge, 6)
         alpha = np.array(read_yaml(tmp_path / "embeddings.yaml")["alpha"], np.float32)
         np.testing.assert_allclose(
             pooled(stack_compact([mu], [gram]), alpha)[0], expected, atol=1e-5, rtol=1e-4
