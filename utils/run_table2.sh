@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Table II of a recipe: every row with several seeds, the literal reading of the paper as one more row, the probe of
-# the encoders, and the results page with paired differences. A stopped run goes on from where it was. Called in the
-# recipe's folder; what follows -- are options of its run.sh.
+# Table II of a recipe: every row with several seeds; as more rows the full system without gradient reversal, with a
+# strong one, and the literal reading of the paper; the probe of the encoders, and the results page with paired
+# differences. A stopped run goes on from where it was. Called in the recipe's folder; what follows -- are options of
+# its run.sh.
 #
 #   ../../utils/run_table2.sh -- --corpus DIR/LA --librispeech DIR/LibriSpeech
 
@@ -32,6 +33,8 @@ jobs() {
     echo "$seed masd ssl_multi concat attention"
     echo "$seed masd ssl_single"
     echo "$seed masd handcrafted"
+    echo "$seed no_reversal full"
+    echo "$seed strong_reversal full"
     if [ "$literal" = true ] && [ "$seed" = "${seeds%% *}" ]; then echo "$seed paper_literal full"; fi
   done
 }
@@ -54,11 +57,16 @@ $train_cmd --max-jobs-run "$nj" --num-threads "$threads" JOB=1:"$(jobs | wc -l)"
   "$MASD_ROOT/utils/run_table2.sh" --size "$size" --seeds "$seeds" --threads "$threads" --literal "$literal" \
   --only-job JOB -- "$@"
 
+copies() { sed "s|.*|&=dump/$size/$1_&|" "data/$size/pretrain_tags" | paste -sd ,; }
 for seed in $seeds; do
-  # shellcheck disable=SC2086,SC2154
-  $cmd "$exp/log/probe_s$seed.log" python3 -m masd.bin.probe_encoder --model "$exp/ssl_adversarial_s$seed" \
-    --without-grl "$exp/ssl_multi_s$seed" --dump "dump/$size/pretrain_dev" --out "$exp/probe_s$seed.json" \
-    --vocoded "$(sed "s|.*|&=dump/$size/pretrain_dev_&|" "data/$size/pretrain_tags" | paste -sd ,)" --seed "$seed"
+  for strength in "" strong_reversal_; do
+    # shellcheck disable=SC2086,SC2154
+    $cmd "$exp/log/probe_${strength}s$seed.log" python3 -m masd.bin.probe_encoder --seed "$seed" \
+      --model "$exp/ssl_adversarial_${strength}s$seed" --without-grl "$exp/ssl_adversarial_no_reversal_s$seed" \
+      --out "$exp/probe_${strength}s$seed.json" \
+      --dump "dump/$size/pretrain_dev" --vocoded "$(copies pretrain_dev)" \
+      --train "dump/$size/pretrain" --train-vocoded "$(copies pretrain)"
+  done
 done
 ./run.sh "${common[@]}" --stage 7 --seed "${seeds%% *}" --results "$results" --command "$command"
 echo "$(date '+%F %T') run_table2.sh: done, ${results:-$exp/RESULTS.md}"
