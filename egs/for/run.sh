@@ -51,8 +51,7 @@ esac
 conf=(--config conf/masd.yaml --config "conf/$size.yaml") feats=() suffix=""
 [ "$variant" = masd ] || { conf+=(--config "conf/$variant.yaml"); suffix=_$variant; }
 data=data/$size                          # what stages 1 and 2 make
-dump=dump/$size                          # stage 3; a variant with other features has its own
-! grep -q '^dump_feats:' "conf/$variant.yaml" || dump+=$suffix
+dump=dump/$size; ! grep -q '^dump_feats:' "conf/$variant.yaml" || dump+=$suffix   # stage 3; own if features differ
 own=exp/$size/ssl_$ssl_kind${suffix}_s$seed   # stage 4, unless --ssl names an encoder
 exp=exp/$size/$system${suffix}_s$seed    # stages 5 and 6
 logs=exp/$size/log
