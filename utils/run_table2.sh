@@ -8,7 +8,9 @@
 
 set -euo pipefail
 [ -x ./run.sh ] || { echo "run_table2.sh: error: no ./run.sh here; call it in a recipe's folder" >&2; exit 1; }
+# shellcheck source=/dev/null  # the recipe's own
 . ./path.sh
+# shellcheck source=/dev/null
 . ./cmd.sh
 
 # options
