@@ -46,9 +46,9 @@ def test_every_row_is_trained_with_every_seed_and_the_recipes_own_options_go_alo
     trained = [line.split(" --seed ")[1].split() for line in calls[2:]]
     rows = [(words[0], words[2], words[4]) for words in trained]
     systems = ("full", "ssl_multi", "concat", "attention", "ssl_single", "handcrafted")
-    expected = {(seed, "masd", system) for seed in "01" for system in systems} | {
-        ("0", "paper_literal", "full")
-    }
+    expected = {(seed, "masd", system) for seed in "01" for system in systems}
+    expected |= {(seed, f"{kind}_reversal", "full") for seed in "01" for kind in ("no", "strong")}
+    expected |= {("0", "paper_literal", "full")}
     assert set(rows) == expected and len(rows) == len(expected)
     assert done.returncode == 1, "the toy recipe leaves no encoder to probe"
     assert "probe_encoder" in done.stderr and "Traceback" not in done.stderr
