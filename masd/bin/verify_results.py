@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import chdir
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from masd.cli import run
 from masd.errors import MasdError
@@ -15,14 +17,31 @@ log = logging.getLogger(__name__)
 def verify_results(manifest: Path) -> None:
     """Recompute every number of a results page from score files and keys; exit 1 on any difference.
 
-    Called where the page was made, in the recipe's folder. Prints a line for each difference.
+    Called where the page was made, in the recipe's folder; or anywhere, with the archive of pack_results,
+    which must hold the very page that lies beside it. Prints a line for each difference.
 
     Args:
-        manifest: RESULTS.manifest.json, which the results entry point writes beside RESULTS.md.
+        manifest: RESULTS.manifest.json, which the results entry point writes beside RESULTS.md, or
+            RESULTS.proof.tar.xz.
 
     Raises:
         MasdError: a file has another sha256, or a number differs.
     """
+    from masd.report.proof import SUFFIX, unpack
+
+    if not manifest.name.endswith(SUFFIX):
+        _verify(manifest)
+        return
+    page = manifest.resolve().with_name(manifest.name.removesuffix(SUFFIX) + ".md")
+    with TemporaryDirectory() as name:
+        unpacked = unpack(manifest, Path(name))
+        with chdir(name):
+            _verify(unpacked.relative_to(name))
+        if page.is_file() and page.read_bytes() != (Path(name) / page.name).read_bytes():
+            raise MasdError(f"{page}: not the page of {manifest.name}; pack the results again")
+
+
+def _verify(manifest: Path) -> None:
     from masd.files import read_json
     from masd.report.manifest import verify
 

@@ -1,10 +1,12 @@
 """A results page is proved by computing it again; every kind of tampering is found and named."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 
 from masd.bin.evaluate import evaluate
+from masd.bin.pack_results import pack_results
 from masd.bin.results import results
 from masd.bin.verify_results import verify_results
 from masd.errors import MasdError
@@ -18,26 +20,26 @@ def page(corpus, monkeypatch):
     """The folder of a results page of one system with two seeds, the working directory."""
     monkeypatch.chdir(corpus.root)
     for seed in (0, 1):
-        tag = corpus.root / "exp" / f"full_s{seed}"
+        tag = Path("exp") / f"full_s{seed}"
         corpus.make_model(tag / "model")
         for name in ("dev", "eval"):
             key = {f"{name}-{utt}": row for utt, row in corpus.key.items()}
-            corpus.make_data(corpus.root / "data" / name, key)
+            corpus.make_data(Path("data") / name, key)
             write_scores(tag / "scores" / name / "scores", corpus.make_scores(key, 1.2, seed))
         for name in ("dev", "eval"):
             out = tag / "results" / name
-            dev = {"dev_scores": tag / "scores/dev/scores", "dev_data": corpus.root / "data/dev"}
+            dev = {"dev_scores": tag / "scores/dev/scores", "dev_data": Path("data/dev")}
             options = dev if name == "eval" else {}
             evaluate(
-                scores=(tag / "scores" / name / "scores").relative_to(corpus.root),
-                data=corpus.root / "data" / name,
+                scores=tag / "scores" / name / "scores",
+                data=Path("data") / name,
                 out=out,
                 model=tag / "model",
                 bootstrap=20,
                 breakdown="attack",
                 **options,
             )
-    results(exp=corpus.root / "exp", out=corpus.root / "RESULTS.md", data=corpus.root / "data", bootstrap=30)
+    results(exp=Path("exp"), out=Path("RESULTS.md"), data=Path("data"), bootstrap=30)
     return corpus.root
 
 
@@ -69,7 +71,7 @@ def test_a_typed_number_is_found_by_its_line(page):
 
 def test_metrics_that_scores_do_not_give_are_found_though_every_digest_fits(page):
     """Somebody who edits metrics.json, the page and the manifest alike is still found out."""
-    path, manifest = page / "exp/full_s0/results/eval/metrics.json", page / "RESULTS.manifest.json"
+    path, manifest = Path("exp/full_s0/results/eval/metrics.json"), Path("RESULTS.manifest.json")
     metrics = read_json(path)
     metrics["pooled"]["eer"] -= 1e-6
     write_json(path, metrics)
@@ -96,3 +98,31 @@ def test_differences_name_the_value():
     assert list(differences({"a": [1.0, {"b": 3}], "c": "x"}, stated)) == ["a[1].b is 2, computed 3"]
     assert list(differences({"a": [1.0], "c": "x"}, stated)) == ["a is [1.0, {'b': 2}], computed [1.0]"]
     assert list(differences({"c": "x"}, stated)) == ["a is not computed"]
+
+
+def test_a_proof_verifies_far_from_where_it_was_made(page, tmp_path, monkeypatch):
+    """Archive and page alone, in another folder; an edited page beside it is found."""
+    pack_results(Path("RESULTS.manifest.json"))
+    there = tmp_path / "elsewhere"
+    there.mkdir()
+    for name in ("RESULTS.md", "RESULTS.proof.tar.xz"):
+        shutil.copy(page / name, there / name)
+    monkeypatch.chdir(there)
+    verify_results(Path("RESULTS.proof.tar.xz"))
+    (there / "RESULTS.md").write_text((there / "RESULTS.md").read_text() + "\n")
+    with pytest.raises(MasdError, match=r"RESULTS.md: not the page of RESULTS.proof.tar.xz"):
+        verify_results(Path("RESULTS.proof.tar.xz"))
+
+
+def test_a_proof_is_the_same_for_the_same_files_and_refuses_changed_ones(page):
+    manifest = Path("RESULTS.manifest.json")
+    pack_results(manifest)
+    once = sha256("RESULTS.proof.tar.xz")
+    pack_results(manifest)
+    assert sha256("RESULTS.proof.tar.xz") == once
+    (page / "exp/full_s0/scores/eval/scores").write_text("e1 0.5\n")
+    with pytest.raises(MasdError, match=r"scores/eval/scores: missing, or changed"):
+        pack_results(manifest)
+    (page / "RESULTS.proof.tar.xz").write_bytes(b"no archive")
+    with pytest.raises(MasdError, match="not an archive of pack_results"):
+        verify_results(Path("RESULTS.proof.tar.xz"))
