@@ -14,107 +14,18 @@ options:
                      what a cluster's launcher would ask for; this one takes them and does nothing with them
 
 The exit status is 0 if every job ended with 0, else 1; then the last lines of the first failed
-job's log are shown. A job killed by a signal has failed. When this process is told to stop, so are
-its jobs.
+job's log are shown, and the same call runs the failed jobs alone. A job killed by a signal has failed.
+When this process is told to stop, so are its jobs, and its exit status is 128 + the signal.
+slurm.py and sge.py are called in the same way.
 """
 
 from __future__ import annotations
 
 import os
-import re
-import shlex
-import signal
-import subprocess
 import sys
-import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from types import FrameType
 
-running: set[subprocess.Popen[bytes]] = set()
-lock = threading.Lock()
-stopping = threading.Event()
-
-
-def usage(message: str) -> None:
-    """Say what is wrong with the call and end with status 1."""
-    sys.exit(f"run.py: error: {message}; see the top of {Path(__file__).name} for its usage")
-
-
-def parse(arguments: list[str]) -> tuple[dict[str, str], str, range, list[str]]:
-    """Return options, the name of the job variable, the job numbers, and [log, command, ...]."""
-    options = {}
-    while arguments and arguments[0].startswith("--"):
-        name = arguments.pop(0)
-        if name not in {"--max-jobs-run", "--num-threads", "--mem", "--gpu", "--time"}:
-            usage(f"unknown option {name}")
-        if not arguments:
-            usage(f"option {name} needs a value")
-        options[name] = arguments.pop(0)
-    variable, jobs = "", range(1, 2)
-    match = re.fullmatch(r"([A-Za-z_]\w*)=(\d+)(?::(\d+))?", arguments[0]) if arguments else None
-    if match:
-        arguments.pop(0)
-        variable, first = match[1], int(match[2])
-        jobs = range(first, int(match[3] or first) + 1)
-        if not jobs:
-            usage(f"an empty range of jobs, {match[0]}")
-    if len(arguments) < 2:
-        usage("a log file and a command are needed")
-    return options, variable, jobs, arguments
-
-
-def positive(options: dict[str, str], name: str, default: int) -> int:
-    """Return an option that must be a positive whole number."""
-    value = options.get(name, str(default))
-    if not value.isdigit() or int(value) < 1:
-        usage(f"{name} takes a positive whole number, not {value!r}")
-    return int(value)
-
-
-def run_job(log: Path, command: list[str], threads: int) -> int:
-    """Run one job to its end and return its exit status (128 + n for signal n)."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    start = time.time()
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
-    with open(log, "w", encoding="utf-8") as stream:
-        print(f"# {shlex.join(command)}\n# Started at {time.ctime()}\n#", file=stream, flush=True)
-        with lock:
-            if stopping.is_set():
-                return 130
-            try:
-                process = subprocess.Popen(
-                    command,
-                    stdout=stream,
-                    stderr=stream,
-                    stdin=subprocess.DEVNULL,
-                    env=environment,
-                    start_new_session=True,
-                )
-            except OSError as error:
-                print(f"{command[0]}: {error.strerror}", file=stream)
-                return 127
-            running.add(process)
-        code = process.wait()
-        with lock:
-            running.discard(process)
-        code = 128 - code if code < 0 else code
-        print(
-            f"# Ended (code {code}) at {time.ctime()}, elapsed time {time.time() - start:.0f} seconds",
-            file=stream,
-        )
-    return code
-
-
-def stop(number: int, _frame: FrameType | None) -> None:
-    """Pass the signal on to every running job."""
-    stopping.set()
-    for process in list(running):
-        try:
-            os.killpg(process.pid, number)
-        except ProcessLookupError:
-            continue
+import jobs
 
 
 def main() -> None:
@@ -122,34 +33,27 @@ def main() -> None:
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in {"-h", "--help"}:
         sys.exit(print(__doc__.strip()))
-    options, variable, jobs, (log, *command) = parse(arguments)
+    call = jobs.parse(arguments)
     cores = len(os.sched_getaffinity(0))
-    at_once = min(positive(options, "--max-jobs-run", cores), len(jobs))
+    at_once = jobs.whole_number("--max-jobs-run", call.options.get("--max-jobs-run", str(cores)))
+    at_once = min(at_once, len(call.jobs))
     inherited = os.environ.get("OMP_NUM_THREADS", "")
     share = int(inherited) if inherited.isdigit() and int(inherited) else max(1, cores // at_once)
-    threads = positive(options, "--num-threads", share)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, stop)
-
-    def numbered(text: str, job: int) -> str:
-        return text.replace(variable, str(job)) if variable else text
-
-    def one(job: int) -> tuple[int, Path, int]:
-        path = Path(numbered(log, job))
-        return job, path, run_job(path, [numbered(word, job) for word in command], threads)
+    threads = jobs.whole_number("--num-threads", call.options.get("--num-threads", str(share)))
+    jobs.heed_signals()
+    memory = jobs.Memory(call)
+    done = memory.done()
+    todo = [job for job in call.jobs if job not in done]
 
     with ThreadPoolExecutor(at_once) as pool:
-        failed = [(job, path, code) for job, path, code in pool.map(one, jobs) if code != 0]
-    if failed:
-        job, path, code = failed[0]
-        why = f"was ended by signal {code - 128}" if code > 128 else f"ended with status {code}"
-        print(
-            f"run.py: {len(failed)} of {len(jobs)} jobs failed; job {job} {why}; its log, {path}, ends:",
-            file=sys.stderr,
-        )
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines()[-10:]:
-            print(f"  {line}", file=sys.stderr)
-        sys.exit(1)
+        codes = pool.map(lambda job: jobs.run_job(call.log_of(job), call.command_of(job), threads), todo)
+        failed = {job: jobs.describe(code) for job, code in zip(todo, codes, strict=True) if code != 0}
+    if not failed:
+        memory.forget()
+        return
+    memory.keep(set(call.jobs) - failed.keys())
+    jobs.report(call, failed)
+    sys.exit(128 + jobs.stopped_by[0] if jobs.stopped_by else 1)
 
 
 if __name__ == "__main__":

@@ -94,6 +94,6 @@ def test_stopping_the_launcher_stops_its_jobs(tmp_path):
         if pid:
             break
     started.send_signal(signal.SIGTERM)
-    assert started.wait(timeout=10) == 1
+    assert started.wait(timeout=10) == 128 + signal.SIGTERM
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)

@@ -1,0 +1,328 @@
+#!/usr/bin/env python3
+"""What the launchers run.py, slurm.py and sge.py share: their call, a job and its log, the report of a failure.
+
+On a cluster's node it runs one task of an array: jobs.py BATCH_FILE INDEX (see cluster.py).
+Needs nothing but Python's own library: it is also run by a bare system Python.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+RESOURCES = ("--max-jobs-run", "--num-threads", "--mem", "--gpu", "--time")
+# A folder with more entries than this is known by its own time alone: a million audio files are not looked at.
+MANY_FILES = 1000
+
+running: set[subprocess.Popen[bytes]] = set()
+lock = threading.Lock()
+stopping = threading.Event()
+stopped_by: list[int] = []
+
+
+def name() -> str:
+    """Return the launcher's name for messages."""
+    return Path(sys.argv[0]).name
+
+
+def say(message: str) -> None:
+    """Print one line to standard error."""
+    print(f"{name()}: {message}", file=sys.stderr, flush=True)
+
+
+def fail(message: str) -> NoReturn:
+    """Say what is wrong and end with status 1."""
+    sys.exit(f"{name()}: error: {message}")
+
+
+def usage(message: str) -> NoReturn:
+    """Say what is wrong with the call and end with status 1."""
+    fail(f"{message}; see the top of {name()} for its usage")
+
+
+def whole_number(option: str, value: str) -> int:
+    """Return an option's value, which must be a positive whole number."""
+    if not value.isdigit() or int(value) < 1:
+        usage(f"{option} takes a positive whole number, not {value!r}")
+    return int(value)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a launcher: `[options] [JOB=1:N] LOG COMMAND [ARGUMENT ...]`.
+
+    Args:
+        options: the options given, by their names with dashes.
+        variable: what stands for the job's number, empty without an array.
+        jobs: the numbers of the jobs.
+        log: the log's path, with the variable.
+        command: the command's words, with the variable.
+    """
+
+    options: dict[str, str]
+    variable: str
+    jobs: range
+    log: str
+    command: list[str]
+
+    def numbered(self, text: str, job: int) -> str:
+        """Return `text` with the job's number in place of the variable."""
+        return text.replace(self.variable, str(job)) if self.variable else text
+
+    def log_of(self, job: int) -> Path:
+        """Return the path of a job's log."""
+        return Path(self.numbered(self.log, job))
+
+    def command_of(self, job: int) -> list[str]:
+        """Return a job's command."""
+        return [self.numbered(word, job) for word in self.command]
+
+    @property
+    def folder(self) -> Path:
+        """Where the launchers keep what they remember of this array, beside its logs."""
+        return Path(self.log).parent / ".jobs" / Path(self.log).name
+
+    @property
+    def digest(self) -> str:
+        """What tells this array from another with the same logs; resources do not count."""
+        text = json.dumps([self.variable, list(self.jobs), self.log, self.command])
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    @property
+    def forced(self) -> bool:
+        """Whether the command itself asks for everything to be done again."""
+        return "--force true" in shlex.join(self.command).replace("--force=", "--force ")
+
+
+def parse(arguments: list[str], known: Iterable[str] | None = RESOURCES) -> Call:
+    """Return the call that a command line makes; any option is taken if `known` is None."""
+    options: dict[str, str] = {}
+    arguments = list(arguments)
+    while arguments and arguments[0].startswith("--"):
+        option = arguments.pop(0)
+        if known is not None and option not in known:
+            usage(f"unknown option {option}")
+        if not arguments:
+            usage(f"option {option} needs a value")
+        options[option] = arguments.pop(0)
+    variable, jobs = "", range(1, 2)
+    match = re.fullmatch(r"([A-Za-z_]\w*)=(\d+)(?::(\d+))?", arguments[0]) if arguments else None
+    if match:
+        arguments.pop(0)
+        variable, first = match[1], int(match[2])
+        jobs = range(first, int(match[3] or first) + 1)
+        if not jobs:
+            usage(f"an empty range of jobs, {match[0]}")
+    if len(arguments) < 2:
+        usage("a log file and a command are needed")
+    if len(jobs) > 1 and variable not in arguments[0]:
+        usage(f"{len(jobs)} jobs cannot share one log; write {variable} somewhere in {arguments[0]}")
+    return Call(options, variable, jobs, arguments[0], arguments[1:])
+
+
+def run_job(log: Path, command: list[str], threads: int) -> int:
+    """Run one job to its end, its output in its log, and return its exit status (128 + n for signal n)."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    start = time.time()
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
+    with open(log, "w", encoding="utf-8") as stream:
+        print(f"# {shlex.join(command)}\n# Started at {time.ctime()}\n#", file=stream, flush=True)
+        with lock:
+            if stopping.is_set():
+                return 130
+            try:
+                process = subprocess.Popen(
+                    command,
+                    stdout=stream,
+                    stderr=stream,
+                    stdin=subprocess.DEVNULL,
+                    env=environment,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                print(f"{command[0]}: {error.strerror}", file=stream)
+                return 127
+            running.add(process)
+        code = process.wait()
+        with lock:
+            running.discard(process)
+        code = 128 - code if code < 0 else code
+        print(
+            f"# Ended (code {code}) at {time.ctime()}, elapsed time {time.time() - start:.0f} seconds",
+            file=stream,
+        )
+    return code
+
+
+def stop(number: int, _frame: FrameType | None) -> None:
+    """Pass the signal on to every running job; a second one ends this process at once."""
+    if stopping.is_set() and not running:
+        os._exit(128 + number)
+    stopped_by.append(number)
+    stopping.set()
+    for process in list(running):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+
+
+def heed_signals() -> None:
+    """From now on a signal to stop is passed on to the jobs; one that was ignored (nohup) stays so."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, stop)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a small file whole or not at all, and to the disk."""
+    aside = path.with_name(f"{path.name}.tmp{os.getpid()}")
+    with open(aside, "w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(aside, path)
+
+
+def write_json(path: Path, value: dict) -> None:
+    """Write a small file of our own, whole or not at all."""
+    write_whole(path, json.dumps(value, indent=1) + "\n")
+
+
+def read_json(path: Path) -> dict:
+    """Return what a file of our own holds, nothing if it is missing or damaged."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+class Memory:
+    """Which jobs of an array that failed or was stopped had ended well, so that the next call leaves them out.
+
+    They are left out only by the same call, only while every file and folder that its words name looks
+    as it did when the array ended, and never with `--force true`: in all other cases every job is run,
+    and the entry points know by their own marks what there is to do. An array that ends well as a whole
+    is forgotten.
+    """
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.path = call.folder / "done.json"
+
+    def done(self) -> set[int]:
+        """Return the jobs that need not be run."""
+        kept = read_json(self.path)
+        if self.call.forced or kept.get("call") != self.call.digest or kept.get("paths") != self.paths():
+            return set()
+        done = set(kept["done"]) & set(self.call.jobs)
+        if done:
+            rest = len(self.call.jobs) - len(done)
+            say(f"{len(done)} of {len(self.call.jobs)} jobs ended well the last time; only {rest} to run")
+        return done
+
+    def paths(self) -> str:
+        """Return a digest of the look of all that the command's words name."""
+        words = {part for word in self.call.command for part in re.split(r"[=,\[\]]", word)}
+        variable = self.call.variable
+        names = {
+            self.call.numbered(word, job)
+            for word in words
+            for job in (self.call.jobs if variable and variable in word else [0])
+        }
+        look = [[name, _look(Path(name))] for name in sorted(names - {"", ".", ".."})]
+        return hashlib.sha256(json.dumps(look).encode()).hexdigest()[:32]
+
+    def keep(self, done: Iterable[int]) -> None:
+        """Remember the jobs that ended well; call when no job runs any more."""
+        if not self.call.folder.is_dir() and len(self.call.jobs) == 1:
+            return
+        self.call.folder.mkdir(parents=True, exist_ok=True)
+        kept = {"call": self.call.digest, "paths": self.paths(), "done": sorted(done)}
+        write_json(self.path, kept)
+
+    def forget(self) -> None:
+        """Remove the memory: all jobs ended well, or they begin anew."""
+        shutil.rmtree(self.call.folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            self.call.folder.parent.rmdir()
+
+
+def _look(path: Path) -> list | None:
+    """What is seen of a file, or of the files directly in a folder, without reading them."""
+    try:
+        status = path.stat()
+        if not path.is_dir():
+            return [status.st_size, status.st_mtime_ns]
+        seen = []
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if len(seen) == MANY_FILES:
+                    return [status.st_mtime_ns]
+                status_of = entry.stat() if entry.is_file() else None
+                seen.append([entry.name, *([status_of.st_size, status_of.st_mtime_ns] if status_of else [])])
+        return sorted(seen)
+    except OSError:
+        return None
+
+
+def describe(code: int) -> str:
+    """Return how a job with this exit status ended, in words."""
+    if code == 137:
+        return "was ended by signal 9 (for want of memory?)"
+    return f"was ended by signal {code - 128}" if code > 128 else f"ended with status {code}"
+
+
+def report(call: Call, failed: dict[int, str]) -> None:
+    """Say which jobs failed and why, and show how the log of the first ends."""
+    (job, why), *others = sorted(failed.items())
+    path = call.log_of(job)
+    say(f"{len(failed)} of {len(call.jobs)} jobs failed; job {job} {why}; its log, {path}, ends:")
+    for line in tail(path) or ["(there is no log)"]:
+        print(f"  {line}", file=sys.stderr)
+    for job, why in others[:9]:
+        say(f"job {job} {why}; its log is {call.log_of(job)}")
+    if len(others) > 9:
+        say(f"and {len(others) - 9} more jobs")
+
+
+def tail(path: Path, lines: int = 10) -> list[str]:
+    """Return a log's last lines, none if there is no log."""
+    try:
+        with open(path, "rb") as stream:
+            stream.seek(max(0, path.stat().st_size - 65536))
+            return stream.read().decode("utf-8", "replace").splitlines()[-lines:]
+    except OSError:
+        return []
+
+
+def run_task(batch_file: str, index: str) -> None:
+    """Run the task of an array on a node and leave its exit status in a file beside `batch_file`."""
+    batch = json.loads(Path(batch_file).read_text(encoding="utf-8"))
+    job = batch["jobs"][index]
+    call = Call({}, batch["variable"], range(job, job + 1), batch["log"], batch["command"])
+    status = Path(batch_file).parent / f"exit.{job}"
+    status.unlink(missing_ok=True)  # of a first run, if the scheduler has put the job into the queue again
+    heed_signals()
+    code = run_job(call.log_of(job), call.command_of(job), batch["threads"])
+    write_whole(status, f"{code}\n")
+    # 99 and 100 would make Grid Engine run the job again, or put it into an error state
+    sys.exit(1 if code in {99, 100} else code)
+
+
+if __name__ == "__main__":
+    run_task(*sys.argv[1:])

@@ -1,0 +1,169 @@
+#!/usr/bin/env python3
+"""Run a command, or an array of them, as one job array of Slurm, and wait for its end.
+
+usage: slurm.py [options] [JOB=1:N] LOG COMMAND [ARGUMENT ...]
+
+Called as run.py is. The folder must be one that the nodes share. JOB in the log's name and in the
+command is replaced by the number of the job.
+
+options:
+  --mem 4G           memory of one job
+  --num-threads N    threads of one job, also set as OMP_NUM_THREADS (default: 1)
+  --gpu N            GPUs of one job
+  --time 1:00:00     how long one job may take
+  --max-jobs-run N   how many jobs of the array run at once
+  --config FILE      what these and any other options mean to sbatch, in Kaldi's format
+                     (default: conf/slurm.conf, and if there is none, what docs/cluster.md shows)
+  --poll S           the most seconds between two questions to Slurm (default: 15)
+  --file-wait S      how long to wait for the exit file of a job that has left the queue (default: 90)
+
+The exit status is 0 if every job ended with 0, else 1; then the last lines of the first failed job's
+log are shown, and the same call submits the failed jobs alone. When this process is told to stop, it
+cancels the array; its exit status is then 128 + the signal.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+import cluster
+from cluster import Batch, Refused, Scheduler, Silent, State, ask
+
+DEFAULTS = """
+command sbatch --export=ALL
+option mem=* --mem=$0
+option mem=0
+option num_threads=* --cpus-per-task=$0
+option time=* --time=$0
+option gpu=* --gres=gpu:$0
+option gpu=0
+default num_threads=1
+default gpu=0
+"""
+ACTIVE = {
+    "PENDING",
+    "RUNNING",
+    "CONFIGURING",
+    "COMPLETING",
+    "SUSPENDED",
+    "REQUEUED",
+    "REQUEUE_FED",
+    "REQUEUE_HOLD",
+    "RESIZING",
+    "RESV_DEL_HOLD",
+    "SIGNALING",
+    "SPECIAL_EXIT",
+    "STAGE_OUT",
+    "STOPPED",
+}
+# Reasons of a pending job that waiting does not mend.
+HOPELESS = re.compile(
+    r"launch failed requeued held|BadConstraints|DependencyNeverSatisfied|InvalidAccount|InvalidQOS"
+    r"|PartitionNodeLimit|PartitionTimeLimit|JobHoldMaxRequeue"
+)
+BUSY = re.compile(
+    r"timed out|temporarily|Unable to contact|try again|Connection refused|not responding", re.I
+)
+LIMIT = re.compile(r"submit limit|MaxSubmit|violates accounting/QOS policy|Job limit|too many", re.I)
+
+
+class Slurm(Scheduler):
+    """Slurm through sbatch, squeue, scontrol, scancel, and sacct where there is accounting."""
+
+    title = "Slurm"
+    conf = Path("conf/slurm.conf")
+    defaults = DEFAULTS
+
+    @cache  # noqa: B019  one scheduler lives as long as the process
+    def max_tasks(self) -> int:
+        """Return MaxArraySize less one: the greatest index, and a number of tasks that one array may have."""
+        found = re.search(
+            r"^MaxArraySize\s*=\s*(\d+)", ask("scontrol", "show", "config").stdout, re.MULTILINE
+        )
+        return max(1, int(found[1]) - 1) if found else 1000
+
+    def indices(self, numbers: list[int]) -> list[int]:
+        """Return the jobs' own numbers, or 1, 2, ... if one is greater than an index may be."""
+        return numbers if max(numbers) <= self.max_tasks() else list(range(1, len(numbers) + 1))
+
+    def submit(self, command: list[str], batch: Batch, at_once: int) -> str:
+        """Submit one job array."""
+        log = str(batch.queue_log("MASD_INDEX")).replace("%", "%%").replace("MASD_INDEX", "%a")
+        done = ask(
+            *command,
+            "--parsable",
+            f"--array={_ranges(list(batch.jobs))}" + (f"%{at_once}" if at_once else ""),
+            f"--job-name={batch.label}",
+            f"--chdir={os.getcwd()}",
+            f"--output={log}",
+            "--open-mode=append",
+            str(batch.script("SLURM_ARRAY_TASK_ID")),
+        )
+        found = re.search(r"^(\d+)(?:;.*)?$", done.stdout, re.MULTILINE)
+        if done.returncode == 0 and found:
+            return found[1]
+        message = " ".join((done.stderr or done.stdout).split()) or f"sbatch ended with {done.returncode}"
+        raise Refused(message, busy=bool(BUSY.search(message)), limit=bool(LIMIT.search(message)))
+
+    def states(self, arrays: Iterable[str]) -> dict[str, State]:
+        """Ask squeue once for all arrays."""
+        done = ask(
+            "squeue",
+            "--noheader",
+            "--array",
+            "--states=all",
+            "--format=%F_%K|%T|%r",
+            "--jobs=" + ",".join(sorted(arrays)),
+        )
+        if done.returncode != 0:
+            if "Invalid job id" in done.stderr:  # all of them ended so long ago that they are forgotten
+                return {}
+            raise Silent(" ".join(done.stderr.split()) or f"squeue ended with {done.returncode}")
+        states = {}
+        for line in done.stdout.splitlines():
+            if line.count("|") >= 2:
+                task, state, reason = line.strip().split("|", 2)
+                hopeless = state not in {"RUNNING", "COMPLETING"} and bool(HOPELESS.search(reason))
+                text = f"{state}, {reason}" if hopeless else state
+                states[task] = State(state in ACTIVE, text, hopeless and state in ACTIVE)
+        return states
+
+    def fate(self, task: str) -> str:
+        """Ask scontrol, which knows jobs for minutes after their end, then the accounting, if there is one."""
+        shown = ask("scontrol", "--oneliner", "show", "job", task).stdout
+        state, code = re.search(r"JobState=(\w+)", shown), re.search(r"ExitCode=(\d+):(\d+)", shown)
+        if state and code and state[1] not in ACTIVE:
+            return _fate(state[1], code[1], code[2])
+        told = ask(
+            "sacct", "--noheader", "--parsable2", "--allocations", "--format=State,ExitCode", "--jobs", task
+        )
+        match = re.search(r"^([A-Z_]+)[^|]*\|(\d+):(\d+)", told.stdout, re.MULTILINE)
+        return _fate(*match.groups()) if told.returncode == 0 and match else ""
+
+    def cancel(self, arrays: Iterable[str]) -> None:
+        """Cancel with scancel."""
+        ask("scancel", "--quiet", *sorted(arrays))
+
+
+def _fate(state: str, code: str, number: str) -> str:
+    how = f", signal {number}" if number != "0" else f", exit status {code}" if code != "0" else ""
+    return state + how
+
+
+def _ranges(numbers: list[int]) -> str:
+    """Return [1, 2, 3, 7] as 1-3,7."""
+    parts: list[list[int]] = []
+    for value in numbers:
+        if parts and value == parts[-1][1] + 1:
+            parts[-1][1] = value
+        else:
+            parts.append([value, value])
+    return ",".join(f"{first}-{last}" if last > first else str(first) for first, last in parts)
+
+
+if __name__ == "__main__":
+    cluster.launch(Slurm(), __doc__)
