@@ -35,7 +35,7 @@ TRIES = 8  # how often a submission is tried that the scheduler could not answer
 
 @dataclass(frozen=True)
 class State:
-    """What the scheduler says of one task: waiting or running (`active`), in its words, and if it never starts."""
+    """What the scheduler says of a task: if it waits or runs (`active`), in what words, if it never starts."""
 
     active: bool
     text: str
@@ -43,7 +43,7 @@ class State:
 
 
 class Refused(Exception):
-    """A submission that was refused: for good, for the moment (`busy`), or because it is too many (`limit`)."""
+    """A submission was refused: for good, for the moment (`busy`), or since it is too many jobs (`limit`)."""
 
     def __init__(self, message: str, busy: bool = False, limit: bool = False) -> None:
         super().__init__(message)
@@ -92,7 +92,7 @@ class Scheduler(ABC):
 
     @abstractmethod
     def submit(self, command: list[str], batch: Batch, at_once: int) -> str:
-        """Submit an array, at most `at_once` (0: any number) of it at a time; return its id, or raise `Refused`."""
+        """Submit an array, `at_once` (0: all) tasks of it at a time; return its id, or raise `Refused`."""
 
     @abstractmethod
     def states(self, arrays: Iterable[str]) -> dict[str, State]:
@@ -110,9 +110,8 @@ class Scheduler(ABC):
 def ask(*command: str) -> subprocess.CompletedProcess[str]:
     """Run one of the scheduler's commands; one that is missing or hangs has failed."""
     try:
-        # an answer in English; and what belongs to a job that this launcher itself may run in is not inherited
-        foreign = ("SLURM_", "SGE_", "SBATCH_")
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(foreign) or k in KEPT}
+        # in English, and without what belongs to a job that this launcher itself may be
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("SLURM_", "SGE_")) or k in KEPT}
         environment = {**kept, "LC_ALL": "C"}
         return subprocess.run(
             command,
@@ -140,57 +139,60 @@ KEPT = {
 }
 
 
+def read_conf(conf: Path, text: str) -> tuple[list[str], dict[tuple[str, str], list[str]], dict[str, str]]:
+    """Return the command, what each (option, value) adds to it, and the options' default values."""
+    command: list[str] = []
+    added: dict[tuple[str, str], list[str]] = {}
+    defaults: dict[str, str] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        line = re.sub(r"(^|\s)#.*", "", line).strip()
+        kind, _, rest = line.partition(" ")
+        match = re.fullmatch(r"([^=\s]+)=(\S+)\s*(.*)", rest.strip())
+        if not line:
+            continue
+        if kind == "command" and rest.strip():
+            command = shlex.split(rest)
+        elif kind == "option" and match:
+            added[match[1], match[2]] = shlex.split(match[3])
+        elif kind == "default" and match and not match[3]:
+            defaults[match[1]] = match[2]
+        else:
+            form = "'command ...', 'option name=value ...' or 'default name=value'"
+            jobs.fail(f"{conf}:{number}: a line is {form}, not {line!r}")
+    if not command:
+        jobs.fail(f"{conf}: no line 'command ...'")
+    return command, added, defaults
+
+
 def resources(conf: Path, defaults: str, options: dict[str, str], given: bool) -> list[str]:
     """Return the submitting command's words for these options, as `conf` (Kaldi's format) maps them.
 
-    `command ...` begins the command; `option mem=* --mem=$0` is what an option adds, `option gpu=0` what it adds
-    for one value, which goes before `*`; `default gpu=0` is the value of an option that was not given.
+    `command ...` begins the command; `option mem=* --mem=$0` is what an option adds, `option gpu=0`
+    what it adds for one value, which goes before `*`; `default gpu=0` is the value of an option that
+    was not given.
 
     Args:
         conf: the file; if it is missing and was not `given` by name, `defaults` is its text.
         options: the launcher's options, by their names with dashes.
     """
-    if conf.is_file():
-        text = conf.read_text(encoding="utf-8")
-    elif given:
+    if given and not conf.is_file():
         jobs.fail(f"{conf}: no such file, named by --config")
-    else:
-        text = defaults
-    command: list[str] = []
-    exact: dict[tuple[str, str], list[str]] = {}
-    values = {name.removeprefix("--").replace("-", "_"): value for name, value in options.items()}
-    for number, line in enumerate(text.splitlines(), 1):
-        line = re.sub(r"\s*#.*", "", line).strip()
-        match = re.fullmatch(r"(command|option|default)\s+(?:([^=\s]+)=(\S+))?\s*(.*)", line)
-        if not line:
-            continue
-        if not match or (match[1] != "command" and not match[2]):
-            jobs.fail(
-                f"{conf}:{number}: a line is 'command ...', 'option name=value ...' or 'default name=value'"
-            )
-        if match[1] == "command":
-            command = shlex.split(line.removeprefix("command"))
-        elif match[1] == "default":
-            values.setdefault(match[2], match[3])
-        else:
-            exact[match[2], match[3]] = shlex.split(match[4])
-    if not command:
-        jobs.fail(f"{conf}: no line 'command ...'")
+    text = conf.read_text(encoding="utf-8") if conf.is_file() else defaults
+    command, added, values = read_conf(conf, text)
+    values |= {name.removeprefix("--").replace("-", "_"): value for name, value in options.items()}
+    values.pop("max_jobs_run", None)  # each scheduler's own affair
     for name, value in values.items():
-        if name == "max_jobs_run":
-            continue
-        words = exact.get((name, value), exact.get((name, "*")))
+        words = added.get((name, value), added.get((name, "*")))
         if words is None:
-            jobs.fail(
-                f"{conf}: says nothing of --{name.replace('_', '-')} {value}; add 'option {name}=* ...'"
-            )
+            option = f"--{name.replace('_', '-')} {value}"
+            jobs.fail(f"{conf}: does not say what {option} means; add 'option {name}=* ...'")
         command += [word.replace("$0", value) for word in words]
     return command
 
 
 @dataclass
 class Settings:
-    """The launcher's own options: seconds between questions, seconds to wait for a file, jobs at once (0: any)."""
+    """The launcher's own options: seconds between questions and to wait for a file, jobs at once (0: all)."""
 
     poll: float = 15.0
     file_wait: float = 90.0
@@ -230,7 +232,7 @@ class Array:
         self.label = "masd_" + re.sub(r"[^\w-]+", "_", Path(plain).stem).strip("_")
 
     def run(self, done: set[int]) -> None:
-        """Submit the jobs that are not `done`, and stay until every one has ended or a signal says to stop."""
+        """Submit the jobs that are not `done`; stay until every one has ended or a signal says to stop."""
         self.done = set(done)
         self.recover()
         self.waiting = [job for job in self.call.jobs if job not in self.done and job not in self.live]
@@ -246,7 +248,7 @@ class Array:
                 self.withdraw()
 
     def recover(self) -> None:
-        """Find what a launcher that was killed has left in the queue: wait for it if it is this call's, else end it."""
+        """Wait for what a killed launcher of this call has left in the queue; end what another has left."""
         kept = jobs.read_json(self.folder / "submitted.json")
         tasks = {int(job): task for job, task in kept.get("tasks", {}).items()}
         try:
@@ -277,7 +279,7 @@ class Array:
                     path.unlink(missing_ok=True)
 
     def submit(self) -> None:
-        """Submit what can be submitted now: all of it, in as many arrays as the scheduler's limits ask for."""
+        """Submit what can be submitted now, in as many arrays as the scheduler's limits ask for."""
         while self.waiting and time.monotonic() >= self.retry_at and not jobs.stopping.is_set():
             if self.settings.at_once and self.live:
                 return  # a limit on one array does not hold for two: one at a time

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What the launchers run.py, slurm.py and sge.py share: their call, a job and its log, the report of a failure.
+"""What the launchers run.py, slurm.py and sge.py share: the call, a job and its log, the report of failures.
 
 On a cluster's node it runs one task of an array: jobs.py BATCH_FILE INDEX (see cluster.py).
 Needs nothing but Python's own library: it is also run by a bare system Python.
@@ -26,7 +26,7 @@ from types import FrameType
 from typing import NoReturn
 
 RESOURCES = ("--max-jobs-run", "--num-threads", "--mem", "--gpu", "--time")
-# A folder with more entries than this is known by its own time alone: a million audio files are not looked at.
+# A folder with more entries is known by its own time alone: a million audio files are not looked at.
 MANY_FILES = 1000
 
 running: set[subprocess.Popen[bytes]] = set()
@@ -212,7 +212,7 @@ def read_json(path: Path) -> dict:
 
 
 class Memory:
-    """Which jobs of an array that failed or was stopped had ended well, so that the next call leaves them out.
+    """Which jobs of an array that failed or was stopped ended well, so that the next call leaves them out.
 
     They are left out only by the same call, only while every file and folder that its words name looks
     as it did when the array ended, and never with `--force true`: in all other cases every job is run,

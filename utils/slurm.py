@@ -133,7 +133,7 @@ class Slurm(Scheduler):
         return states
 
     def fate(self, task: str) -> str:
-        """Ask scontrol, which knows jobs for minutes after their end, then the accounting, if there is one."""
+        """Ask scontrol, which knows jobs for minutes after their end, then the accounting if there is one."""
         shown = ask("scontrol", "--oneliner", "show", "job", task).stdout
         state, code = re.search(r"JobState=(\w+)", shown), re.search(r"ExitCode=(\d+):(\d+)", shown)
         if state and code and state[1] not in ACTIVE:
