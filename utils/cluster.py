@@ -35,7 +35,7 @@ TRIES = 8  # how often a submission is tried that the scheduler could not answer
 
 @dataclass(frozen=True)
 class State:
-    """What the scheduler says of a task: if it waits or runs (`active`), in what words, if it never starts."""
+    """What the scheduler says of a task: if it waits or runs (`active`), its words, if it never starts."""
 
     active: bool
     text: str
@@ -265,13 +265,13 @@ class Array:
             self.queue_logs = {job: Path(logs[str(job)]) for job in self.live}
             self.batches = len(list(self.folder.glob("batch.*.json")))
             jobs.say(
-                f"{len(self.live)} jobs of a launcher that was ended are still in the queue; waiting for them"
+                f"waiting for {len(self.live)} jobs that a launcher before this one has left in the queue"
             )
         elif active:
             jobs.say(f"ending {len(active)} jobs in the queue that an earlier call has left there")
             self.live = active
             self.withdraw()
-            self.live = {}
+            self.failed.clear()
         if not self.live:
             self.folder.mkdir(parents=True, exist_ok=True)
             for path in self.folder.iterdir():
@@ -334,7 +334,8 @@ class Array:
             return
         self.tries += 1
         if not error.busy or self.tries >= TRIES:
-            jobs.say(f"error: {self.scheduler.title} refuses the jobs: {error}")
+            if not self.live and not self.failed:
+                jobs.fail(f"{self.scheduler.title} refuses the jobs: {error}")
             self.failed |= dict.fromkeys(self.waiting, f"was never submitted ({error})")
             self.waiting = []
             return
@@ -430,8 +431,7 @@ class Array:
             jobs.say(f"{', '.join(sorted(arrays))} are still in the queue; look after them yourself")
         codes = self.exit_codes()
         for job in list(self.live):
-            ended_well = codes.get(job) == 0
-            self.end(job, "" if ended_well else "was cancelled with this launcher")
+            self.end(job, "" if codes.get(job) == 0 else "was cancelled with this launcher")
 
 
 def number(option: str, value: str) -> float:

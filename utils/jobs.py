@@ -181,9 +181,9 @@ def stop(number: int, _frame: FrameType | None) -> None:
 
 
 def heed_signals() -> None:
-    """From now on a signal to stop is passed on to the jobs; one that was ignored (nohup) stays so."""
+    """From now on a signal to stop is passed on to the jobs; a terminal's end is not, under nohup."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, stop)
 
 
