@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -150,6 +151,29 @@ def test_a_stage_calls_the_same_entry_points_everywhere(number):
 def test_the_papers_recipes_have_one_method_and_one_budget(name):
     texts = {(path / f"conf/{name}.yaml").read_bytes() for path in PAPER}
     assert len(texts) == 1
+
+
+@pytest.mark.parametrize("name", ["cmd.sh", "conf/slurm.conf", "conf/sge.conf"])
+def test_jobs_are_started_in_the_same_way_everywhere(name):
+    assert len({(path / name).read_bytes() for path in RECIPES}) == 1
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        ("", "run.py run.py"),
+        ("slurm", "slurm.py --mem 4G --time 8:00:00 slurm.py --mem 16G"),
+        ("sge", "sge.py --mem 4G --time 8:00:00 sge.py --mem 16G"),
+        ("env --chdir=.", "env --chdir=. env --chdir=."),
+        ("no-such-queue.pl --mem 4G", "no launcher 'no-such-queue.pl'"),
+    ],
+)
+def test_one_variable_chooses_how_jobs_are_started(recipe, chosen, said):
+    environment = {"PATH": f"{ROOT}/utils:/usr/bin:/bin", "MASD_CMD": chosen}
+    script = ["bash", "-c", '. ./cmd.sh && echo "$cmd $train_cmd"']
+    done = subprocess.run(script, cwd=recipe, env=environment, capture_output=True, text=True)
+    assert said in done.stdout + done.stderr
+    assert (done.returncode == 0) == bool(done.stdout)
 
 
 def test_one_yaml_has_the_papers_numbers_and_no_other_contradicts_it():
