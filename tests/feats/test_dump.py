@@ -60,6 +60,12 @@ def names(out):
     return {p.name for p in out.iterdir()}
 
 
+@pytest.mark.parametrize("fmt", ["ark", "h5"])
+def test_more_jobs_than_utterances_are_harmless(data, tmp_path, fmt):
+    many = make(data, tmp_path / "many", jobs=13, fmt=fmt)
+    assert content(many) == content(make(data, tmp_path / "one", fmt=fmt))
+
+
 def test_a_dump_holds_what_the_front_end_computes(data, tmp_path):
     dump = open_dump(make(data, tmp_path / "out", jobs=3), CONFIG)
     assert dump.utts == [f"s-{i}" for i in range(10)] and dump.config == CONFIG

@@ -71,7 +71,8 @@ def test_f_ssl_is_that_of_the_first_401_frames(world, tmp_path):
 
 def test_batch_and_shards_do_not_matter(world, tmp_path):
     whole = extract(world, tmp_path / "whole")
-    for name, jobs, options in (("single", 1, {"batch": 1}), ("shards", 3, {}), ("h5", 2, {"fmt": "h5"})):
+    ways = (("single", 1, {"batch": 1}), ("shards", 3, {}), ("h5", 2, {"fmt": "h5"}))
+    for name, jobs, options in (*ways, ("more jobs than utterances", len(LENGTHS) + 2, {})):
         other = extract(world, tmp_path / name, jobs, **options)
         assert other.utts == whole.utts
         for utt in whole.utts:
