@@ -1,10 +1,10 @@
 """What slurm.py and sge.py share: an array of jobs is submitted, watched to its end, and its end explained.
 
-On the shared file system a folder `.jobs/<log>` beside the logs holds, for one array:
+On the shared file system a folder `.jobs/<log's name>` beside the logs holds, for one array:
 
     batch.K.json       what was submitted together: the command, and the job's number for each index
     exit.JOB           the job's exit status, written by the job itself when its command has ended
-    queue.K.INDEX.log  what the scheduler says to the task, such as why it was killed
+    queue.K.INDEX.txt  what the scheduler says to the task, such as why it was killed
     submitted.json     which task of the scheduler each job is
     done.json          after a failure: the jobs that need not run again (jobs.Memory)
 
@@ -72,7 +72,7 @@ class Batch:
 
     def queue_log(self, index: int | str) -> Path:
         """Where the scheduler writes what it says to a task."""
-        return self.folder / f"queue.{self.number}.{index}.log"
+        return self.folder / f"queue.{self.number}.{index}.txt"
 
 
 class Scheduler(ABC):

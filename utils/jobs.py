@@ -95,7 +95,8 @@ class Call:
     @property
     def folder(self) -> Path:
         """Where the launchers keep what they remember of this array, beside its logs."""
-        return Path(self.log).parent / ".jobs" / Path(self.log).name
+        # no name in it ends in .log: what is there is no log of the recipe's
+        return Path(self.log).parent / ".jobs" / Path(self.log).name.removesuffix(".log")
 
     @property
     def digest(self) -> str:

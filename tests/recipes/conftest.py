@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,37 @@ ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "egs" / "mini"
 DOWNLOADS = os.environ.get("MASD_DOWNLOADS", str(RECIPE / "downloads"))
 OUTPUTS = shutil.ignore_patterns("downloads", "data", "dump", "exp")
+
+
+class Slurm:
+    """A real Slurm of one host (tools/slurm_cluster.sh)."""
+
+    TOOL = ROOT / "tools" / "slurm_cluster.sh"
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        subprocess.run([self.TOOL, "start", folder], check=True, capture_output=True, text=True)
+        self.environment = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf"), "MASD_CMD": "slurm"}
+
+    def tasks(self, name: str) -> list[tuple[str, str]]:
+        """The tasks of all arrays of this name, oldest first: <array>_<index> and state."""
+        command = ["squeue", "--noheader", "--array", "--states=all", "--format=%F_%K|%T", f"--name={name}"]
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=True)
+        return sorted(tuple(line.strip().split("|")) for line in done.stdout.splitlines())
+
+    def running(self, name: str, index: int) -> str:
+        """Wait for the newest such array's task to run, and return its name."""
+        for _ in range(600):
+            found = [task for task, state in self.tasks(name) if state == "RUNNING"]
+            for task in found:
+                if task.endswith(f"_{index}"):
+                    return task
+            time.sleep(0.1)
+        raise AssertionError(f"no task {index} of {name} runs: {self.tasks(name)}")
+
+    def stop(self) -> None:
+        """End it."""
+        subprocess.run([self.TOOL, "stop", self.folder], check=True, capture_output=True, text=True)
 
 
 class Recipe:
@@ -26,9 +58,9 @@ class Recipe:
         """The command line of `run.sh` in the tiny size."""
         return ["./run.sh", "--size", "tiny", "--nj", "1", "--downloads", DOWNLOADS, *map(str, options)]
 
-    def run(self, *options, check=True):
+    def run(self, *options, check=True, env=None):
         """Run the recipe to its end."""
-        done = subprocess.run(self.command(*options), cwd=self.path, capture_output=True, text=True)
+        done = subprocess.run(self.command(*options), cwd=self.path, capture_output=True, text=True, env=env)
         assert not check or done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
         return done
 
@@ -65,3 +97,14 @@ def finished(tmp_path_factory):
 def twin(finished, tmp_path):
     """A copy of the finished recipe that a test may change."""
     return finished.copy(tmp_path)
+
+
+@pytest.fixture
+def slurm(tmp_path):
+    """A real Slurm, where this is root on a host with its packages."""
+    missing = [name for name in ("munged", "slurmctld", "slurmd") if not Path("/usr/sbin", name).exists()]
+    if os.getuid() != 0 or missing:
+        pytest.skip("needs root and Debian's munge, slurmctld, slurmd, slurm-client")
+    cluster = Slurm(tmp_path / "slurm")
+    yield cluster
+    cluster.stop()

@@ -3,6 +3,7 @@
 All tests look at one tiny run (see conftest.py) or at a copy of it. They need the package mirrors.
 """
 
+import contextlib
 import json
 import os
 import random
@@ -10,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import kaldiio
 import numpy as np
@@ -220,3 +222,54 @@ def test_a_wrong_option_or_name_is_one_line(finished):
         assert done.returncode == 1
         assert said in done.stderr
         assert len(done.stderr.splitlines()) == 1
+
+
+def test_slurm_does_dumps_and_scoring_and_again_only_the_task_that_was_killed(twin, slurm):
+    """A task is cancelled, then its process killed; the third run does what is left, to the same scores."""
+    first = twin.scores()
+    for name in ("data/tiny/dev", "data/tiny/eval_tts"):  # two sets are enough, and no vocoded ones
+        shutil.rmtree(twin.path / name, ignore_errors=True)
+    (twin.path / "data/tiny/pretrain_tags").write_text("")
+    for name in ("dump/tiny/train", "exp/tiny/full_s0/scores/eval", "exp/tiny/ssl_adversarial_s0/emb/eval"):
+        shutil.rmtree(twin.path / name)
+    dumps = ("--nj", 3, "--stage", 3, "--stop-stage", 3)
+
+    def run_and(interfere):
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        started = subprocess.Popen(twin.command(*dumps), cwd=twin.path, env=slurm.environment, **pipes)
+        interfere(slurm.running("masd_dump_train", 2))
+        said = started.communicate(timeout=300)[0]
+        assert started.returncode == 1, said
+        return said
+
+    def cancel(task):
+        subprocess.run(["scancel", task], env=slurm.environment, check=True)
+
+    def kill_process(_task):
+        for _ in range(600):
+            for process in Path("/proc").glob("[0-9]*"):
+                with contextlib.suppress(OSError):
+                    words = (process / "cmdline").read_bytes().split(b"\0")
+                    here = os.readlink(process / "cwd") == str(twin.path)
+                    if here and words[1:3] == [b"-m", b"masd.bin.dump_feats"] and b"2" in words:
+                        return os.kill(int(process.name), signal.SIGKILL)
+            time.sleep(0.05)
+        raise AssertionError("the task's process is not found")
+
+    said = run_and(cancel)
+    assert "slurm.py: 1 of 3 jobs failed; job 2" in said
+    assert "Slurm says CANCELLED" in said
+    log = (twin.path / "exp/tiny/log/dump_train.2.log").read_text()
+    assert "# Ended (" in log
+    assert log.splitlines()[-1] in said
+    said = run_and(kill_process)
+    assert "2 of 3 jobs ended well the last time; only 1 to run" in said
+    assert "job 2 was ended by signal 9" in said
+    said = twin.run(*dumps, env=slurm.environment)
+    assert "2 of 3 jobs ended well the last time; only 1 to run" in said.stderr
+    indices = [task.split("_")[1] for task, _ in slurm.tasks("masd_dump_train")]
+    assert indices == ["1", "2", "3", "2", "2"]
+    twin.run("--nj", 2, "--stage", 6, "--stop-stage", 6, env=slurm.environment)
+    assert len(slurm.tasks("masd_score_full_s0_eval")) == 1
+    assert twin.scores() == first
+    assert not list((twin.path / "exp").rglob(".jobs"))

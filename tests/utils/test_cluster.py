@@ -226,7 +226,7 @@ def test_stopping_the_launcher_cancels_the_array_and_the_next_call_does_the_rest
 def test_jobs_of_a_launcher_that_was_killed_are_waited_for(slurm):
     command = "echo JOB >> ran; touch begun.JOB; until [ -e go ]; do sleep 0.1; done"
     started = slurm.start(*ARRAY, command)
-    for name in ("begun.1", "begun.2", "begun.3", "log/.jobs/x.JOB.log/submitted.json"):
+    for name in ("begun.1", "begun.2", "begun.3", "log/.jobs/x.JOB/submitted.json"):
         slurm.wait_for(name)
     started.kill()
     started.communicate()
@@ -240,7 +240,7 @@ def test_jobs_of_a_launcher_that_was_killed_are_waited_for(slurm):
 
 def test_jobs_left_by_another_call_with_the_same_logs_are_ended_first(slurm):
     started = slurm.start(*ARRAY, "touch begun.JOB; exec sleep 60")
-    for name in ("begun.1", "begun.2", "begun.3", "log/.jobs/x.JOB.log/submitted.json"):
+    for name in ("begun.1", "begun.2", "begun.3", "log/.jobs/x.JOB/submitted.json"):
         slurm.wait_for(name)
     started.kill()
     started.communicate()
