@@ -5,6 +5,7 @@ usage: sge.py [options] [JOB=1:N] LOG COMMAND [ARGUMENT ...]
 
 Called as run.py is. The folder must be one that the nodes share. JOB in the log's name and in the
 command is replaced by the number of the job.
+default gpu=0
 
 options:
   --mem 4G           memory of one job
@@ -44,7 +45,6 @@ option num_threads=1
 option time=* -l h_rt=$0
 option gpu=* -l gpu=$0
 option gpu=0
-default gpu=0
 """
 BUSY = re.compile(r"unable to contact|timeout|can't connect|got no connection|not responding|try again", re.I)
 LIMIT = re.compile(r"max_u_jobs|max_jobs|max_aj_tasks|not allowed to submit|limit of", re.I)

@@ -5,6 +5,8 @@ usage: slurm.py [options] [JOB=1:N] LOG COMMAND [ARGUMENT ...]
 
 Called as run.py is. The folder must be one that the nodes share. JOB in the log's name and in the
 command is replaced by the number of the job.
+default gpu=0
+default num_threads=1
 
 options:
   --mem 4G           memory of one job
@@ -41,8 +43,6 @@ option num_threads=* --cpus-per-task=$0
 option time=* --time=$0
 option gpu=* --gres=gpu:$0
 option gpu=0
-default num_threads=1
-default gpu=0
 """
 ACTIVE = {
     "PENDING",
