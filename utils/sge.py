@@ -37,7 +37,7 @@ import cluster
 from cluster import Batch, Refused, Scheduler, Silent, State, ask
 
 DEFAULTS = """
-command qsub -V
+command qsub -V -cwd -S /bin/bash -j y
 option mem=* -l mem_free=$0
 option mem=0
 option num_threads=* -pe smp $0

@@ -41,8 +41,10 @@ class Slurm:
         raise AssertionError(f"no task {index} of {name} runs: {self.tasks(name)}")
 
     def stop(self) -> None:
-        """End it."""
-        subprocess.run([self.TOOL, "stop", self.folder], check=True, capture_output=True, text=True)
+        """End it; nothing of it goes on."""
+        for action, code in (("status", 0), ("stop", 0), ("status", 1)):
+            done = subprocess.run([self.TOOL, action, self.folder], capture_output=True, text=True)
+            assert done.returncode == code, done.stdout + done.stderr
 
 
 class Recipe:
