@@ -3,7 +3,8 @@
 #
 # Usage: tools/slurm_cluster.sh start|stop|status DIR
 #
-# Needs root, and once: apt-get install munge slurmctld slurmd slurm-client. Everything is in DIR: key, socket,
+# Needs root, and once: apt-get install munge slurmctld slurmd slurm-client. Everything is in DIR (munge's socket in
+# a folder of its own in /run): key,
 # slurm.conf, state, logs; nothing of the host's own Slurm or munge is touched. After start, `. DIR/env.sh` points
 # sbatch and its kin to this cluster. There is no accounting, so no sacct. The node has the host's cores (more jobs
 # than that wait) and nine tenths of its memory; a job that uses more memory than it asked for is killed.

@@ -5,7 +5,6 @@ usage: sge.py [options] [JOB=1:N] LOG COMMAND [ARGUMENT ...]
 
 Called as run.py is. The folder must be one that the nodes share. JOB in the log's name and in the
 command is replaced by the number of the job.
-default gpu=0
 
 options:
   --mem 4G           memory of one job
@@ -38,6 +37,7 @@ from cluster import Batch, Refused, Scheduler, Silent, State, ask
 
 DEFAULTS = """
 command qsub -V -cwd -S /bin/bash -j y
+default gpu=0
 option mem=* -l mem_free=$0
 option mem=0
 option num_threads=* -pe smp $0

@@ -5,8 +5,6 @@ usage: slurm.py [options] [JOB=1:N] LOG COMMAND [ARGUMENT ...]
 
 Called as run.py is. The folder must be one that the nodes share. JOB in the log's name and in the
 command is replaced by the number of the job.
-default gpu=0
-default num_threads=1
 
 options:
   --mem 4G           memory of one job
@@ -37,6 +35,8 @@ from cluster import Batch, Refused, Scheduler, Silent, State, ask
 
 DEFAULTS = """
 command sbatch --export=ALL
+default gpu=0
+default num_threads=1
 option mem=* --mem=$0
 option mem=0
 option num_threads=* --cpus-per-task=$0
