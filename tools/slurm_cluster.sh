@@ -3,11 +3,10 @@
 #
 # Usage: tools/slurm_cluster.sh start|stop|status DIR
 #
-# Needs root, and once: apt-get install munge slurmctld slurmd slurm-client. Everything is in DIR (munge's socket in
-# a folder of its own in /run): key,
-# slurm.conf, state, logs; nothing of the host's own Slurm or munge is touched. After start, `. DIR/env.sh` points
-# sbatch and its kin to this cluster. There is no accounting, so no sacct. The node has the host's cores (more jobs
-# than that wait) and nine tenths of its memory; a job that uses more memory than it asked for is killed.
+# Needs root, and once: apt-get install munge slurmctld slurmd slurm-client. All it makes is in DIR, but for munge's
+# socket in a folder of its own in /run; the host's own Slurm or munge is not touched. After start, `. DIR/env.sh`
+# points sbatch and its kin to this cluster. There is no accounting, so no sacct. The node has the host's cores (more
+# jobs than that wait) and nine tenths of its memory; a job that uses more memory than it asked for is killed.
 set -euo pipefail
 
 fail() { echo "slurm_cluster.sh: error: $*" >&2; exit 1; }
@@ -40,7 +39,7 @@ END_PYTHON
 configure() {
   local host cores memory controller daemon
   host=$(hostname -s)
-  cores=$(nproc)
+  cores=$(getconf _NPROCESSORS_ONLN)
   memory=$(awk '/^MemTotal/ { print int($2 / 1024 * 0.9) }' /proc/meminfo)
   read -r controller daemon < <(free_ports)
   mkdir -p "$dir/state" "$dir/spool"
