@@ -45,9 +45,12 @@ def main() -> None:
     done = memory.done()
     todo = [job for job in call.jobs if job not in done]
 
-    with ThreadPoolExecutor(at_once) as pool:
-        codes = pool.map(lambda job: jobs.run_job(call.log_of(job), call.command_of(job), threads), todo)
-        failed = {job: jobs.describe(code) for job, code in zip(todo, codes, strict=True) if code != 0}
+    try:
+        with ThreadPoolExecutor(at_once) as pool:
+            codes = pool.map(lambda job: jobs.run_job(call.log_of(job), call.command_of(job), threads), todo)
+            failed = {job: jobs.describe(code) for job, code in zip(todo, codes, strict=True) if code != 0}
+    except OSError as error:  # a log that cannot be written
+        jobs.fail(f"{error.filename}: {error.strerror}")
     if not failed:
         memory.forget()
         return

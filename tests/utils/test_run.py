@@ -39,6 +39,25 @@ def test_one_failed_job_fails_the_array_and_shows_its_log(tmp_path):
     assert "the reason" in done.stderr
 
 
+def test_the_same_call_runs_the_failed_jobs_alone(tmp_path):
+    command = ["sh", "-c", "echo JOB >> ran; [ JOB != 2 ] || [ -e mended ]"]
+    assert launch("JOB=1:3", "log/x.JOB.log", *command, cwd=tmp_path).returncode == 1
+    (tmp_path / "mended").touch()
+    done = launch("JOB=1:3", "log/x.JOB.log", *command, cwd=tmp_path)
+    assert done.returncode == 0
+    assert "2 of 3 jobs ended well the last time; only 1 to run" in done.stderr
+    assert sorted((tmp_path / "ran").read_text().split()) == ["1", "2", "2", "3"]
+    assert sorted(path.name for path in (tmp_path / "log").iterdir()) == ["x.1.log", "x.2.log", "x.3.log"]
+
+
+def test_a_log_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "log").touch()
+    done = launch("log/x.log", "true", cwd=tmp_path)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "log: " in done.stderr
+
+
 def test_a_job_killed_by_a_signal_has_failed(tmp_path):
     done = launch(tmp_path / "x.log", "sh", "-c", "kill -9 $$")
     assert done.returncode == 1
