@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from masd.models.normalization import frame_mask
+from masd.models.normalization import Share, frame_mask, shared_batch_norm
 
 
 class _Reverse(torch.autograd.Function):
@@ -58,7 +58,12 @@ class Adversarial(nn.Module):
         standardise: give both heads each dimension at mean 0 and deviation 1 (batch statistics, in
             evaluation mode running ones); the mean over time differs little from one recording to
             another beside its size, and a head on the raw mean learns too slowly to be an adversary.
+
+    Attributes:
+        share: None, or what adds up batch statistics over all processes (see `MaskedBatchNorm2d`).
     """
+
+    share: Share | None = None
 
     def __init__(self, dim: int, vocoders: int, scale: float = 0.3, standardise: bool = True) -> None:
         super().__init__()
@@ -85,6 +90,8 @@ class Adversarial(nn.Module):
     def _standardised(self, pooled: Tensor) -> Tensor:
         if self.norm is None:
             return pooled
+        if self.training and self.share is not None:
+            return shared_batch_norm(pooled, self.norm, 0.1, self.share)
         alone = len(pooled) == 1  # one item has no statistics of its own
         return F.batch_norm(
             pooled, self.norm.running_mean, self.norm.running_var, training=self.training and not alone

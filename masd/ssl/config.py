@@ -23,7 +23,9 @@ class PretrainConfig:
     Args:
         objectives: which of mask, cpc and adv make up the loss (Eq. 5), each with weight 1.
         epochs: passes over the training set [100].
-        batch: items of one optimiser step over all processes [256].
+        batch: items of one optimiser step over all processes and micro-batches [256].
+        accumulate: micro-batches a step's batch is divided into, one after the other, where it does not fit
+            into memory; statistics of batch norm and outside negatives are then a micro-batch's own.
         lr: AdamW's learning rate [1e-4].
         weight_decay: AdamW's decoupled weight decay [0.01].
         warmup: steps over which the learning rate rises linearly from zero [0].
@@ -64,6 +66,7 @@ class PretrainConfig:
     objectives: list[Literal["mask", "cpc", "adv"]] = field(default_factory=lambda: list(OBJECTIVES))
     epochs: int = 100
     batch: int = 256
+    accumulate: int = 1
     lr: float = 1e-4
     weight_decay: float = 0.01
     warmup: int = 0
@@ -102,7 +105,8 @@ class PretrainConfig:
             raise MasdError(
                 f"objectives: {unknown or 'none'}; choose at least one of {', '.join(OBJECTIVES)}"
             )
-        for key, low in (("epochs", 1), ("batch", 2), ("patch", 1), ("cpc_step", 1), ("cpc_negatives", 1)):
+        least = {"epochs": 1, "batch": 2, "accumulate": 1, "patch": 1, "cpc_step": 1, "cpc_negatives": 1}
+        for key, low in least.items():
             if getattr(self, key) < low:
                 raise MasdError(f"{key}: {getattr(self, key)} is less than {low}")
         shares = {"vocoded_ratio": self.vocoded_ratio, "mask_share": self.mask_share}

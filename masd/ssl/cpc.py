@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from masd.models.normalization import frame_mask
+from masd.ssl.place import Place
 
 
 class CpcOutput(NamedTuple):
@@ -62,31 +63,42 @@ class Cpc(nn.Module):
         self.step, self.negatives, self.within = step, negatives, within
         self.temperature, self.pool = temperature, pool
 
-    def forward(self, z: Tensor, lengths: Tensor, generator: torch.Generator) -> CpcOutput:
+    def forward(
+        self, z: Tensor, lengths: Tensor, generator: torch.Generator, place: Place | None = None
+    ) -> CpcOutput:
         """Score every valid anchor of z (B, T', D) with `lengths` (B,) valid frames.
+
+        Where the batch is a part of a step's (`place`, lengths in frames of z), negatives from outside the
+        utterance come from the micro-batch of all processes, and each frame's gradient goes back to the
+        process that made it: with detached ones the gradient would depend on the number of processes.
 
         Accuracies count anchors whose positive beats every negative: those of the loss, N from the
         own utterance, N from other utterances. Chance is 1 / (N + 1), and ln(N + 1) for the loss.
         """
         contexts = self.gru(z)[0]
         anchors = z.shape[1] - self.step
-        if anchors <= 0 or not bool((lengths > self.step).any()):
+        every = lengths if place is None else place.lengths  # all must take the same way
+        if anchors <= 0 or not bool((every > self.step).any()):
             zero = (contexts.sum() + z.sum()) * 0.0
             return CpcOutput(zero, *(zero.detach() for _ in range(5)))
         contexts = F.normalize(contexts[:, :anchors], dim=-1)
         own = contexts @ F.normalize(z, dim=-1).transpose(1, 2)
         positive = own.diagonal(self.step, 1, 2)
-        pool = self._pool(lengths, z.shape[1], generator)
-        other = contexts @ F.normalize(z, dim=-1).flatten(0, 1)[pool].T
-        return self._score(positive, own, other, pool, lengths, generator)
+        pool = self._pool(every, z.shape[1], generator, place)
+        frames = F.normalize(z, dim=-1)
+        pooled = frames.flatten(0, 1)[pool] if place is None else place.gathered(frames, pool)
+        return self._score(positive, own, contexts @ pooled.T, pool, lengths, generator, place)
 
-    def _pool(self, lengths: Tensor, frames: int, generator: torch.Generator) -> Tensor:
+    def _pool(
+        self, lengths: Tensor, frames: int, generator: torch.Generator, place: Place | None = None
+    ) -> Tensor:
         """Indices b * T' + t of valid frames, rising; a random choice of `pool` if there are more."""
         ids = frame_mask(lengths, frames).flatten().nonzero()[:, 0]
-        if len(ids) <= self.pool:
-            return ids
-        chosen = torch.randperm(len(ids), generator=generator, device=ids.device)[: self.pool]
-        return ids[chosen.sort()[0]]
+        if len(ids) > self.pool:
+            ids = ids[torch.randperm(len(ids), generator=generator, device=ids.device)]
+        if place is not None:
+            ids = ids[place.together[ids // frames]]
+        return ids[: self.pool].sort()[0]
 
     def _score(
         self,
@@ -96,9 +108,10 @@ class Cpc(nn.Module):
         pool: Tensor,
         lengths: Tensor,
         generator: torch.Generator,
+        place: Place | None = None,
     ) -> CpcOutput:
         """From similarities to own frames (B, A, T') and to pooled frames (B, A, P) to the sums."""
-        index = self._indices(own, pool, lengths, generator)
+        index = self._indices(own, pool, lengths, generator, place)
         within = own.gather(2, index["within"])
         across = other.gather(2, index["across"])
         has_others = index["has_others"][:, None, None]
@@ -120,23 +133,27 @@ class Cpc(nn.Module):
         return CpcOutput(loss, *beats, valid.sum(), with_others.sum())
 
     def _indices(
-        self, own: Tensor, pool: Tensor, lengths: Tensor, generator: torch.Generator
+        self, own: Tensor, pool: Tensor, lengths: Tensor, generator: torch.Generator, place: Place | None = None
     ) -> dict[str, Tensor]:
         """Draw N indices an anchor, (B, A, N): own frames, frames of others and of all in the pool."""
         batch, anchors, frames = own.shape
+        rows = torch.arange(batch, device=own.device)
+        if place is not None:
+            rows, batch = place.rows, len(place.lengths)
         shape = (batch, anchors, self.negatives)
         target = torch.arange(anchors, device=own.device) + self.step
         draw = torch.rand(2, *shape, generator=generator, device=own.device)
+        draw = draw if place is None else draw[:, rows]
         # pool is sorted, so each item's frames are one run of it
         edges = torch.searchsorted(pool, torch.arange(batch + 1, device=own.device) * frames)
-        first, count = edges[:-1, None, None], edges.diff()[:, None, None]
+        first, count = edges[:-1][rows, None, None], edges.diff()[rows, None, None]
         index = {
             "within": draw_outside(draw[0], lengths[:, None, None], target[None, :, None], 1),
             "across": draw_outside(draw[1], len(pool), first, count),
             "has_others": len(pool) > count[:, 0, 0],
         }
         if self.within == "uniform":
-            flat = torch.arange(batch, device=own.device)[:, None] * frames + target
+            flat = rows[:, None] * frames + target
             rank = torch.searchsorted(pool, flat)
             present = (pool[rank.clamp_max(len(pool) - 1)] == flat).long()
             index["uniform"] = draw_outside(draw[1], len(pool), rank[..., None], present[..., None])

@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, distributed
 
 from masd.errors import MasdError
+
+_LOST = re.compile("gloo|nccl|connection (closed|reset|refused)|by peer", re.IGNORECASE)
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over all processes; with the loss summed over them too, so is the gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        total = x.detach().clone(memory_format=torch.contiguous_format)
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        total = grad.clone(memory_format=torch.contiguous_format)
+        distributed.all_reduce(total)
+        return total
 
 
 @dataclass(frozen=True)
@@ -38,10 +59,22 @@ class Processes:
             distributed.all_reduce(values)
         return values
 
+    def share(self, values: Tensor) -> Tensor:
+        """Return the sum of `values` over all processes, to be differentiated; all must call it."""
+        return _Sum.apply(values) if self.world > 1 else values
+
     def wait(self) -> None:
         """Return when all processes have come here."""
         if self.world > 1:
             distributed.barrier()
+
+    def rows(self, size: int, parts: int) -> list[list[int]]:
+        """Return this process's rows of a batch of `size` items in each of its micro-batches.
+
+        Micro-batch m of all processes together has every `parts`-th item from the m-th, whatever
+        their number is; of these a process takes every `world`-th from its rank's.
+        """
+        return [list(range(size))[m::parts][self.rank :: self.world] for m in range(parts)]
 
 
 @contextmanager
@@ -52,7 +85,7 @@ def processes(device: str) -> Iterator[Processes]:
         device: `auto`, `cpu` or `cuda`; with `cuda` each process takes the GPU of its LOCAL_RANK.
 
     Raises:
-        MasdError: there is no GPU.
+        MasdError: there is no GPU, or another process of the group was lost.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -60,13 +93,37 @@ def processes(device: str) -> Iterator[Processes]:
         raise MasdError(f"device: {device}: torch sees no GPU; use device: cpu, or a CUDA build of torch")
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     if device == "cuda":
-        device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+        device = f"cuda:{_own_gpu()}"
         torch.cuda.set_device(device)
     if world == 1:
         yield Processes(0, 1, torch.device(device))
         return
-    distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    if rank > 0:
+        logging.getLogger("masd").setLevel(logging.WARNING)  # one process tells what all do
     try:
+        distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
         yield Processes(rank, world, torch.device(device))
+    except RuntimeError as error:  # torch's own distributed errors are RuntimeErrors
+        if not isinstance(error, distributed.DistError) and not _LOST.search(str(error)):
+            raise
+        raise MasdError(
+            f"process {rank} of {world} has lost another one ({' '.join(str(error).split())[:160]}); "
+            "see the others' lines, then run the same command again: it goes on from the last save"
+        ) from None
     finally:
-        distributed.destroy_process_group()
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
+
+
+def _own_gpu() -> int:
+    local, count = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    if local >= count:
+        raise MasdError(f"device: process {local} of this host has no GPU, torch sees {count}; lower ngpu")
+    return local
+
+
+def refuse_several(what: str) -> None:
+    """Raise `MasdError` if torchrun has started more than one process for `what`, which runs in one."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world > 1:
+        raise MasdError(f"{what} is fitted in one process, torchrun has started {world}; run it without")

@@ -94,9 +94,12 @@ class Loop(ABC):
         self.module, self.optimizer, self.train, self.settings = module, optimizer, train, config
         self.out, self.seed, self.work, self.group = out, seed, work, group
         self.scaler = torch.amp.GradScaler(group.device.type, enabled=config.precision == "fp16")
-        self.steps = len(train.batches(0))
-        if min(len(batch) for batch in train.batches(0)) < group.world:
-            raise MasdError(f"batch: too small to give each of {group.world} processes an item")
+        self.parts: int = getattr(config, "accumulate", 1)
+        batches = train.batches(0)
+        self.steps = len(batches)
+        if min(map(len, batches)) < group.world * self.parts:
+            times = f" in each of {self.parts} micro-batches" if self.parts > 1 else ""
+            raise MasdError(f"batch: too small to give each of {group.world} processes an item{times}")
         self.state: dict[str, Any] = {
             "work": work, "epoch": 0, "done": 0, "best": None, "sums": {}, "history": [], "scaler": {},
         }  # fmt: skip
@@ -131,6 +134,14 @@ class Loop(ABC):
 
     def before_step(self) -> None:  # noqa: B027 - a hook
         """Prepare an optimiser step."""
+
+    def micro_batches(self, batch: Any, size: int) -> list[Any]:
+        """Divide this process's share of a step of `size` items as `Processes.rows` says."""
+        return [batch]
+
+    def draws(self) -> torch.Generator:
+        """Return the generator of a step's draws, a process's own."""
+        return self.generator("step", self.step, self.group.rank)
 
     def extra(self) -> dict[str, Any]:
         """Return what else an epoch's record says."""
@@ -188,9 +199,9 @@ class Loop(ABC):
             self.before_epoch()
         model.train()
         line = begin
-        mine = [batch[self.group.rank :: self.group.world] for batch in batches]
-        for batch in self.load(self.train, epoch, mine):
-            summary = self._step(model, batch)
+        mine = [self._mine(batch) for batch in batches]
+        for whole, batch in zip(batches, self.load(self.train, epoch, mine), strict=True):
+            summary = self._step(model, self.micro_batches(batch, len(whole)))
             if board is not None:
                 for name, value in summary.items():
                     board.add_scalar(f"train/{name}", value, self.step)
@@ -201,6 +212,9 @@ class Loop(ABC):
             if self.state["done"] < self.steps:
                 self._save_now_and_then()
         self._end_epoch(board, time.monotonic() - begin)
+
+    def _mine(self, batch: list[int]) -> list[int]:
+        return [batch[row] for part in self.group.rows(len(batch), self.parts) for row in part]
 
     def load(self, items: Any, epoch: int, batches: list[list[int]]) -> Iterator[Any]:
         """Yield batches of a set on the device, item (epoch, index) by its own draws."""
@@ -219,15 +233,27 @@ class Loop(ABC):
         """Return a torch generator on the device for the named stream."""
         return torch.Generator(self.group.device).manual_seed(derive(self.seed, *names))
 
-    def _step(self, model: nn.Module, batch: Any) -> dict[str, float]:
+    def _gradients(self, model: nn.Module, batches: list[Any]) -> dict[str, Tensor]:
+        """Add up the gradients of a step's micro-batches over all processes; return their sums."""
+        total: dict[str, Tensor] = {}
+        for number, batch in enumerate(batches, 1):
+            one_more = self.group.world > 1 and number < len(batches)
+            with model.no_sync() if one_more else nullcontext():
+                loss, sums = model(batch, self.draws())
+                if self.group.world > 1:
+                    loss = loss * self.group.world  # gradients are averaged, losses are shares of a sum
+                self.scaler.scale(loss).backward()
+            total = {name: value + total[name] if total else value for name, value in sums.items()}
+        return total
+
+    def _step(self, model: nn.Module, batches: list[Any]) -> dict[str, float]:
         """Take one optimiser step; return its losses, accuracies, gradient norm and learning rate."""
         config = self.settings
         rate = learning_rate(self.step, self.steps * config.epochs, config)
         for settings in self.optimizer.param_groups:
             settings["lr"] = settings.get("scale", 1.0) * rate
         self.before_step()
-        loss, sums = model(batch, self.generator("step", self.step, self.group.rank))
-        self.scaler.scale(loss).backward()
+        sums = self._gradients(model, batches)
         self.scaler.unscale_(self.optimizer)
         limit = config.clip if config.clip > 0 else math.inf
         norm = nn.utils.clip_grad_norm_(model.parameters(), limit)

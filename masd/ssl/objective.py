@@ -14,19 +14,35 @@ from masd.models.pooling import interior
 from masd.ssl.adversarial import Adversarial
 from masd.ssl.config import PretrainConfig
 from masd.ssl.cpc import Cpc
+from masd.ssl.distributed import Processes
 from masd.ssl.masking import Decoder, masked_error, patch_mask
+from masd.ssl.place import Place, padded, places
 
 
 class Batch(NamedTuple):
-    """Items of one step: log-mel (B, T, F), valid frames (B,), vocoder index (B,) with -1 for real."""
+    """Items of one step: log-mel (B, T, F), valid frames (B,), vocoder index (B,) with -1 for real.
+
+    `place` says where they stand in the step if they are not all of it.
+    """
 
     mel: Tensor
     lengths: Tensor
     labels: Tensor
+    place: Place | None = None
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on `device`."""
-        return Batch(*(part.to(device, non_blocking=True) for part in self))
+        return Batch(*(part.to(device, non_blocking=True) for part in self[:3]))
+
+    def parts(self, size: int, number: int, group: Processes) -> list[Batch]:
+        """Return the micro-batches of this process's share of a step of `size` items (see `Place`)."""
+        if number == 1 and group.world == 1:
+            return [self]
+        out = []
+        for rows, place in places(self.lengths, self.labels, size, number, group):
+            mel = padded(self.mel[rows], int(place.lengths.max()))
+            out.append(Batch(mel, self.lengths[rows], self.labels[rows], place))
+        return out
 
 
 class Objective(nn.Module):
@@ -60,11 +76,16 @@ class Objective(nn.Module):
             self.adversarial = Adversarial(dim, len(vocoders), config.grl_lambda, config.adv_standardise)
 
     def forward(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss of Eq. 5 and sums for `summarise`, each as `sum/<name>` and `n/<name>`."""
-        config = self.config
+        """Return the loss of Eq. 5 and sums for `summarise`, each as `sum/<name>` and `n/<name>`.
+
+        Of a part of a step's batch it is that part's share of the step's loss; the shares add up to it.
+        """
+        config, place = self.config, batch.place
         target = self.encoder.standardise(batch.mel)
         share = config.mask_share if "mask" in config.objectives else 0.0
-        cells = patch_mask(batch.lengths, *target.shape[1:], share, config.patch, generator)
+        lengths = batch.lengths if place is None else place.lengths
+        every = patch_mask(lengths, *target.shape[1:], share, config.patch, generator)
+        cells = every if place is None else every[place.rows]
         with torch.autocast(target.device.type, **autocast_options(config.precision)):
             z, lengths = self.encoder.encode(target.masked_fill(cells, 0.0), batch.lengths)
         z = z.float()
@@ -73,32 +94,54 @@ class Objective(nn.Module):
         sums: dict[str, Tensor] = {}
         if "mask" in config.objectives:
             target = target.where(cells, 0.0)  # padded frames may hold anything
-            losses.append(self._mask(self.decoder(z, target.shape[1]), target, cells, sums))
+            total = None if place is None else every.sum()
+            losses.append(self._mask(self.decoder(z, target.shape[1]), target, cells, sums, total))
         if "cpc" in config.objectives:
-            losses.append(self._cpc(fused, lengths, generator, sums))
+            losses.append(self._cpc(fused, lengths, generator, sums, place))
         if "adv" in config.objectives:
-            losses.append(self._adv(fused, lengths, batch.labels, sums))
+            losses.append(self._adv(fused, lengths, batch.labels, sums, place))
         self._count(batch.labels, sums)
         return torch.stack(losses).sum(), sums
 
-    def _mask(self, output: Tensor, target: Tensor, cells: Tensor, sums: dict[str, Tensor]) -> Tensor:
+    def _mask(
+        self, output: Tensor, target: Tensor, cells: Tensor, sums: dict[str, Tensor], total: Tensor | None
+    ) -> Tensor:
         error, chance, count = masked_error(output, target, cells)
         _add(sums, count, loss_mask=error, chance_loss_mask=chance)
-        return error / count.clamp_min(1)
+        return error / (count if total is None else total).clamp_min(1)
 
     def _cpc(
-        self, fused: Tensor, lengths: Tensor, generator: torch.Generator, sums: dict[str, Tensor]
+        self,
+        fused: Tensor,
+        lengths: Tensor,
+        generator: torch.Generator,
+        sums: dict[str, Tensor],
+        place: Place | None,
     ) -> Tensor:
-        out = self.cpc(fused, lengths, generator)
+        total = None
+        if place is not None:
+            place = place._replace(lengths=self.encoder.out_lengths(place.lengths))
+            total = (place.lengths - self.cpc.step).clamp_min(0).sum()
+        out = self.cpc(fused, lengths, generator, place)
         _add(sums, out.anchors, loss_cpc=out.loss, acc_cpc=out.correct, acc_cpc_within=out.within)
         _add(sums, out.across_anchors, acc_cpc_across=out.across)
-        return out.loss / out.anchors.clamp_min(1)
+        return out.loss / (out.anchors if total is None else total).clamp_min(1)
 
-    def _adv(self, fused: Tensor, lengths: Tensor, labels: Tensor, sums: dict[str, Tensor]) -> Tensor:
+    def _adv(
+        self,
+        fused: Tensor,
+        lengths: Tensor,
+        labels: Tensor,
+        sums: dict[str, Tensor],
+        place: Place | None,
+    ) -> Tensor:
         out = self.adversarial(*interior(fused, lengths, self.encoder.config.edge_frames), labels)
         _add(sums, out.items, loss_binary=out.binary, acc_binary=out.binary_correct)
         _add(sums, out.vocoded, loss_vocoder=out.vocoder, acc_vocoder=out.vocoder_correct)
-        return out.binary / out.items + out.vocoder / out.vocoded.clamp_min(1)
+        if place is None:
+            return out.binary / out.items + out.vocoder / out.vocoded.clamp_min(1)
+        vocoded = (place.labels >= 0).sum()
+        return out.binary / len(place.labels) + out.vocoder / vocoded.clamp_min(1)
 
     def _count(self, labels: Tensor, sums: dict[str, Tensor]) -> None:
         _add(sums, torch.tensor(len(labels), device=labels.device), share_vocoded=(labels >= 0).sum())

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 VERSION = 1  # raise it when the same configuration comes to mean another encoder
 _HOW = ("device", "workers", "save_minutes")  # keys that change nothing in the result
+_LATER = {"accumulate": 1}  # keys that came later; at these values they are left out, and old runs stay done
 
 
 def pretrain(
@@ -47,7 +48,11 @@ def pretrain(
         raise MasdError("objectives: adv needs vocoded copies; give --vocoded NAME=DUMP,... or leave it out")
     if copies and not dev_copies:
         log.warning("no vocoded copies for validation: --dev-vocoded NAME=DUMP,... gives them")
-    settings = {k: v for k, v in dataclasses.asdict(config).items() if k not in _HOW}
+    settings = {
+        key: value
+        for key, value in dataclasses.asdict(config).items()
+        if key not in _HOW and (key not in _LATER or value != _LATER[key])
+    }
     inputs = [
         [name, input_digest(path)] for one in (copies, dev_copies) for name, path in sorted(one.items())
     ]

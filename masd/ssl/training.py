@@ -12,6 +12,7 @@ import torch
 from masd.feats.config import FeatsConfig
 from masd.models.encoder import Encoder, save_encoder
 from masd.models.normalization import MaskedBatchNorm2d
+from masd.ssl.adversarial import Adversarial
 from masd.ssl.config import PretrainConfig
 from masd.ssl.data import FIXED, Crops, mel_statistics
 from masd.ssl.distributed import Processes
@@ -50,6 +51,10 @@ class Trainer(Loop):
         layout = torch.channels_last if self.config.channels_last else torch.contiguous_format
         self.objective = objective.to(group.device, memory_format=layout)
         self.norms = [one for one in objective.modules() if isinstance(one, MaskedBatchNorm2d)]
+        if group.world > 1:
+            for module in objective.modules():
+                if isinstance(module, (MaskedBatchNorm2d, Adversarial)):
+                    module.share = group.share
         self.unused = set(self.config.objectives) == {"mask"}  # then alpha gets no gradient
         optimizer = torch.optim.AdamW(
             parameter_groups(objective, self.config), lr=self.config.lr, weight_decay=self.config.weight_decay
@@ -74,6 +79,14 @@ class Trainer(Loop):
         """Let batch-norm averages catch up: the first would be mostly their initial values."""
         for norm in self.norms:
             norm.momentum = max(self.objective.encoder.config.bn_momentum, 1.0 / (self.step + 1))
+
+    def micro_batches(self, batch: Batch, size: int) -> list[Batch]:
+        """Divide a batch, and tell each part where it stands in the step."""
+        return batch.parts(size, self.parts, self.group)
+
+    def draws(self) -> torch.Generator:
+        """Return the generator of a step's draws: every process makes all of them and takes its rows."""
+        return self.generator("step", self.step, 0)
 
     def summarise(self, sums: dict[str, float]) -> dict[str, float]:
         """Return losses, accuracies and their levels of chance."""
@@ -153,7 +166,7 @@ def recalibrated(encoder: Encoder, batches: Iterator[Batch], precision: str) -> 
     encoder = copy.deepcopy(encoder).train()
     norms = [module for module in encoder.modules() if isinstance(module, MaskedBatchNorm2d)]
     for norm in norms:
-        norm.averaged = 0
+        norm.averaged, norm.share = 0, None  # one process does this
     for batch in batches:
         with torch.autocast(batch.mel.device.type, **autocast_options(precision)):
             encoder(batch.mel, batch.lengths)
