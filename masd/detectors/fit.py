@@ -21,6 +21,7 @@ from masd.errors import Failures, MasdError
 from masd.files import Mark, digest, input_digest, read_json
 from masd.metrics.eer import eer
 from masd.seeding import derive, generator
+from masd.ssl.distributed import processes, refuse_several
 from masd.svm.calibration import fit_affine, fit_temperature
 
 log = logging.getLogger(__name__)
@@ -77,6 +78,8 @@ def train_detector(job: Job, force: bool = False) -> None:
         MasdError: a data folder is unusable, a setting cannot work, or sets share speakers or sources.
     """
     check_system(job.system)
+    if job.system not in NETWORKS:
+        refuse_several(job.system)
     _check_sets(job)
     used = job.config.used(job.system)
     if "train" in used:
@@ -126,7 +129,6 @@ def _train_network(job: Job, work: str, mark: Mark, force: bool) -> None:
     from masd.detectors.networks import Objective, class_weights, network
     from masd.detectors.training import DetectorTrainer, still_falling
     from masd.models.encoder import load_weights
-    from masd.ssl.distributed import processes
 
     config = planned(job.config.train, len(job.train.utts))
     speakers = sorted({job.train.spk(u) for u in job.train.utts if job.train.lab(u) == "bonafide"})

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from masd.detectors.config import FrontEndConfig, TrainConfig, check_system
 from masd.detectors.data import Batch
 from masd.errors import MasdError
+from masd.models.normalization import Share
 from masd.models.one_class import OCSoftmax, Samo, samo_scores
 
 FRONT_ENDS = {"w2v2_aasist": ["wav2vec2_xlsr_300m"], "hubert_wavlm": ["hubert_large", "wavlm_large"]}
@@ -82,7 +83,12 @@ class Objective(nn.Module):
         config: loss, margins, class weights.
         class_weights: (spoofed, bona fide) of the cross-entropy.
         speakers: training speakers with bona fide speech, for SAMO.
+
+    Attributes:
+        share: None, or what adds up over all processes: the loss is the mean over their batches together.
     """
+
+    share: Share | None = None
 
     def __init__(
         self,
@@ -108,7 +114,10 @@ class Objective(nn.Module):
         return self.head is not None
 
     def forward(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the mean loss and sums to be added up; dropout draws from `generator`."""
+        """Return the mean loss and sums to be added up; dropout draws from `generator`.
+
+        With `share`, the loss is this process's part of the mean, the parts to be added up.
+        """
         devices = [batch.x.device] if batch.x.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(generator.initial_seed())
@@ -116,7 +125,8 @@ class Objective(nn.Module):
                 embedding, logits = self.net(batch.x)
         losses, weight = self.losses(embedding.float(), logits.float(), batch)
         total, count = (losses * weight).sum(), weight.sum()
-        return total / count, {"sum/loss_total": total.detach(), "n/loss_total": count}
+        every = count if self.share is None else self.share(count)
+        return total / every, {"sum/loss_total": total.detach(), "n/loss_total": count}
 
     def losses(self, embedding: Tensor, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return each item's loss (B,) and weight (B,)."""

@@ -13,6 +13,7 @@ from masd.detectors.data import Batch, Waveforms
 from masd.detectors.networks import Objective
 from masd.files import atomic, write_json
 from masd.metrics.eer import eer
+from masd.models.normalization import share_batch_norms
 from masd.models.one_class import Samo
 from masd.ssl.data import FIXED
 from masd.ssl.distributed import Processes
@@ -47,6 +48,9 @@ class DetectorTrainer(Loop):
         work: str,
         group: Processes,
     ) -> None:
+        if group.world > 1:
+            objective.share = group.share
+            share_batch_norms(objective, group.share)
         self.objective, self.dev, config = objective.to(group.device), dev, objective.config
         optimizer = torch.optim.Adam(
             (p for p in objective.parameters() if p.requires_grad),

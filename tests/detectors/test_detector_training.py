@@ -330,3 +330,29 @@ def test_still_falling():
     assert not still_falling(history(3, 1, 2))
     assert still_falling(history(*range(20, 0, -1)))
     assert still_falling(history(*range(20, 2, -1), 1, 2))
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_does(corpus, tmp_path):
+    """Shared batch-norm statistics, and a class-weighted mean over both processes' items."""
+    folders = [str(folder.path) for folder in corpus]
+    script = str(Path(__file__).with_name("two_processes.py"))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    launch = {"1": [], "2": ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]}
+    records = {}
+    for name, words in launch.items():
+        command = [sys.executable, *words, script, *folders, str(tmp_path / name)]
+        subprocess.run(command, env=environment, check=True, timeout=120, capture_output=True)
+        lines = (tmp_path / name / "metrics.jsonl").read_text().splitlines()
+        records[name] = [json.loads(line) for line in lines]
+    for one, two in zip(records["1"], records["2"], strict=True):
+        assert one["train"]["loss_total"] == pytest.approx(two["train"]["loss_total"], rel=0.01)
+        assert one["dev"]["loss_total"] == pytest.approx(two["dev"]["loss_total"], rel=0.05)
+    assert read_yaml(tmp_path / "2" / "model" / "model.yaml")["training"]["best_epoch"] in (1, 2)
+
+
+def test_what_is_fitted_in_one_process_refuses_several(corpus, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for system in ("lfcc_gmm", "tokens"):
+        with pytest.raises(MasdError, match=f"{system} is fitted in one process"):
+            train_detector(job(corpus, tmp_path, system))

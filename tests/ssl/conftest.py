@@ -36,8 +36,7 @@ def dumps(root, name: str) -> str:
 SMALL = "--encoder.channels=[8,8,8,8,8]", "--encoder.dim=16"
 
 
-@pytest.fixture()
-def arguments(toy):
+def words(toy) -> list[str]:
     """Command-line words of a tiny pretraining on the toy corpus, without --out."""
     return [
         *("--train", f"{toy}/train", "--dev", f"{toy}/dev"),
@@ -46,3 +45,9 @@ def arguments(toy):
         *("--ssl.batch", "8", "--ssl.crop_seconds", "1", "--ssl.lr", "3e-3", "--ssl.cpc_step", "10"),
         *("--ssl.cpc_negatives", "16", "--ssl.epochs", "3", "--ssl.bn_recalibrate", "2"),
     ]
+
+
+@pytest.fixture()
+def arguments(toy):
+    """Command-line words of a tiny pretraining on the toy corpus, without --out."""
+    return words(toy)
