@@ -12,10 +12,8 @@ While shards are being made it has none of these lists, so that nobody reads hal
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,19 +21,17 @@ from typing import Any
 from masd.audio import load_utterance
 from masd.data.archive import Reader, Writer, open_reader
 from masd.data.folder import DataFolder, read_folder, shard
-from masd.data.tables import read_table, write_table
+from masd.data.tables import read_table
 from masd.errors import Failures, MasdError
 from masd.feats.config import FeatsConfig
-from masd.files import Mark, digest, input_digest, read_yaml, write_lines, write_yaml
+from masd.files import digest, input_digest, read_yaml, write_lines, write_yaml
+from masd.shards import ArchiveShards
 
 log = logging.getLogger(__name__)
 
 VERSION = 1  # raise it when the same configuration comes to mean other numbers
 LISTS = ("feats.scp", "hand.scp", "utt2num_frames", "feats.yaml", "failures")
 _SECONDS_BETWEEN_LINES = 10.0
-_SHARD_FILE = re.compile(r"(?:feats|hand|utt2num_frames)\.(\d+)(?:\.(?:ark|h5|scp))?")
-_SHARD_MARK = re.compile(r"\.done\.(\d+)\.json")
-_LEFT_BY_KILL = re.compile(r"\..+\.tmp\d+\S*")
 
 
 @dataclass
@@ -81,32 +77,19 @@ def dump_shard(
     """
     out = Path(out)
     work = digest("feats", VERSION, input_digest(data), config, fmt, compress)
-    mark = Mark(out, str(job))
-    piece = digest(work, job, num_jobs)
-    if not force and (Mark(out).fresh(work) or mark.fresh(piece)):
-        log.info("%s: shard %d of %d is there already; nothing to do", out, job, num_jobs)
+    shards = _shards(out)
+    if not force and shards.done(work, job, num_jobs):
         return
     folder = read_folder(data)
     _refuse_pipes(folder, allow_pipes)
     utts = shard(folder.utts, job, num_jobs)
-    out.mkdir(parents=True, exist_ok=True)
-    _withdraw(out)
-    mark.clear()
-    _remove_leftovers(out, rf"\.(?:feats|hand)\.{job}\.tmp\d+\S*|\.utt2num_frames\.tmp\d+\S*\.{job}")
+    mark = shards.begin(job, num_jobs)
     failures = Failures("utterance")
     with Writer(out, "feats", job, fmt, compress) as feats, Writer(out, "hand", job, fmt) as hand:
         frames = _dump_utterances(folder, utts, config, (feats, hand), failures, allow_pipes)
     write_lines(out / f"utt2num_frames.{job}", (f"{utt} {count}" for utt, count in frames.items()))
-    mark.write(
-        piece,
-        work=work,
-        num_jobs=num_jobs,
-        total=len(utts),
-        failures=failures.reasons,
-        config=config,
-        format=fmt,
-        compress=compress,
-    )
+    how = {"config": config, "format": fmt, "compress": compress}
+    shards.end(mark, work, job, num_jobs, len(utts), failures, **how)
 
 
 def _refuse_pipes(folder: DataFolder, allow_pipes: bool) -> None:
@@ -158,83 +141,21 @@ def finish_dump(out: str | Path, num_jobs: int, max_fail: float = 0.01) -> None:
         MasdError: a shard is missing or made from other inputs, or more than `max_fail` of the
             utterances failed.
     """
-    out = Path(out)
-    if num_jobs < 1:
-        raise MasdError(f"{out}: --num-jobs {num_jobs}: there is at least one")
-    if Mark(out).path.is_file():
-        _tidy(out, Mark(out).read())
-        log.info("%s: finished already", out)
-        return
-    marks = [_shard_mark(out, job, num_jobs) for job in range(1, num_jobs + 1)]
-    first = marks[0]
-    for job, info in enumerate(marks, 1):
-        if info["work"] != first["work"]:
-            raise MasdError(
-                f"{out}: shards 1 and {job} differ in input or configuration; run dump_feats again for all"
-            )
-    failures = Failures("utterance", max_fail)
-    for info in marks:
-        failures.reasons.update(info["failures"])
-    write_lines(out / "failures", failures.lines())
-    total = sum(info["total"] for info in marks)
-    failures.check(total, f"{out} (listed in {out}/failures; once mended, dump again with --force true)")
-    if len(failures.reasons) == total:
-        raise MasdError(f"{out}: not one of {total} utterances could be used")
-    _write_lists(out, num_jobs, first["config"])
-    done = {key: first[key] for key in ("num_jobs", "format", "compress")}
-    Mark(out).write(first["work"], total=total, failed=len(failures.reasons), **done)
-    _tidy(out, done)
-    log.info("%s: %d utterances, %d failed", out, total - len(failures.reasons), len(failures.reasons))
+    shards = _shards(Path(out))
+
+    def write_lists(first: dict[str, Any]) -> None:
+        # feats.scp comes last, since it is what readers look for
+        shards.join("utt2num_frames", num_jobs)
+        write_yaml(shards.out / "feats.yaml", first["config"])
+        shards.join("hand.scp", num_jobs)
+        shards.join("feats.scp", num_jobs)
+
+    shards.finish(num_jobs, max_fail, write_lists)
 
 
-def _shard_mark(out: Path, job: int, num_jobs: int) -> dict[str, Any]:
-    mark = Mark(out, str(job))
-    if not mark.path.is_file():
-        raise MasdError(f"{out}: shard {job} of {num_jobs} is not finished; run dump_feats --job {job} again")
-    info = mark.read()
-    if info["num_jobs"] != num_jobs:
-        raise MasdError(
-            f"{out}: shard {job} was one of {info['num_jobs']}, not of {num_jobs}; run dump_feats again"
-        )
-    return info
-
-
-def _write_lists(out: Path, num_jobs: int, config: dict[str, Any]) -> None:
-    """Join the shards' lists in LC_ALL=C order; feats.scp comes last, since it is what readers look for."""
-    for name in ("utt2num_frames", "hand.scp", "feats.scp"):
-        stem, dot, suffix = name.partition(".")
-        table: dict[str, str] = {}
-        for job in range(1, num_jobs + 1):
-            path = out / f"{stem}.{job}{dot}{suffix}"
-            if path.stat().st_size:  # a shard may be empty
-                table |= read_table(path)
-        if name == "hand.scp":
-            write_yaml(out / "feats.yaml", config)
-        write_table(out / name, table)
-
-
-def _withdraw(out: Path) -> None:
-    """Take back the set-level lists before any shard they name is replaced, the mark first."""
-    Mark(out).clear()
-    for name in LISTS:
-        (out / name).unlink(missing_ok=True)
-
-
-def _tidy(out: Path, done: dict[str, Any]) -> None:
-    """Remove the shards' lists and marks, files of earlier runs with more jobs, and what a kill left."""
-    for path in list(out.iterdir()):
-        piece = _SHARD_FILE.fullmatch(path.name)
-        kept = piece and int(piece[1]) <= done["num_jobs"] and path.suffix == f".{done['format']}"
-        if (piece and not kept) or _SHARD_MARK.fullmatch(path.name):
-            path.unlink(missing_ok=True)
-    _remove_leftovers(out, _LEFT_BY_KILL.pattern)
-
-
-def _remove_leftovers(out: Path, pattern: str) -> None:
-    for path in list(out.iterdir()):
-        if re.fullmatch(pattern, path.name):
-            with suppress(OSError):
-                path.unlink()
+def _shards(out: Path) -> ArchiveShards:
+    kept = ("num_jobs", "format", "compress")
+    return ArchiveShards(out, "dump_feats", ("feats", "hand"), LISTS, kept, ("utt2num_frames",))
 
 
 def open_dump(path: str | Path, expected: FeatsConfig | None = None) -> Dump:

@@ -16,6 +16,7 @@ from masd.audio import load_utterance, write_wav
 from masd.data.folder import DataFolder, read_folder, shard, write_folder
 from masd.errors import Failures, MasdError
 from masd.files import Mark, digest, input_digest, read_yaml, write_lines
+from masd.shards import NamedShards, failures_of
 from masd.vocoders import Vocoder, get
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ def copy_shard(
     import torch
 
     torch.set_num_threads(1)  # jobs run in parallel; and samples must not depend on the machine's cores
-    mark = shard_mark(out, job, num_jobs)
+    mark = _shards(out).mark(job, num_jobs)
     work = digest(vocoder.digest(), input_digest(data), str(wav_dir), suffix, job, num_jobs, allow_pipes)
     if not force and mark.fresh(work) and complete(mark.read(), out):
         log.info("job %d of %d: %s is done", job, num_jobs, out)
@@ -127,9 +128,8 @@ def comment(path: Path) -> str:
         return ""
 
 
-def shard_mark(out: Path, job: int, num_jobs: int) -> Mark:
-    """Return the mark of a shard: `<out>/.jobs/.done.<job>of<num_jobs>.json`."""
-    return Mark(out / ".jobs", f"{job}of{num_jobs}")
+def _shards(out: Path) -> NamedShards:
+    return NamedShards(out, "copy_synthesis")
 
 
 def finish(data: Path, name: str, out: Path, num_jobs: int, max_fail: float, force: bool = False) -> None:
@@ -141,43 +141,28 @@ def finish(data: Path, name: str, out: Path, num_jobs: int, max_fail: float, for
     Raises:
         MasdError: a shard is missing or stale, or more than `max_fail` of the utterances failed.
     """
-    shards = [read_shard(data, name, out, job, num_jobs) for job in range(1, num_jobs + 1)]
-    if len({s["vocoder_digest"] for s in shards}) > 1:
-        raise MasdError(
-            f"{out}: shards were made by {name} in different configurations; run copy_synthesis again"
-        )
+    shards, source = _shards(out).read_all(num_jobs), input_digest(data)
+    for job, one in enumerate(shards, 1):
+        if one["vocoder"] != name or one["data"] != source:
+            raise MasdError(
+                f"{out}: shard {job} of {num_jobs} was made of other data than {data} or by "
+                f"other than {name}; run copy_synthesis again"
+            )
+    _shards(out).check_same(shards, "vocoder_digest")
     mark, work = Mark(out), digest([s["digest"] for s in shards], max_fail)
     if mark.fresh(work) and not force:
         log.info("%s is done", out)
         return
     mark.clear()
     folder = read_folder(data)
-    failures = Failures(max_share=max_fail)
-    for s in shards:
-        failures.reasons.update(s["failures"])
+    failures = failures_of(shards, max_fail)
     failures.check(len(folder.utts), out)
     wav = {copy: path for s in shards for copy, path in s["wav"].items()}
     write_copies(folder, name, out, wav, {copy: t for s in shards for copy, t in s["seconds"].items()})
     write_lines(out / "failures", failures.lines())
-    for other in (out / ".jobs").glob(".done.*.json"):
-        if not other.name.endswith(f"of{num_jobs}.json"):
-            other.unlink()  # of an earlier run in another number of jobs
+    _shards(out).remove_others(num_jobs)
     mark.write(work, utterances=len(wav), failed=len(failures.reasons))
     log.info("%s: %d utterances, %d failed", out, len(wav), len(failures.reasons))
-
-
-def read_shard(data: Path, name: str, out: Path, job: int, num_jobs: int) -> dict[str, Any]:
-    """Return what `copy_shard` left; `MasdError` if that is missing or of another vocoder or other data."""
-    mark = shard_mark(out, job, num_jobs)
-    if not mark.path.is_file():
-        raise MasdError(f"{out}: job {job} of {num_jobs} is not done; run masd.bin.copy_synthesis")
-    content = mark.read()
-    if content["vocoder"] != name or content["data"] != input_digest(data):
-        raise MasdError(
-            f"{out}: job {job} of {num_jobs} was made of other data than {data} or by other than {name}; "
-            "run masd.bin.copy_synthesis again"
-        )
-    return content
 
 
 def write_copies(

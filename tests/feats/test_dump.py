@@ -14,6 +14,7 @@ import pytest
 import soundfile
 import torch
 
+from masd import shards
 from masd.data.archive import Writer
 from masd.data.folder import write_folder
 from masd.errors import MasdError
@@ -249,11 +250,11 @@ MOMENTS = {
     "between utterances": (extract, "front_end", 4),
     "before the first list of a shard": (module, "write_lines", 1),
     "before the second shard's list": (module, "write_lines", 2),
-    "while lists are joined": (module, "write_table", 2),
+    "while lists are joined": (shards, "write_table", 2),
     "before the dump's configuration": (module, "write_yaml", 1),
-    "before the dump's last list": (module, "write_table", 3),
-    "before clearing up": (module, "_tidy", 1),
-    "before the last bit of clearing up": (module, "_remove_leftovers", 3),
+    "before the dump's last list": (shards, "write_table", 3),
+    "before clearing up": (shards.ArchiveShards, "tidy", 1),
+    "before the last bit of clearing up": (shards, "remove_leftovers", 3),
 }
 
 

@@ -148,12 +148,12 @@ def test_what_fails_is_named_and_the_rest_is_done(tmp_path, copy, caplog):
 def test_a_missing_or_foreign_shard_is_an_error(tmp_path, copy):
     data = corpus(tmp_path)
     copy_synthesis(data, "lpc", tmp_path / "out", tmp_path / "wav", job=1, num_jobs=2)
-    with pytest.raises(MasdError, match="job 2 of 2 is not done"):
+    with pytest.raises(MasdError, match="shard 2 of 2 is not finished"):
         finish_copy_synthesis(data, "lpc", tmp_path / "out", 2)
     copy_synthesis(
         data, "lpc", tmp_path / "out", tmp_path / "wav", vocoder_config={"order": 8}, job=2, num_jobs=2
     )
-    with pytest.raises(MasdError, match="different configurations"):
+    with pytest.raises(MasdError, match="shards 1 and 2 differ"):
         finish_copy_synthesis(data, "lpc", tmp_path / "out", 2)
     with pytest.raises(MasdError, match="other than mlsa"):
         finish_copy_synthesis(data, "mlsa", tmp_path / "out", 2)

@@ -1,0 +1,202 @@
+"""Work on a set in shards: the marks they leave, the check that all are there, lists joined of them.
+
+A stage cuts a set into contiguous parts, one a job. Each part, when finished, leaves a mark with the digest
+of its inputs; the last call joins the parts, writes the set's own mark and clears the parts' away. While
+parts are being made the set has no lists, so that nobody reads half of it.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from masd.data.tables import write_table
+from masd.errors import Failures, MasdError
+from masd.files import Mark, digest, read_text, write_lines
+
+log = logging.getLogger(__name__)
+
+_SHARD_MARK = re.compile(r"\.done\.(\d+)\.json")
+_LEFT_BY_KILL = re.compile(r"\..+\.tmp\d+\S*")
+
+
+@dataclass(frozen=True)
+class Shards:
+    """The shards of a set and their marks, `<out>/.done.<job>.json`.
+
+    Args:
+        out: the set's folder.
+        maker: the entry point that makes a shard, for messages.
+    """
+
+    out: Path
+    maker: str
+
+    def mark(self, job: int, num_jobs: int) -> Mark:
+        """Return the mark of a shard."""
+        return Mark(self.out, str(job))
+
+    def read(self, job: int, num_jobs: int) -> dict[str, Any]:
+        """Return what a shard's mark says; `MasdError` if it is missing or of another number of shards."""
+        mark = self.mark(job, num_jobs)
+        if not mark.path.is_file():
+            raise MasdError(
+                f"{self.out}: shard {job} of {num_jobs} is not finished; run {self.maker} --job {job} again"
+            )
+        info = mark.read()
+        if info.get("num_jobs", num_jobs) != num_jobs:
+            raise MasdError(
+                f"{self.out}: shard {job} was one of {info['num_jobs']}, not of {num_jobs}; "
+                f"run {self.maker} again"
+            )
+        return info
+
+    def read_all(self, num_jobs: int) -> list[dict[str, Any]]:
+        """Return what all marks say; `MasdError` if one is missing."""
+        if num_jobs < 1:
+            raise MasdError(f"{self.out}: --num-jobs {num_jobs}: there is at least one")
+        return [self.read(job, num_jobs) for job in range(1, num_jobs + 1)]
+
+    def check_same(self, infos: Sequence[Mapping[str, Any]], key: str) -> None:
+        """Raise `MasdError` if the marks differ in their values of `key`."""
+        for job, info in enumerate(infos, 1):
+            if info[key] != infos[0][key]:
+                raise MasdError(
+                    f"{self.out}: shards 1 and {job} differ in input or configuration; "
+                    f"run {self.maker} again for all"
+                )
+
+
+def failures_of(infos: Sequence[Mapping[str, Any]], max_fail: float) -> Failures:
+    """Return the failures of all shards together."""
+    failures = Failures("utterance", max_fail)
+    for info in infos:
+        failures.reasons.update(info["failures"])
+    return failures
+
+
+@dataclass(frozen=True)
+class NamedShards(Shards):
+    """Shards whose marks lie in `<out>/.jobs` and say in their names of how many they are one.
+
+    So a run in another number of jobs does not overwrite them.
+    """
+
+    def mark(self, job: int, num_jobs: int) -> Mark:
+        """Return the mark of a shard: `<out>/.jobs/.done.<job>of<num_jobs>.json`."""
+        return Mark(self.out / ".jobs", f"{job}of{num_jobs}")
+
+    def remove_others(self, num_jobs: int) -> None:
+        """Remove the marks of runs in another number of jobs."""
+        for other in (self.out / ".jobs").glob(".done.*.json"):
+            if not other.name.endswith(f"of{num_jobs}.json"):
+                other.unlink()
+
+
+@dataclass(frozen=True)
+class ArchiveShards(Shards):
+    """Shards that are archives: `<name>.<job>.ark` or `.h5`, and `<name>.<job>.scp`.
+
+    Args:
+        archives: their names.
+        tables: other lists of a shard, `<name>.<job>`.
+        lists: the set's own files, withdrawn before a shard is made, in that order.
+        kept: what the set's mark takes over from its shards'; `num_jobs` and `format` are among it.
+    """
+
+    archives: tuple[str, ...]
+    lists: tuple[str, ...]
+    kept: tuple[str, ...] = ("num_jobs", "format")
+    tables: tuple[str, ...] = ()
+
+    def done(self, work: str, job: int, num_jobs: int) -> bool:
+        """Return whether a shard, or the set, has been made from the inputs of the digest `work`."""
+        piece = digest(work, job, num_jobs)
+        if not (Mark(self.out).fresh(work) or self.mark(job, num_jobs).fresh(piece)):
+            return False
+        log.info("%s: shard %d of %d is there already; nothing to do", self.out, job, num_jobs)
+        return True
+
+    def begin(self, job: int, num_jobs: int) -> Mark:
+        """Prepare the folder for a shard: take back what names it, remove what a kill left of it."""
+        mark = self.mark(job, num_jobs)
+        self.out.mkdir(parents=True, exist_ok=True)
+        Mark(self.out).clear()  # first: a set without lists is not finished
+        for name in self.lists:
+            (self.out / name).unlink(missing_ok=True)
+        mark.clear()
+        archives, tables = "|".join(self.archives), "|".join(self.tables) or "(?!)"
+        remove_leftovers(self.out, rf"\.(?:{archives})\.{job}\.tmp\d+\S*|\.(?:{tables})\.tmp\d+\S*\.{job}")
+        return mark
+
+    def end(
+        self, mark: Mark, work: str, job: int, num_jobs: int, total: int, failures: Failures, **info: Any
+    ) -> None:
+        """Write a shard's mark: all of its files are in place."""
+        piece = digest(work, job, num_jobs)
+        common = {"work": work, "num_jobs": num_jobs, "total": total, "failures": failures.reasons}
+        mark.write(piece, **common, **info)
+
+    def finish(self, num_jobs: int, max_fail: float, write_lists: Callable[[dict[str, Any]], None]) -> None:
+        """Check that all shards are there, let the set's lists be written, write its mark, clear up.
+
+        Args:
+            num_jobs: number of shards.
+            max_fail: share of the utterances, 0 to 1, that may have failed.
+            write_lists: writes the set's lists, given what the first shard's mark says.
+
+        Raises:
+            MasdError: a shard is missing or made from other inputs, or too many utterances failed.
+        """
+        if Mark(self.out).path.is_file():
+            self.tidy(Mark(self.out).read())
+            log.info("%s: finished already", self.out)
+            return
+        infos = self.read_all(num_jobs)
+        self.check_same(infos, "work")
+        failures = failures_of(infos, max_fail)
+        write_lines(self.out / "failures", failures.lines())
+        total, failed = sum(info["total"] for info in infos), len(failures.reasons)
+        advice = f"listed in {self.out}/failures; once mended, run {self.maker} again with --force true"
+        failures.check(total, f"{self.out} ({advice})")
+        if failed == total:
+            raise MasdError(f"{self.out}: not one of {total} utterances could be used")
+        write_lists(infos[0])
+        done = {key: infos[0][key] for key in self.kept}
+        Mark(self.out).write(infos[0]["work"], total=total, failed=failed, **done)
+        self.tidy(done)
+        log.info("%s: %d utterances, %d failed", self.out, total - failed, failed)
+
+    def join(self, name: str, num_jobs: int) -> None:
+        """Write the list `name` of the set from those of its shards, in LC_ALL=C order."""
+        stem, dot, suffix = name.partition(".")
+        table: dict[str, str] = {}
+        for job in range(1, num_jobs + 1):
+            path = self.out / f"{stem}.{job}{dot}{suffix}"
+            # a shard's list may be empty, and in the order of its batches
+            table.update(line.split(maxsplit=1) for line in read_text(path).splitlines())
+        write_table(self.out / name, table)
+
+    def tidy(self, done: Mapping[str, Any]) -> None:
+        """Remove the shards' lists and marks, files of earlier runs with more jobs, and what a kill left."""
+        names = "|".join((*self.archives, *self.tables))
+        shard_file = re.compile(rf"(?:{names})\.(\d+)(?:\.(?:ark|h5|scp))?")
+        for path in list(self.out.iterdir()):
+            piece = shard_file.fullmatch(path.name)
+            kept = piece and int(piece[1]) <= done["num_jobs"] and path.suffix == f".{done['format']}"
+            if (piece and not kept) or _SHARD_MARK.fullmatch(path.name):
+                path.unlink(missing_ok=True)
+        remove_leftovers(self.out, _LEFT_BY_KILL.pattern)
+
+
+def remove_leftovers(out: Path, pattern: str) -> None:
+    """Remove the files of a folder whose whole name matches `pattern`."""
+    for path in list(out.iterdir()):
+        if re.fullmatch(pattern, path.name):
+            with suppress(OSError):
+                path.unlink()
