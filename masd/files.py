@@ -85,6 +85,22 @@ def read_text(path: str | Path) -> str:
         raise MasdError(f"{path}: cannot be read ({error.strerror})") from None
 
 
+def stream_lines(path: str | Path) -> Iterator[str]:
+    """Yield a text file's lines without their line feeds, never the whole of it in memory.
+
+    Raises:
+        MasdError: the file is missing, unreadable or not UTF-8.
+    """
+    try:
+        with open(path, encoding="utf-8") as stream:
+            for line in stream:
+                yield line.rstrip("\n")
+    except UnicodeDecodeError:
+        raise MasdError(f"{path}: not UTF-8 text; convert it (iconv -t UTF-8)") from None
+    except OSError as error:
+        raise MasdError(f"{path}: cannot be read ({error.strerror})") from None
+
+
 def read_lines(path: str | Path) -> list[str]:
     """Return a list's lines without their line feeds.
 

@@ -11,7 +11,8 @@ import io
 import os
 import re
 import struct
-from collections.abc import Iterator, Mapping
+from array import array
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -24,7 +25,7 @@ from kaldiio.compression_header import GlobalHeader
 from kaldiio.matio import read_ascii_mat, read_matrix_or_vector
 
 from masd.errors import MasdError
-from masd.files import atomic, read_text, write_lines
+from masd.files import atomic, stream_lines, write_lines
 
 FORMATS = ("ark", "h5")
 _TWO_BYTE_AUTO = 3  # Kaldi's kTwoByteAuto: linear in 65,536 steps over a matrix's range
@@ -97,25 +98,63 @@ class Writer:
             self._places[utt] = f"{self.path}:{offset}"
 
 
+class _Index:
+    """Where each utterance of an scp is, in a few bytes beside its id: lists have millions of lines.
+
+    Attributes:
+        rows: utterance id -> its number.
+    """
+
+    def __init__(self) -> None:
+        self.rows: dict[str, int] = {}
+        self._paths: dict[str, int] = {}
+        self._archive, self._offset = array("i"), array("q")
+        self._names: dict[int, str] = {}  # of h5 entries that are not named as the utterance
+
+    def add(self, utt: str, place: str) -> None:
+        """Append an utterance."""
+        path, key = split_place(place)
+        row = self.rows[utt] = len(self.rows)
+        self._archive.append(self._paths.setdefault(path, len(self._paths)))
+        h5 = _is_h5(path)
+        self._offset.append(-1 if h5 else int(key))
+        if h5 and key != utt:
+            self._names[row] = key
+
+    def seal(self) -> None:
+        """Let numbers stand for paths no longer to be looked up."""
+        self.paths = list(self._paths)
+        self._paths = {}
+
+    def place(self, utt: str) -> tuple[str, str]:
+        """Return an utterance's archive and its key there; `KeyError` if it is not listed."""
+        row = self.rows[utt]
+        offset = self._offset[row]
+        key = self._names.get(row, utt) if offset < 0 else str(offset)
+        return self.paths[self._archive[row]], key
+
+    def order(self) -> np.ndarray:
+        """Return the utterances' numbers (N,) as they lie in the archives; h5 entries as they are listed."""
+        return np.lexsort((np.array(self._offset), np.array(self._archive)))
+
+
 class Reader:
     """Random access to the archives an scp names, in either format or both mixed.
 
-    Crops read no more than they need, except from Kaldi's per-column compression ("CM") and text.
+    Crops read no more than they need, except from text and from Kaldi's per-column compression ("CM"): there
+    a row is strewn over the whole matrix, which is read in one go, and only the crop is decoded.
     A reader may be passed to worker processes; each opens the files for itself.
 
     Args:
-        places: utterance id -> `path.ark:offset` or `path.h5:utt`.
+        index: where each utterance is.
         name: what messages call this archive.
-        lengths: utterance id -> number of frames, to save `num_frames` from reading headers.
     """
 
-    def __init__(
-        self, places: dict[str, str], name: str = "archive", lengths: Mapping[str, int] | None = None
-    ) -> None:
+    def __init__(self, index: _Index, name: str = "archive") -> None:
         self.name = name
-        self.utts = list(places)
-        self._places = places
-        self._lengths = dict(lengths or {})
+        self.utts = list(index.rows)
+        self._index = index
+        self._lengths = np.full(len(self.utts), -1, np.int32)
         self._open: dict[str, Any] = {}
         self._process = os.getpid()
 
@@ -123,7 +162,7 @@ class Reader:
         return len(self.utts)
 
     def __contains__(self, utt: object) -> bool:
-        return utt in self._places
+        return utt in self._index.rows
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.utts)
@@ -151,12 +190,37 @@ class Reader:
 
     def num_frames(self, utt: str) -> int:
         """Return the number of rows of a matrix (or elements of a vector) without reading them."""
-        if utt not in self._lengths:
+        row = self._index.rows.get(utt, -1)
+        if row < 0 or self._lengths[row] < 0:
             path, key = self._place(utt)
             with _named_errors(self.name, utt, path):
                 stored = self._dataset(path, key) if _is_h5(path) else _Ark(self._file(path), int(key))
-                self._lengths[utt] = int(stored.shape[0])
-        return self._lengths[utt]
+                self._lengths[row] = int(stored.shape[0])
+        return int(self._lengths[row])
+
+    def lengths(self) -> np.ndarray:
+        """Return `num_frames` of every utterance (N,), in the order of `utts`."""
+        for row in np.flatnonzero(self._lengths < 0).tolist():
+            self.num_frames(self.utts[row])
+        return self._lengths.copy()
+
+    def read_lengths(self, path: str | Path) -> None:
+        """Take numbers of frames from a table, to save `num_frames` from reading headers.
+
+        Raises:
+            MasdError: a line is not `<utt> <number>`.
+        """
+        for number, line in enumerate(stream_lines(path), 1):
+            utt, _, count = line.partition(" ")
+            if not count.isdecimal():
+                raise MasdError(f"{path}:{number}: {line!r}: a number of frames is not a number")
+            row = self._index.rows.get(utt, -1)
+            if row >= 0:
+                self._lengths[row] = int(count)
+
+    def in_order(self) -> np.ndarray:
+        """Return positions in `utts` (N,) in the order in which the archives hold them."""
+        return self._index.order()
 
     def close(self) -> None:
         """Close the files that are open; the next access opens them again."""
@@ -177,7 +241,7 @@ class Reader:
 
     def _place(self, utt: str) -> tuple[str, str]:
         try:
-            return split_place(self._places[utt])
+            return self._index.place(utt)
         except KeyError:
             raise MasdError(f"{self.name}: no utterance {utt}") from None
 
@@ -284,34 +348,32 @@ def _is_h5(path: str) -> bool:
 
 def split_place(place: str) -> tuple[str, str]:
     """Split the second field of an scp line into path and key (byte offset, or name in the h5 file)."""
-    h5 = re.match(r"(.+?\.(?:h5|hdf5)):(.+)", place)
-    if h5:
-        return h5[1], h5[2]
+    if ".h5:" in place or ".hdf5:" in place:
+        h5 = re.match(r"(.+?\.(?:h5|hdf5)):(.+)", place)
+        if h5:
+            return h5[1], h5[2]
     path, colon, offset = place.rpartition(":")
     if colon and offset.isdecimal():
         return path, offset
     return place, "0"
 
 
-def open_reader(scp: str | Path, lengths: Mapping[str, int] | None = None) -> Reader:
+def open_reader(scp: str | Path) -> Reader:
     """Open the archives that an scp file names.
-
-    Args:
-        scp: file of `<utt> <place>` lines.
-        lengths: numbers of frames, where they are known.
 
     Raises:
         MasdError: the list is missing, malformed, has an id twice, or asks for a pipe or a range.
     """
-    places: dict[str, str] = {}
-    for number, line in enumerate(read_text(scp).splitlines(), 1):
+    index = _Index()
+    for number, line in enumerate(stream_lines(scp), 1):
         fields = line.split(maxsplit=1)
         if len(fields) != 2:
             raise MasdError(f"{scp}:{number}: not `<utt> <archive>:<position>`")
         utt, place = fields[0], fields[1].rstrip()
-        if utt in places:
+        if utt in index.rows:
             raise MasdError(f"{scp}:{number}: {utt} is listed twice")
         if place.endswith(("|", "]")) or place.startswith("|"):
             raise MasdError(f"{scp}:{number}: {utt}: pipes and ranges are not read; copy to an archive")
-        places[utt] = place
-    return Reader(places, str(scp), lengths)
+        index.add(utt, place)
+    index.seal()
+    return Reader(index, str(scp))

@@ -15,16 +15,17 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from masd.audio import load_utterance
 from masd.data.archive import Reader, Writer, open_reader
 from masd.data.folder import DataFolder, read_folder, shard
-from masd.data.tables import read_table
 from masd.errors import Failures, MasdError
 from masd.feats.config import FeatsConfig
-from masd.files import digest, input_digest, read_yaml, write_lines, write_yaml
+from masd.files import digest, input_digest, read_yaml, stream_lines, write_lines, write_yaml
 from masd.shards import ArchiveShards
 
 log = logging.getLogger(__name__)
@@ -41,14 +42,17 @@ class Dump:
     Attributes:
         path: its folder.
         feats: log-mel spectrograms, (T, n_mels) float32 by utterance.
-        hand: [PCS, HFER, SFI], (3,) float32 by utterance.
         config: the configuration it was made with.
     """
 
     path: Path
     feats: Reader
-    hand: Reader
     config: FeatsConfig
+
+    @cached_property
+    def hand(self) -> Reader:
+        """[PCS, HFER, SFI], (3,) float32 by utterance; its list is read when it is first asked for."""
+        return open_reader(self.path / "hand.scp")
 
     @property
     def utts(self) -> list[str]:
@@ -178,18 +182,12 @@ def open_dump(path: str | Path, expected: FeatsConfig | None = None) -> Dump:
     config = FeatsConfig.from_dict(read_yaml(path / "feats.yaml"), path / "feats.yaml")
     if expected is not None:
         config.check_same(expected, path)
-    lengths = _lengths(path / "utt2num_frames")
-    feats, hand = open_reader(path / "feats.scp", lengths), open_reader(path / "hand.scp")
-    if feats.utts != hand.utts:
-        odd = sorted(set(feats.utts) ^ set(hand.utts)) or feats.utts
-        raise MasdError(f"{path}: feats.scp and hand.scp list different utterances or orders: {odd[0]}")
-    return Dump(path, feats, hand, config)
-
-
-def _lengths(path: Path) -> dict[str, int]:
-    if not path.is_file():
-        return {}
-    try:
-        return {utt: int(count) for utt, count in read_table(path).items()}
-    except ValueError:
-        raise MasdError(f"{path}: a number of frames is not a number") from None
+    feats = open_reader(path / "feats.scp")
+    if (path / "utt2num_frames").is_file():
+        feats.read_lengths(path / "utt2num_frames")
+    others = (line.partition(" ")[0] for line in stream_lines(path / "hand.scp"))
+    for utt, other in zip_longest(feats.utts, others):
+        if utt != other:
+            odd = min(filter(None, (utt, other)))
+            raise MasdError(f"{path}: feats.scp and hand.scp list different utterances or orders: {odd}")
+    return Dump(path, feats, config)

@@ -133,7 +133,12 @@ class Cpc(nn.Module):
         return CpcOutput(loss, *beats, valid.sum(), with_others.sum())
 
     def _indices(
-        self, own: Tensor, pool: Tensor, lengths: Tensor, generator: torch.Generator, place: Place | None = None
+        self,
+        own: Tensor,
+        pool: Tensor,
+        lengths: Tensor,
+        generator: torch.Generator,
+        place: Place | None = None,
     ) -> dict[str, Tensor]:
         """Draw N indices an anchor, (B, A, N): own frames, frames of others and of all in the pool."""
         batch, anchors, frames = own.shape

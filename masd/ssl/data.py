@@ -50,13 +50,12 @@ class Crops(Dataset):
         seed: int = 0,
     ) -> None:
         self.real, self.config, self.frames, self.fill, self.seed = real, config, frames, fill, seed
-        self.utts = list(real.utts)
+        self.utts = real.utts
         self.names = list(vocoded)
         self.readers = [vocoded[name] for name in self.names]
         self.difficulty = np.array([_difficulty(config, name) for name in self.names])
         self.copies = _copies(self.utts, self.names, self.readers)
-        lengths = np.array([real.num_frames(utt) for utt in self.utts])
-        self.lengths = np.minimum(lengths, frames)
+        self.lengths = np.minimum(real.lengths().astype(np.int64), frames)
 
     def __len__(self) -> int:
         return len(self.utts)
@@ -73,7 +72,7 @@ class Crops(Dataset):
         epoch, index = key
         rng = generator(self.seed, "item", epoch, index)
         utt, label = self.utts[index], -1
-        copies = self.copies[index]
+        copies = np.flatnonzero(self.copies[index])
         if rng.random() < self.config.vocoded_ratio and len(copies):
             weights = self.probabilities(epoch)[copies]
             label = int(rng.choice(copies, p=weights / weights.sum()))
@@ -118,15 +117,16 @@ def _difficulty(config: PretrainConfig, name: str) -> float:
     return config.difficulty[name]
 
 
-def _copies(utts: Sequence[str], names: Sequence[str], readers: Sequence[Reader | None]) -> list[list[int]]:
-    """For each utterance, the vocoders that have a copy of it; a dump with no copy at all is an error."""
-    have = [set(reader.utts) if reader is not None else set() for reader in readers]
-    copies = [[k for k, name in enumerate(names) if f"{name}-{utt}" in have[k]] for utt in utts]
-    used = {k for one in copies for k in one}
-    for k, name in enumerate(names):
-        if readers[k] is not None and k not in used:
+def _copies(utts: Sequence[str], names: Sequence[str], readers: Sequence[Reader | None]) -> np.ndarray:
+    """Whether each utterance has a copy by each vocoder (N, K); a dump with no copy at all is an error."""
+    copies = np.zeros((len(utts), len(names)), bool)
+    for k, (name, reader) in enumerate(zip(names, readers, strict=True)):
+        if reader is None:
+            continue
+        copies[:, k] = [f"{name}-{utt}" in reader for utt in utts]
+        if not copies[:, k].any():
             raise MasdError(
-                f"{readers[k].name}: no copy of any utterance of the set (ids must be {name}-<utterance>)"
+                f"{reader.name}: no copy of any utterance of the set (ids must be {name}-<utterance>)"
             )
     return copies
 

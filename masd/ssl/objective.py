@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -52,7 +52,12 @@ class Objective(nn.Module):
         encoder: the encoder that is trained.
         config: which objectives, and how.
         vocoders: names of the vocoders, in the order of the batch's labels.
+
+    Attributes:
+        compiled: None, or what training calls in place of the encoder's `encode`.
     """
+
+    compiled: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
 
     def __init__(self, encoder: Encoder, config: PretrainConfig, vocoders: Sequence[str]) -> None:
         super().__init__()
@@ -87,7 +92,8 @@ class Objective(nn.Module):
         every = patch_mask(lengths, *target.shape[1:], share, config.patch, generator)
         cells = every if place is None else every[place.rows]
         with torch.autocast(target.device.type, **autocast_options(config.precision)):
-            z, lengths = self.encoder.encode(target.masked_fill(cells, 0.0), batch.lengths)
+            encode = self.compiled if self.compiled and self.training else self.encoder.encode
+            z, lengths = encode(target.masked_fill(cells, 0.0), batch.lengths)
         z = z.float()
         fused = self.encoder.fuse(z)
         losses: list[Tensor] = []

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from masd.feats.config import FeatsConfig
 from masd.models.encoder import Encoder, save_encoder
@@ -20,6 +22,8 @@ from masd.ssl.loop import Loop, accumulate, learning_rate
 from masd.ssl.objective import Batch, Objective, autocast_options, summarise
 
 __all__ = ["Trainer", "learning_rate", "recalibrated"]
+
+log = logging.getLogger(__name__)
 
 
 class Trainer(Loop):
@@ -77,8 +81,12 @@ class Trainer(Loop):
 
     def before_step(self) -> None:
         """Let batch-norm averages catch up: the first would be mostly their initial values."""
+        lowest = self.objective.encoder.config.bn_momentum
         for norm in self.norms:
-            norm.momentum = max(self.objective.encoder.config.bn_momentum, 1.0 / (self.step + 1))
+            norm.momentum = max(lowest, 1.0 / (self.step + 1))
+        # only now: a compiled encoder would be compiled anew for every other momentum
+        if self.config.compile and self.objective.compiled is None and 1.0 / (self.step + 1) <= lowest:
+            self.objective.compiled = compiled(self.objective.encoder, self.group.device)
 
     def micro_batches(self, batch: Batch, size: int) -> list[Batch]:
         """Divide a batch, and tell each part where it stands in the step."""
@@ -153,6 +161,21 @@ def parameter_groups(objective: Objective, config: PretrainConfig) -> list[dict[
     rest = [p for name, p in objective.named_parameters() if name not in heads]
     groups = [(rest, 1.0), (list(heads.values()), config.adv_lr)]
     return [{"params": params, "scale": scale} for params, scale in groups if params]
+
+
+def compiled(encoder: Encoder, device: torch.device) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Return the encoder's `encode` compiled, for any batch and length; uncompiled where that cannot be."""
+    try:
+        torch.compile(_trial)(torch.ones(4, device=device))
+    except Exception as error:  # whatever it is, training can go on without
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        log.warning("compile: not possible here (%s); training goes on without", reason[0])
+        return encoder.encode
+    return torch.compile(encoder.encode, dynamic=True)
+
+
+def _trial(x: Tensor) -> Tensor:
+    return x.sin() + x.cos()
 
 
 @torch.no_grad()

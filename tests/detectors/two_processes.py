@@ -1,4 +1,4 @@
-"""Train a small LFCC-LCNN without dropout: python two_processes.py TRAIN DEV OUT; one process or torchrun's."""
+"""Train a small LFCC-LCNN without dropout: python two_processes.py TRAIN DEV OUT; one process or more."""
 
 import sys
 from pathlib import Path

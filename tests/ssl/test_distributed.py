@@ -66,10 +66,18 @@ def pair(toy, tmp_path_factory):
 
 @pytest.mark.slow
 def test_two_processes_with_micro_batches_take_the_same_steps_as_one(toy, tmp_path):
-    more = ("--ssl.epochs=2", "--ssl.batch=12", "--ssl.accumulate=2", "--ssl.cpc_pool=40", "--ssl.cpc_within=0.5")
+    more = (
+        "--ssl.epochs=2",
+        "--ssl.batch=12",
+        "--ssl.accumulate=2",
+        "--ssl.cpc_pool=40",
+        "--ssl.cpc_within=0.5",
+    )
     words = [*conftest.words(toy), *LENGTH, *more]
     for count in (1, 2):
-        done = torchrun(count, str(Path(__file__).with_name("double.py")), *words, "--out", f"{tmp_path}/{count}")
+        done = torchrun(
+            count, str(Path(__file__).with_name("double.py")), *words, "--out", f"{tmp_path}/{count}"
+        )
         assert done.returncode == 0, done.stderr
     close(tmp_path / "1", tmp_path / "2", 2e-6, 1e-6)  # the log holds losses in single precision
     records = [
@@ -181,7 +189,9 @@ def test_a_batch_alone_is_left_as_it_is():
 
 
 def test_mistakes_of_several_processes_are_named(arguments, tmp_path, monkeypatch):
-    with pytest.raises(MasdError, match="batch: too small .* 1 processes an item in each of 9 micro-batches"):
+    with pytest.raises(
+        MasdError, match=r"batch: too small .* 1 processes an item in each of 9 micro-batches"
+    ):
         call(arguments, tmp_path / "a", "--ssl.accumulate", "9")
     with pytest.raises(MasdError, match="accumulate: 0"):
         call(arguments, tmp_path / "a", "--ssl.accumulate", "0")
