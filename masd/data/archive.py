@@ -12,7 +12,7 @@ import os
 import re
 import struct
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -137,6 +137,24 @@ class _Index:
         """Return the utterances' numbers (N,) as they lie in the archives; h5 entries as they are listed."""
         return np.lexsort((np.array(self._offset), np.array(self._archive)))
 
+    def ranges(self, rows: np.ndarray) -> Iterator[tuple[str, int, int]]:
+        """Yield (archive, first byte, length) of ark entries, front to back, neighbours in one; 0: to the end.
+
+        Entries in h5 are left out: their libraries know where they are.
+        """
+        order = self.order()
+        archive, offset = np.array(self._archive)[order], np.array(self._offset)[order]
+        last = np.append(archive[1:] != archive[:-1], True)
+        end = np.where(last, 0, np.append(offset[1:], 0))
+        rank = np.empty(len(order), np.int64)
+        rank[order] = np.arange(len(order))
+        wanted = np.unique(rank[rows])
+        wanted = wanted[offset[wanted] >= 0]
+        for run in np.split(wanted, np.flatnonzero((np.diff(wanted) > 1) | last[wanted[:-1]]) + 1):
+            if len(run):
+                first, stop = int(offset[run[0]]), int(end[run[-1]])
+                yield self.paths[archive[run[0]]], first, stop - first if stop else 0
+
 
 class Reader:
     """Random access to the archives an scp names, in either format or both mixed.
@@ -222,6 +240,16 @@ class Reader:
         """Return positions in `utts` (N,) in the order in which the archives hold them."""
         return self._index.order()
 
+    def read_ahead(self, utts: Sequence[str]) -> None:
+        """Ask the system to fetch these utterances' matrices, each ark from its front to its back.
+
+        That is a hint: what is not in its cache when it is read, is read then.
+        """
+        rows = np.array([self._index.rows[utt] for utt in utts], np.int64)
+        for path, first, length in self._index.ranges(rows):
+            with _named_errors(self.name, utts[0], path):
+                os.posix_fadvise(self._file(path).fileno(), first, length, os.POSIX_FADV_WILLNEED)
+
     def close(self) -> None:
         """Close the files that are open; the next access opens them again."""
         for handle in self._open.values():
@@ -290,14 +318,24 @@ class _Ark:
             return self._text[rows]
         kind, shape, start, linear = self._header
         if kind == b"CM":
-            body = self._bytes(self._offset, start - self._offset + shape[1] * (8 + shape[0]))
-            return read_matrix_or_vector(io.BytesIO(body))[rows]
+            return self._columns(rows)
         dtype = np.dtype(_LINEAR[kind] if linear else _PLAIN[kind][0])
         width = (shape[1] if len(shape) == 2 else 1) * dtype.itemsize
         first, last, _ = rows.indices(shape[0])
         values = np.frombuffer(self._bytes(start + first * width, (last - first) * width), dtype)
         values = values.reshape(last - first, *shape[1:])
         return linear.uint_to_float(values) if linear else values
+
+    def _columns(self, rows: slice) -> np.ndarray:
+        """Decode rows of a matrix that is stored column by column, each with a header of its own."""
+        _, (count, width), start, _ = self._header
+        body = self._bytes(self._offset, start - self._offset + width * (8 + count))
+        heads, values = start - self._offset, start - self._offset + 8 * width
+        first, last, _ = rows.indices(count)
+        chosen = np.frombuffer(body, np.uint8, offset=values).reshape(width, count)[:, first:last]
+        size = struct.pack("<ii", last - first, width)
+        part = body[: heads - 8] + size + body[heads:values] + chosen.tobytes()
+        return read_matrix_or_vector(io.BytesIO(part))
 
     def _bytes(self, offset: int, count: int) -> bytes:
         # the size is compared first: a damaged header may ask for more than there is memory

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -132,6 +132,10 @@ class Waveforms(Dataset):
             passes = {p: self._pass(p) for p in sorted(set((places // total).tolist()))}
             order = np.array([passes[place // total][place % total] for place in places.tolist()])
         return [part.tolist() for part in np.array_split(order, math.ceil(len(order) / self.config.batch))]
+
+    def announce(self, epoch: int, batches: list[list[int]]) -> Iterator[list[int]]:
+        """Yield the batches."""
+        yield from batches
 
     def _pass(self, number: int) -> np.ndarray:
         return generator(self.seed, "order", number).permutation(len(self))

@@ -60,6 +60,11 @@ class PretrainConfig:
         channels_last: memory layout of the convolutions; faster on most machines, same numbers.
         compile: let torch.compile fuse the encoder's operations; needs a C++ compiler on the CPU, Triton on a
             GPU, and a minute or two before it pays; validation stays as it is. Numbers differ by rounding.
+        read: order in which utterances are read: `random`, or `sequential`: runs of utterances that stand
+            side by side in an archive are read together, the runs in random order, and shuffled among each
+            other in a buffer, for disks and network file systems on which jumping about is slow.
+        read_run: utterances of a run.
+        read_buffer: utterances that are shuffled among each other; the system is asked to read them ahead.
         workers: processes that read data; 0 reads in the training process.
         save_minutes: time between two saves inside an epoch.
         device: `auto` (a GPU if there is one), `cpu` or `cuda`.
@@ -98,6 +103,9 @@ class PretrainConfig:
     precision: Literal["float32", "bf16", "fp16"] = "float32"
     channels_last: bool = True
     compile: bool = False
+    read: Literal["random", "sequential"] = "random"
+    read_run: int = 256
+    read_buffer: int = 16384
     workers: int = 0
     save_minutes: float = 10.0
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -109,6 +117,7 @@ class PretrainConfig:
                 f"objectives: {unknown or 'none'}; choose at least one of {', '.join(OBJECTIVES)}"
             )
         least = {"epochs": 1, "batch": 2, "accumulate": 1, "patch": 1, "cpc_step": 1, "cpc_negatives": 1}
+        least |= {"read_run": 1, "read_buffer": 1}
         for key, low in least.items():
             if getattr(self, key) < low:
                 raise MasdError(f"{key}: {getattr(self, key)} is less than {low}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -69,17 +69,41 @@ class Crops(Dataset):
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[np.ndarray, int]:
         """Return item (epoch, index): its crop (at most `frames`, F) and vocoder, -1 for none."""
-        epoch, index = key
-        rng = generator(self.seed, "item", epoch, index)
-        utt, label = self.utts[index], -1
-        copies = np.flatnonzero(self.copies[index])
-        if rng.random() < self.config.vocoded_ratio and len(copies):
-            weights = self.probabilities(epoch)[copies]
-            label = int(rng.choice(copies, p=weights / weights.sum()))
-        reader, name = (self.real, utt) if label < 0 else (self.readers[label], f"{self.names[label]}-{utt}")
+        rng = generator(self.seed, "item", *key)
+        label = self._label(key, rng)
+        reader, name = self._source(key[1], label)
         spare = reader.num_frames(name) - self.frames
         start = int(rng.integers(0, spare + 1)) if spare > 0 and self.config.crop == "random" else 0
         return reader.crop(name, start, self.frames), label
+
+    def _label(self, key: tuple[int, int], rng: np.random.Generator) -> int:
+        epoch, index = key
+        copies = np.flatnonzero(self.copies[index])
+        if rng.random() < self.config.vocoded_ratio and len(copies):
+            weights = self.probabilities(epoch)[copies]
+            return int(rng.choice(copies, p=weights / weights.sum()))
+        return -1
+
+    def _source(self, index: int, label: int) -> tuple[Reader, str]:
+        utt = self.utts[index]
+        return (self.real, utt) if label < 0 else (self.readers[label], f"{self.names[label]}-{utt}")
+
+    def announce(self, epoch: int, batches: Sequence[Sequence[int]]) -> Iterator[Sequence[int]]:
+        """Yield the batches; where reading is sequential, have the next buffer's items read ahead."""
+        window = self._window
+        for number, batch in enumerate(batches):
+            if self.config.read == "sequential" and number % window == 0:
+                wanted: dict[int, list[str]] = {}
+                for index in (index for one in batches[number : number + window] for index in one):
+                    label = self._label((epoch, index), generator(self.seed, "item", epoch, index))
+                    wanted.setdefault(label, []).append(self._source(index, label)[1])
+                for label, utts in wanted.items():
+                    (self.real if label < 0 else self.readers[label]).read_ahead(utts)
+            yield batch
+
+    @property
+    def _window(self) -> int:
+        return max(self.config.read_buffer // self.config.batch, 1)
 
     def collate(self, items: Sequence[tuple[np.ndarray, int]]) -> Batch:
         """Stack crops, padded at the end to the longest (to the full crop where `padding` is `zero`)."""
@@ -97,15 +121,25 @@ class Crops(Dataset):
 
         With `bucket`, utterances are sorted by length within every 16 batches' worth first.
         """
-        rng = generator(self.seed, "order", epoch)
-        order = rng.permutation(len(self.utts))
+        rng, one_by_one = generator(self.seed, "order", epoch), self.config.read == "sequential"
+        order = self._in_runs(rng) if one_by_one else rng.permutation(len(self.utts))
         if self.config.bucket:
             chunk = 16 * self.config.batch
             parts = [order[i : i + chunk] for i in range(0, len(order), chunk)]
             order = np.concatenate([part[np.argsort(self.lengths[part], kind="stable")] for part in parts])
         count = math.ceil(len(order) / self.config.batch)
         batches = [part.tolist() for part in np.array_split(order, count)]
-        return [batches[i] for i in rng.permutation(count)]
+        window = self._window if one_by_one else count
+        starts = range(0, count, window)
+        return [batches[i + k] for i in starts for k in rng.permutation(min(window, count - i))]
+
+    def _in_runs(self, rng: np.random.Generator) -> np.ndarray:
+        """Return all positions, runs of neighbours in random order, shuffled within every buffer."""
+        run, buffer = self.config.read_run, self.config.read_buffer
+        place = self.real.in_order()
+        runs = [place[i : i + run] for i in range(0, len(place), run)]
+        order = np.concatenate([runs[i] for i in rng.permutation(len(runs))])
+        return np.concatenate([rng.permutation(order[i : i + buffer]) for i in range(0, len(order), buffer)])
 
 
 def _difficulty(config: PretrainConfig, name: str) -> float:

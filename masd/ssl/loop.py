@@ -56,6 +56,10 @@ class Items(Protocol):
         """Return the indices of each batch of an epoch."""
         ...
 
+    def announce(self, epoch: int, batches: list[list[int]]) -> Iterator[list[int]]:
+        """Yield the batches in turn, each before it is read."""
+        ...
+
     def collate(self, items: list[Any]) -> Any:
         """Stack items to a batch, which has a method `to(device)`."""
         ...
@@ -220,7 +224,7 @@ class Loop(ABC):
         """Yield batches of a set on the device, item (epoch, index) by its own draws."""
         loader = DataLoader(
             items,
-            batch_sampler=[[(epoch, index) for index in batch] for batch in batches],
+            batch_sampler=_Keys(items, epoch, batches),
             collate_fn=items.collate,
             num_workers=self.settings.workers,
             pin_memory=self.group.device.type == "cuda",
@@ -325,6 +329,20 @@ class Loop(ABC):
         if not self.group.first:
             return nullcontext()
         return SummaryWriter(str(self.out / "tensorboard"), purge_step=self.step + 1)
+
+
+class _Keys:
+    """The items of batches as (epoch, index), each batch when the loader comes to it."""
+
+    def __init__(self, items: Items, epoch: int, batches: list[list[int]]) -> None:
+        self.items, self.epoch, self.batches = items, epoch, batches
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        for batch in self.items.announce(self.epoch, self.batches):
+            yield [(self.epoch, index) for index in batch]
 
 
 def learning_rate(step: int, steps: int, config: LoopConfig) -> float:
