@@ -125,6 +125,7 @@ class Crops(Dataset):
         order = self._in_runs(rng) if one_by_one else rng.permutation(len(self.utts))
         if self.config.bucket:
             chunk = 16 * self.config.batch
+            chunk = min(chunk, self.config.read_buffer) if one_by_one else chunk
             parts = [order[i : i + chunk] for i in range(0, len(order), chunk)]
             order = np.concatenate([part[np.argsort(self.lengths[part], kind="stable")] for part in parts])
         count = math.ceil(len(order) / self.config.batch)

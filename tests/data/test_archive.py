@@ -271,3 +271,30 @@ def test_places_are_split_at_the_right_colon():
     assert split_place("a:b/x.1.ark:17") == ("a:b/x.1.ark", "17")
     assert split_place("d/x.h5:spk:utt") == ("d/x.h5", "spk:utt")
     assert split_place("matrix") == ("matrix", "0")
+
+
+@pytest.mark.parametrize("fmt", ["ark", "h5"])
+def test_lengths_come_from_a_table_or_from_headers(tmp_path, matrices, fmt):
+    reader = write(tmp_path, matrices, fmt)
+    (tmp_path / "utt2num_frames").write_text("u1 37\nstranger 4\n")
+    reader.read_lengths(tmp_path / "utt2num_frames")
+    assert reader.lengths().tolist() == [len(array) for array in matrices.values()]
+    (tmp_path / "utt2num_frames").write_text("u1 many\n")
+    with pytest.raises(MasdError, match="utt2num_frames:1: .*not a number"):
+        reader.read_lengths(tmp_path / "utt2num_frames")
+
+
+def test_the_order_on_disk_and_what_is_read_ahead(tmp_path, matrices, monkeypatch):
+    write(tmp_path, matrices, "ark")
+    lines = (tmp_path / "feats.1.scp").read_text().splitlines()
+    (tmp_path / "mixed.scp").write_text("\n".join(reversed(lines)) + "\n")
+    reader = open_reader(tmp_path / "mixed.scp")
+    assert [reader.utts[i] for i in reader.in_order()] == list(matrices)
+    places = [int(line.rpartition(":")[2]) for line in lines]
+    asked = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda _, first, length, __: asked.append((first, length)))
+    reader.read_ahead(["u5", "u1", "u2"])
+    assert asked == [(places[1], places[3] - places[1]), (places[5], 0)]
+    asked.clear()
+    write(tmp_path, matrices, "h5", name="other").read_ahead(["u0"])
+    assert asked == []

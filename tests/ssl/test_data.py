@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -140,3 +141,54 @@ def test_mistakes_are_named(toy, tmp_path):
     write_dump(tmp_path / "hop", {"world-train01": mel}, FeatsConfig(hop_length=200))
     with pytest.raises(MasdError, match="hop_length"):
         open_crops(toy / "train", {"world": tmp_path / "hop"}, config, 0)
+
+
+def sequential(toy, **keys):
+    return crops(toy, **{"batch": 4, "read": "sequential", "read_run": 3, "read_buffer": 12, **keys})
+
+
+def test_sequential_reading_keeps_neighbours_together(toy):
+    data = sequential(toy)
+    order = [index for batch in data.batches(0) for index in batch]
+    assert sorted(order) == list(range(24))
+    for start in (0, 12):  # a buffer holds whole runs of what stands side by side in the archive
+        held = sorted(order[start : start + 12])
+        assert len({index // 3 for index in held}) == 4
+    assert order != sorted(order)
+    assert data.batches(0) == sequential(toy).batches(0)
+    assert data.batches(0) != data.batches(1)
+    assert data.batches(0) != sequential(toy, seed=2).batches(0)
+    # an item is the same however it is reached
+    assert np.array_equal(data[(1, 5)][0], crops(toy)[(1, 5)][0])
+
+
+def test_what_a_buffer_needs_is_announced_front_to_back(toy, monkeypatch):
+    asked = []
+    monkeypatch.setattr("os.posix_fadvise", lambda *a: asked.append(a[1:3]))
+    data, seen = sequential(toy, vocoded_ratio=0.0), []
+    batches = data.batches(0)
+    for batch in data.announce(0, batches):
+        if not seen:
+            size = (toy / "train" / "feats.1.ark").stat().st_size
+            places = [line.split(":")[-1] for line in (toy / "train" / "feats.scp").read_text().splitlines()]
+            for index in (i for one in batches[:3] for i in one):
+                ends = [first + (length or size - first) for first, length in asked]
+                spans = list(zip((first for first, _ in asked), ends, strict=True))
+                assert any(first <= int(places[index]) < end for first, end in spans)
+            assert asked == sorted(asked)
+            assert len(asked) <= 4  # runs, not utterances
+        seen.append(batch)
+    assert seen == batches
+    assert len(asked) <= 8
+    asked.clear()
+    assert list(crops(toy).announce(0, batches)) == batches
+    assert not asked
+
+
+def test_a_loader_of_another_process_gets_the_same_items(toy):
+    data = crops(toy)
+    data[(0, 1)]  # its files are open
+    again = pickle.loads(pickle.dumps(data))  # what a spawned worker is given
+    for key in ((0, 1), (3, 7)):
+        assert np.array_equal(again[key][0], data[key][0])
+    assert len(pickle.dumps(data)) < 20_000
