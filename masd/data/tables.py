@@ -6,8 +6,10 @@ is the same.
 
 from __future__ import annotations
 
+import io
 import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +17,7 @@ from masd.errors import MasdError
 from masd.files import write_lines
 
 _BLANK = re.compile("[ \t]+")
+_OFTEN = 20  # values shorter than this many characters are mostly names that many lines share
 
 
 class Scan(NamedTuple):
@@ -39,12 +42,15 @@ def scan_table(path: str | Path, blank_values: bool = False) -> Scan:
         return Scan({}, [f"{path}: cannot be read ({error.strerror})"], set())
     if not data:
         return Scan({}, [f"{path}: empty"], set())
-    lines, problems = _decode(path, data)
+    problems: list[str] = []
     table: dict[str, str] = {}
     conflicts: set[str] = set()
     last, is_sorted = "", True
-    for number, line in lines:
+    for number, line in _decode(path, data, problems):
         key, value = ([*_BLANK.split(line.rstrip(" \t"), 1), ""])[:2]
+        key = sys.intern(key)  # the tables of a folder have the same ids,
+        if len(value) < _OFTEN:
+            value = sys.intern(value)  # and few speakers, labels and attacks
         if not key:
             problems.append(f"{path}:{number}: blank {'first column' if value else 'line'}")
         elif not value and not blank_values:
@@ -63,9 +69,8 @@ def scan_table(path: str | Path, blank_values: bool = False) -> Scan:
     return Scan(table, problems, conflicts)
 
 
-def _decode(path: str | Path, data: bytes) -> tuple[list[tuple[int, str]], list[str]]:
-    """Split into numbered lines of text; lines that are not UTF-8 become problems."""
-    problems = []
+def _decode(path: str | Path, data: bytes, problems: list[str]) -> Iterator[tuple[int, str]]:
+    """Yield numbered lines of text; lines that are not UTF-8 become problems."""
     if data.startswith(b"\xef\xbb\xbf"):
         problems.append(f"{path}:1: starts with a byte order mark; save as plain UTF-8")
         data = data[3:]
@@ -73,19 +78,18 @@ def _decode(path: str | Path, data: bytes) -> tuple[list[tuple[int, str]], list[
         number = data.count(b"\n", 0, data.index(b"\r")) + 1
         problems.append(f"{path}:{number}: Windows line end (carriage return); run dos2unix")
         data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    raw = data.split(b"\n")
-    if raw[-1]:
-        problems.append(f"{path}:{len(raw)}: the last line has no line end; was the file cut short?")
-    else:
-        raw.pop()
-    lines = []
-    for number, line in enumerate(raw, 1):
+    if not data.endswith(b"\n"):
+        count = data.count(b"\n") + 1
+        problems.append(f"{path}:{count}: the last line has no line end; was the file cut short?")
+    for number, line in enumerate(io.BytesIO(data), 1):
+        line = line.removesuffix(b"\n")
         try:
-            lines.append((number, line.decode("utf-8")))
+            text = line.decode("utf-8")
         except UnicodeDecodeError:
             shown = line.decode("utf-8", "backslashreplace")
             problems.append(f"{path}:{number}: not UTF-8: {shown} (rename such files and ids)")
-    return lines, problems
+            continue
+        yield number, text
 
 
 def read_table(path: str | Path, blank_values: bool = False) -> dict[str, str]:

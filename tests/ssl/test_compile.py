@@ -10,7 +10,6 @@ from test_training import call
 from torch._dynamo.testing import CompileCounter
 
 
-
 def test_where_nothing_compiles_training_goes_on_without(arguments, tmp_path, monkeypatch, caplog):
     def compiler_missing(*_, **__):
         raise RuntimeError("no C++ compiler\nand more lines")
