@@ -138,9 +138,9 @@ class _Index:
         return np.lexsort((np.array(self._offset), np.array(self._archive)))
 
     def ranges(self, rows: np.ndarray) -> Iterator[tuple[str, int, int]]:
-        """Yield (archive, first byte, length) of ark entries, front to back, neighbours in one; 0: to the end.
+        """Yield (archive, first byte, length) of ark entries, front to back, neighbours as one.
 
-        Entries in h5 are left out: their libraries know where they are.
+        A length of 0 is up to the end. Entries in h5 are left out: their libraries know where they are.
         """
         order = self.order()
         archive, offset = np.array(self._archive)[order], np.array(self._offset)[order]
@@ -245,6 +245,8 @@ class Reader:
 
         That is a hint: what is not in its cache when it is read, is read then.
         """
+        if not hasattr(os, "posix_fadvise"):  # macOS
+            return
         rows = np.array([self._index.rows[utt] for utt in utts], np.int64)
         for path, first, length in self._index.ranges(rows):
             with _named_errors(self.name, utts[0], path):

@@ -2,10 +2,10 @@
 
     python3 tests/benchmarks/lists.py [--sizes 10000 100000 1000000] [--only pretrain dump_feats]
 
-Makes data folders and dumps of so many lines in a temporary folder, every line naming the same recording and the
-same stored matrix, and starts each entry point on them as the last of as many jobs (so that it works on one
-utterance), pretraining on a seventh of the lines of recordings and six dumps of copies until its first step,
-evaluation to its end without intervals. Prints the wall and processor seconds and the peak memory of each, and
+Makes data folders and dumps of so many lines in a temporary folder, every line naming the same recording and
+the same stored matrix, and starts each entry point on them as the last of as many jobs (so that it works on
+one utterance), pretraining on a seventh of the lines of recordings and six dumps of copies until its first
+step, evaluation to its end without intervals. Prints wall and processor seconds and peak memory of each, and
 how much more memory that is than with ten lines.
 """
 
@@ -109,7 +109,7 @@ def prepare(top: Path, count: int) -> dict[str, list[str]]:
         "pretrain": ["--train", top / "real", "--dev", top / "dev", "--vocoded", copies, "--out", top / "o4"],
         "evaluate": ["--scores", top / "data/scores.txt", "--data", top / "data", "--out", top / "o5"],
     }
-    words["copy_synthesis"] += one
+    words["copy_synthesis"] += ["--wav_dir", top / "w", *one]
     words["pretrain"] += [*SMALL, "--ssl.statistics_utts", "4"]
     words["evaluate"] += ["--bootstrap", "0"]
     return {name: [str(word) for word in line] for name, line in words.items()}

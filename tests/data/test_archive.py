@@ -280,7 +280,7 @@ def test_lengths_come_from_a_table_or_from_headers(tmp_path, matrices, fmt):
     reader.read_lengths(tmp_path / "utt2num_frames")
     assert reader.lengths().tolist() == [len(array) for array in matrices.values()]
     (tmp_path / "utt2num_frames").write_text("u1 many\n")
-    with pytest.raises(MasdError, match="utt2num_frames:1: .*not a number"):
+    with pytest.raises(MasdError, match=r"utt2num_frames:1: .*not a number"):
         reader.read_lengths(tmp_path / "utt2num_frames")
 
 
