@@ -113,13 +113,13 @@ def kill_one(words: list[str], out: Path, rank: str, saves: int) -> tuple[int, s
     run = command(2, *ENTRY, *words, "--out", str(out), "--ssl.save_minutes", "0")
     with subprocess.Popen(run, env=ENVIRONMENT, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         last, before, seen = out / "last.safetensors", 0, 0
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 180
         while seen < saves and time.monotonic() < deadline and process.poll() is None:
             now = last.stat().st_mtime_ns if last.exists() else 0
             seen, before = seen + (now != before), now
             time.sleep(0.001)
         os.kill(workers(process)[rank], signal.SIGKILL)
-        said = process.communicate(timeout=90)[1]
+        said = process.communicate(timeout=180)[1]
     return process.returncode, said
 
 

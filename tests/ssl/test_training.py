@@ -1,4 +1,4 @@
-"""The loop end to end on a toy corpus: learning, logs, exact resuming, several processes."""
+"""The loop end to end on a toy corpus: learning, logs, exact resuming."""
 
 from __future__ import annotations
 
@@ -116,20 +116,6 @@ def test_a_killed_run_ends_with_the_same_bits(arguments, tmp_path):
     for one in (*records[0], *records[1]):
         one.pop("seconds")
     assert records[0] == records[1]
-
-
-@pytest.mark.slow
-def test_torchrun_trains_on_two_processes(arguments, tmp_path):
-    out = tmp_path / "exp"
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command += ["-m", "masd.bin.pretrain", *arguments, "--out", str(out), "--ssl.epochs", "2"]
-    subprocess.run(command, env=ENVIRONMENT, cwd=ROOT, check=True, timeout=120, capture_output=True)
-    records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    alone = call(arguments, tmp_path / "alone", "--ssl.epochs", "2")
-    assert [r["step"] for r in records] == [r["step"] for r in alone]
-    for key in ("share_vocoded", "share_world"):  # both processes' items are counted, each once
-        assert records[0]["train"][key] == pytest.approx(alone[0]["train"][key])
-    assert records[0]["dev"]["share_vocoded"] == pytest.approx(alone[0]["dev"]["share_vocoded"])
 
 
 def test_mistakes_end_in_one_line(arguments, toy, tmp_path):

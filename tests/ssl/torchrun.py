@@ -19,7 +19,7 @@ def command(count: int, *program: str) -> list[str]:
     return [*run, *program]
 
 
-def torchrun(count: int, *program: str, timeout: float = 120) -> subprocess.CompletedProcess:
+def torchrun(count: int, *program: str, timeout: float = 300) -> subprocess.CompletedProcess:
     """Run `program` (`-m module ...` or a script) on `count` processes and return what it said."""
     return subprocess.run(
         command(count, *program), env=ENVIRONMENT, cwd=ROOT, timeout=timeout, capture_output=True, text=True
