@@ -9,6 +9,8 @@ from masd.cli import run
 
 log = logging.getLogger(__name__)
 
+BLOCK = 32768  # utterances in memory at a time; smaller sets are scored as one
+
 
 def score(
     model: Path,
@@ -39,7 +41,7 @@ def score(
     from masd.files import Mark, digest, input_digest, write_lines
     from masd.metrics.scores import write_scores
     from masd.svm.config import system_spec
-    from masd.svm.inputs import Source, load_inputs
+    from masd.svm.inputs import Source, load_blocks
     from masd.svm.system import System
 
     system = System.load(model)
@@ -56,19 +58,27 @@ def score(
     system.check_embeddings(source.embeddings)
     utts = read_folder(data).utts if data is not None else None
     failures = Failures("utterance", max_fail)
-    inputs = load_inputs(source, spec, utts, failures, system.feats_config() if spec.hand else None)
+    scores: dict[str, float] = {}
+    affine: dict[str, float] = {}
+    attention: list[str] = []
+    feats = system.feats_config() if spec.hand else None
+    for inputs in load_blocks(source, spec, utts, failures, feats, BLOCK):
+        f = system.decision(system.values(inputs))
+        scores.update(zip(inputs.utts, system.scores(f).tolist(), strict=True))
+        affine.update(zip(inputs.utts, system.affine_scores(f).tolist(), strict=True))
+        weights = system.features.attention(inputs)
+        if weights is not None:
+            rows = zip(inputs.utts, weights, strict=True)
+            attention += [f"{utt} {' '.join(f'{w:.6f}' for w in row)}" for utt, row in rows]
     write_lines(out / "failures", failures.lines())
-    failures.check(len(inputs) + len(failures.reasons), f"{out} (listed in {out / 'failures'})")
-    f = system.decision(system.values(inputs))
-    write_scores(out / "affine_scores", dict(zip(inputs.utts, system.affine_scores(f).tolist(), strict=True)))
+    failures.check(len(scores) + len(failures.reasons), f"{out} (listed in {out / 'failures'})")
+    write_scores(out / "affine_scores", affine)
     (out / "attention").unlink(missing_ok=True)
-    weights = system.features.attention(inputs)
-    if weights is not None:
-        rows = zip(inputs.utts, weights, strict=True)
-        write_lines(out / "attention", (f"{utt} {' '.join(f'{w:.6f}' for w in row)}" for utt, row in rows))
-    write_scores(out / "scores", dict(zip(inputs.utts, system.scores(f).tolist(), strict=True)))
-    mark.write(work, utterances=len(inputs), failed=len(failures.reasons))
-    log.info("%s: %d utterances scored, %d failed", out, len(inputs), len(failures.reasons))
+    if attention:
+        write_lines(out / "attention", attention)
+    write_scores(out / "scores", scores)
+    mark.write(work, utterances=len(scores), failed=len(failures.reasons))
+    log.info("%s: %d utterances scored, %d failed", out, len(scores), len(failures.reasons))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -213,7 +214,20 @@ def load_inputs(
     failures: Failures | None = None,
     feats: FeatsConfig | None = None,
 ) -> Inputs:
-    """Read the inputs of a set, joined by id.
+    """Read the inputs of a set, joined by id, as one block: see `load_blocks`."""
+    (inputs,) = load_blocks(source, spec, utts, failures, feats)
+    return inputs
+
+
+def load_blocks(
+    source: Source,
+    spec: SystemSpec,
+    utts: Sequence[str] | None = None,
+    failures: Failures | None = None,
+    feats: FeatsConfig | None = None,
+    size: int = sys.maxsize,
+) -> Iterator[Inputs]:
+    """Read the inputs of a set, joined by id, in blocks of `size` utterances.
 
     Args:
         source: where they are.
@@ -222,8 +236,9 @@ def load_inputs(
         failures: takes the utterances that lack something or hold values that are not finite; without
             it each of them is an error.
         feats: the feature configuration the dump must have been made with; None accepts any.
+        size: most utterances of a block.
 
-    Returns:
+    Yields:
         The inputs of what could be read, sorted by id.
 
     Raises:
@@ -233,7 +248,8 @@ def load_inputs(
     readers, known = _readers(source, spec, feats)
     wanted = sorted(set(utts) if utts is not None else set().union(*known.values()))
     rows: list[dict[str, Any]] = []
-    kept = []
+    kept: list[str] = []
+    done = 0
     for utt in wanted:
         missing = [str(place) for place, there in known.items() if utt not in there]
         if missing:
@@ -249,9 +265,13 @@ def load_inputs(
             kept.append(utt)
         else:
             failures.add(utt, "its features hold NaN or infinity")
-    if not kept:
+        if len(kept) == size:
+            yield _assemble(kept, rows, source)
+            rows, kept, done = [], [], done + size
+    if not kept and not done:
         raise MasdError(f"none of {len(wanted)} utterances has inputs in {' and '.join(map(str, known))}")
-    return _assemble(kept, rows, source)
+    if kept:
+        yield _assemble(kept, rows, source)
 
 
 def _readers(

@@ -133,6 +133,26 @@ def test_scores_follow_their_inputs(world):
     assert (out / "scores").read_bytes() != first
 
 
+@pytest.mark.parametrize("block", [7, 24, 48])  # of 48 utterances
+def test_a_set_scored_in_blocks_has_the_same_scores(world, monkeypatch, block):
+    """So that memory does not grow with the set."""
+    fit_svm("full", **sources(world))
+    given = {
+        "embeddings": world / "emb" / "dev",
+        "dump": world / "dump" / "dev",
+        "data": world / "data" / "dev",
+    }
+    score(world / "exp" / "model", world / "whole", **given)
+    monkeypatch.setattr("masd.bin.score.BLOCK", block)
+    score(world / "exp" / "model", world / "blocks", **given)
+    whole, blocks = (read_scores(world / name / "scores") for name in ("whole", "blocks"))
+    assert list(whole) == list(blocks)
+    np.testing.assert_allclose(list(blocks.values()), list(whole.values()), atol=1e-5)
+    for name in ("failures", "attention"):
+        lines = [(world / out / name).read_text().splitlines() for out in ("whole", "blocks")]
+        assert [line.split()[0] for line in lines[0]] == [line.split()[0] for line in lines[1]]
+
+
 def drop(path, utt):
     write_lines(path, (line for line in path.read_text().splitlines() if line.split()[0] != utt))
 
