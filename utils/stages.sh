@@ -96,11 +96,8 @@ tokens() {
   done
 }
 
-# Where stage 1 left speakers' enrolment (the challenge's ASV protocols), SAMO scores by it: enrolment SET
-enrolment() {
-  [ "$system" != samo ] || [ ! -d "$data/enrol_$1" ] ||
-    echo --enrolment "$data/enrol_$1/enrolment" --enrolment-data "$data/enrol_$1"
-}
+# SAMO knows the speakers of a set by their enrolment, where stage 1 found some (data/<size>/enrol_<set>): enrolment SET
+enrolment() { [ "$system" != samo ] || [ ! -d "$data/enrol_$1" ] || echo --enrolment-data "$data/enrol_$1"; }
 
 # What evaluate is told of a set's scores, besides the corpus's keys: beside SET
 beside() {
