@@ -35,7 +35,7 @@ def train_detector(
         train_data: data folder with utt2lab.
         dev_data: data folder with utt2lab, of other speakers.
         out: output folder.
-        detector: all settings, e.g. `--detector.train.epochs 10`; published ones stand in conf/systems/.
+        detector: all settings, e.g. `--detector.train.epochs 10`; published: utils/conf/systems/.
         budgets: utterance-steps by system, in place of the epochs of the networks named.
         ssl: pretraining folder, for tokens.
         seed: root of every random draw.
