@@ -137,10 +137,10 @@ fi
 if asked 7; then
   log "stage 7: results, $exp/results"
   for name in $(evaluated); do
-    # shellcheck disable=SC2046
+    told="$(beside "$name") $(keys "$name")"
+    # shellcheck disable=SC2086
     single "evaluate_${tag}_$name" python3 -m masd.bin.evaluate --scores "$exp/scores/$name/scores" \
-      --data "$data/$name" "${calibration[@]}" $(beside "$name") $(keys "$name") \
-      --out "$exp/results/$name" --force "$force"
+      --data "$data/$name" "${calibration[@]}" $told --out "$exp/results/$name" --force "$force"
   done
   if [ "$results_page" = true ]; then
     single results python3 -m masd.bin.results --exp "exp/$size" --system "$row" --data "$data" \

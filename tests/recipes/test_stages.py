@@ -164,6 +164,18 @@ def test_a_detector_or_released_weights_score_without_training(noted, name, monk
     assert_one_line(recipe.run("--zero-shot", "false", "--model", model), "--zero-shot true")
 
 
+def test_keys_that_cannot_be_told_stop_the_run(noted):
+    """WaveFake's own script reads a table; without it no evaluation begins that would count all as unseen."""
+    recipe = noted["wavefake"]
+    table = recipe.path / "data/tiny/eval/utt2vocoder"
+    text = table.read_text()
+    table.unlink()
+    done = recipe.run("--zero-shot", "false", "--system", "lfcc_gmm", "--stage", 7)
+    table.write_text(text)
+    assert done.returncode == 1 and "utt2vocoder" in done.stderr
+    assert not (recipe.path / "calls").exists()
+
+
 def test_samo_is_told_the_enrolment_that_stage_1_found_and_no_other_system_is(noted):
     recipe = noted["asvspoof2019_la"]
     (recipe.path / "data/tiny/enrol_eval").mkdir(exist_ok=True)

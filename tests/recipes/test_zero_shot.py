@@ -205,6 +205,18 @@ def test_a_comparison_system_is_trained_here_and_scored_zero_shot_elsewhere(trai
 
 
 @pytest.mark.slow
+@pytest.mark.skipif("AASIST_CHECKPOINT" not in os.environ, reason="needs AASIST_CHECKPOINT, released weights")
+def test_released_weights_score_a_corpus_without_training(trained):
+    """They are not calibrated, so the figures are of scores as given."""
+    weights = ("--checkpoint", os.environ["AASIST_CHECKPOINT"], "--system", "aasist")
+    trained.run(*TINY, "--zero-shot", "true", "--stage", 6, "--results-page", "false", *weights)
+    tag = "zero_shot_aasist_released"
+    assert scored(trained, tag) == read_folder(trained.path / "data/tiny/eval").utts
+    figures = json.loads((trained.path / "exp/tiny" / tag / "results/eval/metrics.json").read_text())
+    assert figures["calibration"][0]["name"] == "scores as given"
+
+
+@pytest.mark.slow
 def test_tokens_are_a_fourth_handcrafted_feature_here_and_elsewhere(trained, tmp_path, monkeypatch):
     """FoR does not say who speaks, so recordings are held out when its training set is judged."""
     quick = ("--results-page", "false", "--features", "+tokens")
