@@ -176,6 +176,26 @@ def test_keys_that_cannot_be_told_stop_the_run(noted):
     assert not (recipe.path / "calls").exists()
 
 
+def test_a_set_apart_is_scored_and_reported_with_eval(noted, monkeypatch):
+    """mini's text to speech has no bona fide partner: dumped and scored, it is evaluated with eval."""
+    recipe = noted["mini"]
+    (recipe.path / "data/tiny/eval_tts").mkdir()
+    calls = recipe.calls("--system", "handcrafted", "--stage", 3)
+    (recipe.path / "data/tiny/eval_tts").rmdir()
+    by = {}
+    for call in calls:
+        by.setdefault(entry(call)[0], []).append(parsed(recipe, call, monkeypatch))
+    assert [str(one.data) for one in by["score"]] == [f"data/tiny/{n}" for n in ("dev", "eval", "eval_tts")]
+    assert "data/tiny/eval_tts" in [str(one.data) for one in by["dump_feats"]]
+    dev, eval_ = by["evaluate"]
+    assert dev.apart_data is None and dev.dev_scores is None
+    assert str(eval_.apart_data) == "data/tiny/eval_tts" and str(eval_.dev_data) == "data/tiny/dev"
+    assert eval_.excused == ",".join(
+        f"exp/tiny/handcrafted_s0/scores/{n}/failures" for n in ("eval", "eval_tts")
+    )
+    assert by["results"][0].sets == "train,dev,eval,eval_tts"
+
+
 def test_samo_is_told_the_enrolment_that_stage_1_found_and_no_other_system_is(noted):
     recipe = noted["asvspoof2019_la"]
     (recipe.path / "data/tiny/enrol_eval").mkdir(exist_ok=True)
