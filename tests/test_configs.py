@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 ENTRY_POINTS = sorted(p.stem for p in (ROOT / "masd" / "bin").glob("[a-z]*.py"))
 SECTIONS = [
     (path, name)
-    for path in sorted(ROOT.glob("egs/*/conf/**/*.yaml"))
+    for path in sorted([*ROOT.glob("egs/*/conf/**/*.yaml"), *ROOT.glob("utils/conf/**/*.yaml")])
     for name, section in read_yaml(path).items()
     if name in ENTRY_POINTS and not isinstance(section, list)
 ]

@@ -23,9 +23,10 @@ results=""            # the page to write [exp/<size>/RESULTS.md]
 command=""            # the command that the page names [this one]
 only_job=""           # internal: run this one job of the array
 . "$MASD_ROOT/utils/parse_options.sh"
+. "$MASD_ROOT/utils/stages.sh"
 
 common=(--size "$size" "$@")
-exp=exp/$size
+exp=exp/$size data=data/$size dump=dump/$size logs=exp/$size/log
 command=${command:-"../../utils/run_table2.sh --size $size --seeds '$seeds' --literal $literal -- $*"}
 
 # One line a job: seed, variant, systems that share one encoder. All rows with the first seed come first.
@@ -53,22 +54,20 @@ fi
 ./run.sh "${common[@]}" --stage 0 --stop-stage 3
 [ "$literal" = false ] || ./run.sh "${common[@]}" --stage 3 --stop-stage 3 --variant paper_literal
 
-echo "$(date '+%F %T') run_table2.sh: $(jobs | wc -l) jobs, $nj at a time (logs: $exp/log/table2.*.log)"
+log "$(jobs | wc -l) jobs, $nj at a time (logs: $logs/table2.*.log)"
 # shellcheck disable=SC2086,SC2154
-$train_cmd --max-jobs-run "$nj" --num-threads "$threads" JOB=1:"$(jobs | wc -l)" "$exp/log/table2.JOB.log" \
+$train_cmd --max-jobs-run "$nj" --num-threads "$threads" JOB=1:"$(jobs | wc -l)" "$logs/table2.JOB.log" \
   "$MASD_ROOT/utils/run_table2.sh" --size "$size" --seeds "$seeds" --threads "$threads" --literal "$literal" \
   --only-job JOB -- "$@"
 
-copies() { sed "s|.*|&=dump/$size/$1_&|" "data/$size/pretrain_tags" | paste -sd ,; }
 for seed in $seeds; do
   for strength in "" strong_reversal_; do
-    # shellcheck disable=SC2086,SC2154
-    $cmd "$exp/log/probe_${strength}s$seed.log" python3 -m masd.bin.probe_encoder --seed "$seed" \
+    single "probe_${strength}s$seed" python3 -m masd.bin.probe_encoder --seed "$seed" \
       --model "$exp/ssl_adversarial_${strength}s$seed" --without-grl "$exp/ssl_adversarial_no_reversal_s$seed" \
       --out "$exp/probe_${strength}s$seed.json" \
-      --dump "dump/$size/pretrain_dev" --vocoded "$(copies pretrain_dev)" \
-      --train "dump/$size/pretrain" --train-vocoded "$(copies pretrain)"
+      --dump "$dump/pretrain_dev" --vocoded "$(copies pretrain_dev)" \
+      --train "$dump/pretrain" --train-vocoded "$(copies pretrain)"
   done
 done
 ./run.sh "${common[@]}" --stage 7 --seed "${seeds%% *}" --results "$results" --command "$command"
-echo "$(date '+%F %T') run_table2.sh: done, ${results:-$exp/RESULTS.md}"
+log "done, ${results:-$exp/RESULTS.md}"

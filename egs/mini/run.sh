@@ -10,84 +10,50 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 . ./path.sh
 . ./cmd.sh
-
 invocation="./run.sh $*"
 
 # options
 stage=0               # the first stage to run
 stop_stage=7          # the last stage to run
 size=small            # how much of the corpus: tiny, small, report, full
-system=full           # a row of Table II (handcrafted, ssl_single, ..., full), or one of conf/systems/, e.g. aasist
-features=""            # +tokens: acoustic tokens beside the handcrafted features (local/with_tokens.sh)
-variant=masd          # the configuration conf/<variant>.yaml on top of conf/masd.yaml, e.g. paper_literal
-seed=0                # seeds pretraining, fusion and every random choice
-nj=2                  # parallel jobs of dumps, copy-synthesis and embeddings
-ngpu=0                # GPUs of pretraining (torchrun); 0 trains on the CPU
-feats_format=ark      # what dumps are written as: ark or h5
-compress=false        # compress dumps (Kaldi's method in ark, float16 in h5)
 corpus=""             # your own recordings, DIR/<speaker>/*.wav, in place of the packages; an absolute path
 downloads=downloads   # where packages are kept; several clones may share it
+zero_shot=false       # score with a trained model, --model, in place of training one
+model=""              # the model folder for --zero-shot true, e.g. ../asvspoof2019_la/exp/full/full_s0/model
+checkpoint=""         # or the authors' released weights of --system aasist, aasist_l or rawnet2, e.g. AASIST.pth
+ssl=""                # a pretrained encoder, e.g. ../asvspoof2019_la/exp/full/ssl_adversarial_s0, in place of stages 2 and 4
+system=full           # Table II's row: handcrafted, ssl_single, ..., full; or one of docs/systems.md, e.g. aasist
+front_ends=""         # pretrained weights of w2v2_aasist or hubert_wavlm, e.g. "hubert_large.pt wavlm_large.pt"
+features=""           # +tokens: acoustic tokens beside the handcrafted features
+variant=masd          # the configuration conf/<variant>.yaml on top of conf/masd.yaml, e.g. paper_literal
+seed=0                # seeds pretraining, fusion and every random choice
+nj=2                  # parallel jobs of durations, dumps, copy-synthesis and embeddings
+ngpu=0                # GPUs of training (torchrun), of each host; 0 trains on the CPU
+nproc=1               # processes of training where there is no GPU
+num_nodes=1           # hosts of training; then run stage 4 (5 for --system aasist etc.) alone, on each host
+node_rank=0           # which of them this host is, from 0
+rdzv_endpoint=""      # where they meet, HOST:PORT of one of them
+feats_format=ark      # what dumps are written as: ark or h5
+compress=false        # compress dumps (Kaldi's method in ark, float16 in h5)
 strict=true           # stop when the nuisance probe finds a cue that is not synthesis (report, full)
 results=""            # the results page [exp/<size>/RESULTS.md]
 results_page=true     # whether stage 7 makes the page, or evaluates alone
 command=""            # the command that the page names [this one]
 force=false           # redo the stages asked for though nothing they depend on has changed
 . "$MASD_ROOT/utils/parse_options.sh"
+. "$MASD_ROOT/utils/stages.sh"
 
-[ -z "$features" ] || exec local/with_tokens.sh --features "$features" --size "$size" --seed "$seed" --nj "$nj"
-[ $# -eq 0 ] || { echo "run.sh: error: '$1' is not an option; --help lists them" >&2; exit 1; }
-case $system in
-  handcrafted) ssl_kind="" ;;
-  ssl_single) ssl_kind=single ;;
-  ssl_multi | concat | attention) ssl_kind=multi ;;
-  full | tokens) ssl_kind=adversarial ;;
-  rawnet2 | aasist | aasist_l | samo | w2v2_aasist | hubert_wavlm | lfcc_gmm | lfcc_lcnn) ssl_kind="" ;;
-  *) echo "run.sh: error: unknown --system $system; --help lists the rows of Table II" >&2; exit 1 ;;
-esac
-[ -f "conf/$variant.yaml" ] || { echo "run.sh: error: no conf/$variant.yaml for --variant $variant" >&2; exit 1; }
-[ -f "conf/$size.yaml" ] || { echo "run.sh: error: no conf/$size.yaml for --size $size" >&2; exit 1; }
-
-conf=(--config conf/masd.yaml --config "conf/$size.yaml")
-suffix=""
-if [ "$variant" != masd ]; then
-  conf+=(--config "conf/$variant.yaml")
-  suffix=_$variant
-fi
-data=data/$size                          # what stages 1 and 2 make
-dump=dump/$size; ! grep -q '^dump_feats:' "conf/$variant.yaml" || dump+=$suffix   # stage 3; own if features differ
-ssl=exp/$size/ssl_$ssl_kind${suffix}_s$seed   # stage 4
-exp=exp/$size/$system${suffix}_s$seed    # stages 5 and 6
-logs=exp/$size/log
-protocol=conf/protocol/$size.tsv
-[ -z "$corpus" ] || protocol=$data/protocol/$size.tsv
-results=${results:-exp/$size/RESULTS.md}
-command=${command:-$invocation}
-launch=(python3)
-[ "$ngpu" -eq 0 ] || launch=(torchrun --standalone --nproc-per-node "$ngpu")
-fit=(python3 -m masd.bin.fit_svm) score=score detector=conf/systems/$system.yaml
-[ -f "$detector" ] || detector=""        # the configuration of a system that MASD is compared with
-[ -z "$detector" ] || { fit=("${launch[@]}" -m masd.bin.train_detector --config "$detector"); score=score_detector; }
-dumps=true                               # whether the system reads features, not waveforms alone
-[ -z "$detector" ] || [ -n "$ssl_kind" ] || dumps=false
-
-log() { echo "$(date '+%F %T') run.sh: $*"; }
-# One set's work as $nj jobs: sharded LOG ENTRY_POINT ARGUMENT...
-sharded() {
-  # shellcheck disable=SC2086  # a launcher may have options of its own
-  $cmd JOB=1:"$nj" "$logs/$1.JOB.log" python3 -m "masd.bin.$2" "${@:3}" --job JOB --num-jobs "$nj" --force "$force"
+# the corpus
+title="the mini corpus"
+apart=eval_tts        # text to speech has no bona fide partner
+trials=conf/protocol/$size.tsv
+[ -z "$corpus" ] || trials=data/$size/protocol/$size.tsv
+protocol="$trials,conf/condition.yaml"
+keys() {
+  [ "$zero_shot" = true ] ||
+    echo --seen-attacks "$(cut -d ' ' -f 2 "$data/train/utt2attack" | sort -u | grep -v '^-$' | paste -sd ,)"
 }
-# One piece of work: single LOG COMMAND...
-single() {
-  # shellcheck disable=SC2086
-  $cmd "$logs/$1.log" "${@:2}"
-}
-need() { [ -e "$1" ] || { echo "run.sh: error: no $1; run stage $2 first" >&2; exit 1; }; }
-asked() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; }
-tags() { cat "$data/pretrain_tags"; }
-sets() { for name in train dev eval eval_tts; do [ -d "$data/$name" ] && echo "$name"; done; }
-
-start=$SECONDS
-log "stages $stage to $stop_stage, size $size, system $system, variant $variant, seed $seed"
+begin "$@"
 
 if asked 0; then
   log "stage 0: packages with recordings and vocoders, to $downloads"
@@ -98,102 +64,83 @@ if asked 1; then
   log "stage 1: source recordings, attacks, conditioning, sets, nuisance probe, to $data (log: $data/log)"
   local/prepare.sh --size "$size" --downloads "$downloads" --data "$data" --corpus "$corpus" \
     --cmd "$cmd" --nj "$nj" --strict "$strict" --force "$force"
-  for name in $(sets); do validate_data_dir.sh "$data/$name"; done
+  for name in $(prepared); do validate_data_dir.sh "$data/$name"; done
 fi
 
-[ "$stage" -le 1 ] || need "$data/pretrain_tags" 1
-
-if asked 2; then
-  for tag in $(tags); do
-    log "stage 2: copy-synthesis of the pretraining set by $tag"
-    sharded "copy_$tag" copy_synthesis --data "$data/pretrain_source_$tag" --vocoder "$tag" \
-      --vocoder-config "$data/vocoder/$tag.yaml" --out "$data/pretrain_raw_$tag" \
-      --wav-dir "$data/copies/$tag/wav" --audio-format flac
-    single "copy_$tag.finish" python3 -m masd.bin.finish_copy_synthesis --data "$data/pretrain_source_$tag" \
-      --vocoder "$tag" --out "$data/pretrain_raw_$tag" --num-jobs "$nj"
-    single "copy_$tag.post" python3 local/post_copy_synthesis.py --protocol "$protocol" --data "$data" --tag "$tag"
+if asked 2 && [ "$pretraining" = true ]; then
+  for vocoder in $(tags); do
+    log "stage 2: copy-synthesis of the pretraining set by $vocoder"
+    sharded "copy_$vocoder" copy_synthesis --data "$data/pretrain_source_$vocoder" --vocoder "$vocoder" \
+      --vocoder-config "$data/vocoder/$vocoder.yaml" --out "$data/pretrain_raw_$vocoder" \
+      --wav-dir "$data/copies/$vocoder/wav" --audio-format flac
+    single "copy_$vocoder.finish" python3 -m masd.bin.finish_copy_synthesis --data "$data/pretrain_source_$vocoder" \
+      --vocoder "$vocoder" --out "$data/pretrain_raw_$vocoder" --num-jobs "$nj"
+    single "copy_$vocoder.post" python3 local/post_copy_synthesis.py --protocol "$trials" --data "$data" --tag "$vocoder"
   done
 fi
 
-if asked 3 && [ "$dumps" = true ]; then
-  for name in $(sets) pretrain pretrain_dev $(tags | sed 's/^/pretrain_/; p; s/^pretrain_/pretrain_dev_/'); do
+if asked 3; then
+  for name in $(dumped); do
     log "stage 3: features of $name"
-    sharded "dump_$name" dump_feats "${conf[@]}" --data "$data/$name" --out "$dump/$name" \
+    sharded "dump_$name" dump_feats "${conf[@]}" "${like[@]}" --data "$data/$name" --out "$dump/$name" \
       --feats-format "$feats_format" --compress "$compress"
     single "dump_$name.finish" python3 -m masd.bin.finish_dump --out "$dump/$name" --num-jobs "$nj"
   done
 fi
 
-if asked 4 && [ -n "$ssl_kind" ]; then
+if asked 4 && [ "$pretraining" = true ]; then
   log "stage 4: self-supervised pretraining, $ssl (log: $ssl/train.log)"
-  case $ssl_kind in
-    single) kind=(--encoder.bands single --ssl.objectives "[mask,cpc]") ;;
-    multi) kind=(--encoder.bands multi --ssl.objectives "[mask,cpc]") ;;
-    adversarial) kind=(--encoder.bands multi --ssl.objectives "[mask,cpc,adv]") ;;
-  esac
-  # shellcheck disable=SC2086
-  $train_cmd --gpu "$ngpu" "$ssl/pretrain.log" "${launch[@]}" -m masd.bin.pretrain "${conf[@]}" "${kind[@]}" \
-    --train "$dump/pretrain" --dev "$dump/pretrain_dev" --out "$ssl" --seed "$seed" --force "$force" \
-    --vocoded "$(tags | sed "s|.*|&=$dump/pretrain_&|" | paste -sd ,)" \
-    --dev-vocoded "$(tags | sed "s|.*|&=$dump/pretrain_dev_&|" | paste -sd ,)"
+  trained "$ssl/pretrain.log" pretrain "${conf[@]}" "${kind[@]}" --train "$dump/pretrain" --dev "$dump/pretrain_dev" \
+    --vocoded "$(copies pretrain)" --dev-vocoded "$(copies pretrain_dev)" --out "$ssl" --seed "$seed" --force "$force"
 fi
 
-# Embeddings of the sets named, where the system has an encoder.
-embed() {
-  [ -n "$ssl_kind" ] && [ -z "$detector" ] || return 0
-  for name in "$@"; do
-    sharded "embed_$(basename "$ssl")_$name" extract_embeddings "${conf[@]}" --model "$ssl" --dump "$dump/$name" \
-      --out "$ssl/emb/$name"
-    single "embed_$(basename "$ssl")_$name.finish" python3 -m masd.bin.finish_embeddings --out "$ssl/emb/$name" \
-      --num-jobs "$nj"
-  done
-}
-of_ssl() { [ -z "$ssl_kind" ] || echo "$1"; }
-of_svm() { [ -n "$detector" ] || echo "$1"; }
-
-if asked 5; then
-  log "stage 5: embeddings, fusion, SVM and calibration, or a detector, $exp/model (log: $exp/fit.log)"
-  embed train dev
-  # shellcheck disable=SC2046,SC2086
-  $train_cmd "$exp/fit.log" "${fit[@]}" "${conf[@]}" --system "$system" --out "$exp" --train-data "$data/train" \
-    --dev-data "$data/dev" $(of_svm "--train-dump $dump/train --dev-dump $dump/dev") $(of_ssl "--ssl $ssl") \
-    $(of_svm "$(of_ssl "--train-embeddings $ssl/emb/train --dev-embeddings $ssl/emb/dev")") \
-    --seed "$seed" --force "$force"
+if asked 5 && [ "$zero_shot" = false ]; then
+  if [ "${#detector[@]}" -gt 0 ]; then
+    log "stage 5: training and calibration of $system, $exp/model (log: $exp/fit.log)"
+    # shellcheck disable=SC2046
+    trained "$exp/fit.log" train_detector "${detector[@]}" "${conf[@]}" "${detector_options[@]}" --system "$system" \
+      --train-data "$data/train" --dev-data "$data/dev" $(of_ssl "--ssl $ssl") --out "$exp" --seed "$seed" --force "$force"
+  else
+    log "stage 5: embeddings, fusion, SVM and calibration, $exp/model (log: $exp/fit.log)"
+    embed train dev
+    tokens train dev
+    # shellcheck disable=SC2046
+    trained "$exp/fit.log" fit_svm "${conf[@]}" --system "$system" --out "$exp" \
+      --train-data "$data/train" --train-dump "$hand/train" --dev-data "$data/dev" --dev-dump "$hand/dev" \
+      $(of_ssl "--ssl $ssl --train-embeddings $emb/train --dev-embeddings $emb/dev") --seed "$seed" --force "$force"
+  fi
 fi
 
 if asked 6; then
-  for name in $(sets | grep -v train); do
+  for name in $(scored); do
     log "stage 6: scores of $name, $exp/scores/$name"
-    embed "$name"
     # shellcheck disable=SC2046
-    single "score_$(basename "$exp")_$name" python3 -m masd.bin."$score" --model "$exp/model" --data "$data/$name" \
-      $(of_svm "--dump $dump/$name $(of_ssl "--embeddings $ssl/emb/$name")") --out "$exp/scores/$name" --force "$force"
+    if [ "${#detector[@]}" -gt 0 ]; then
+      single "score_${tag}_$name" python3 -m masd.bin.score_detector "${scorer[@]}" --data "$data/$name" \
+        $(enrolment "$name") --out "$exp/scores/$name" --force "$force"
+    else
+      embed "$name"
+      tokens "$name"
+      single "score_${tag}_$name" python3 -m masd.bin.score "${scorer[@]}" --data "$data/$name" --dump "$hand/$name" \
+        $(of_ssl "--embeddings $emb/$name") --out "$exp/scores/$name" --force "$force"
+    fi
   done
 fi
 
 if asked 7; then
   log "stage 7: results, $exp/results"
-  seen=$(cut -d ' ' -f 2 "$data/train/utt2attack" | sort -u | grep -v '^-$' | paste -sd ,)
-  for name in dev eval; do
-    more=() excused=$exp/scores/$name/failures
-    if [ "$name" = eval ]; then
-      more=(--dev-scores "$exp/scores/dev/scores" --dev-data "$data/dev" --dev-excused "$exp/scores/dev/failures")
-    fi
-    if [ "$name" = eval ] && [ -d "$data/eval_tts" ]; then
-      more+=(--apart-scores "$exp/scores/eval_tts/scores" --apart-data "$data/eval_tts")
-      excused+=,$exp/scores/eval_tts/failures
-    fi
-    single "evaluate_$(basename "$exp")_$name" python3 -m masd.bin.evaluate --scores "$exp/scores/$name/scores" \
-      --data "$data/$name" --excused "$excused" --model "$exp/model" --seen-attacks "$seen" \
-      --out "$exp/results/$name" --force "$force" "${more[@]}"
+  for name in $(evaluated); do
+    told="$(beside "$name") $(keys "$name")"
+    # shellcheck disable=SC2086
+    single "evaluate_${tag}_$name" python3 -m masd.bin.evaluate --scores "$exp/scores/$name/scores" \
+      --data "$data/$name" "${calibration[@]}" $told --out "$exp/results/$name" --force "$force"
   done
   if [ "$results_page" = true ]; then
-    single results python3 -m masd.bin.results --exp "exp/$size" --system "$system$suffix" --data "$data" \
-      --sets "train,dev,eval,eval_tts,pretrain,pretrain_dev" \
-      --protocol "$protocol,conf/masd.yaml,conf/$size.yaml,conf/condition.yaml" --reported conf/reported.yaml \
-      --title "Results on the mini corpus, size $size" --command "$command" --out "$results"
+    single results python3 -m masd.bin.results --exp "exp/$size" --system "$row" --data "$data" \
+      --sets "$( (sets; pretrain_sets) | paste -sd ,)" --protocol "conf/masd.yaml,conf/$size.yaml,$protocol" \
+      --reported conf/reported.yaml --title "Results on $title, size $size" --command "$command" --out "$results"
     log "results: $results, and with plots exp/$size/report/report.html"
   fi
 fi
 
-log "done, $((SECONDS - start)) seconds"
+log "done, $SECONDS seconds"

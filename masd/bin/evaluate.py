@@ -71,7 +71,7 @@ def evaluate(
         dev_key: key of the development set, in place of `dev_data`.
         dev_excused: lists of failed utterances of the development set, separated by commas.
         breakdown: conditions to report by, each a table utt2<name> of `data` or a column of `key`, separated
-            by commas; two are crossed by a star: `codec,vocoder,codec*vocoder`.
+            by commas; two or three are crossed by stars: `codec,vocoder,codec*vocoder`.
         prior: a share of fakes at which ECE is given, beside the set's own and 0.5.
         cost_miss: cost of a rejected bona fide trial, of minDCF, actDCF and the chosen threshold.
         cost_fa: cost of an accepted spoofed trial.

@@ -35,25 +35,26 @@ def score_detector(
         model: model folder that train_detector made.
         system: aasist, aasist_l or rawnet2, with `checkpoint`: scores are differences of logits.
         checkpoint: released weights, in place of a model folder.
-        enrolment: ASV protocols that enrol speakers (samo), `FILE,FILE`; other speakers take the nearest
+        enrolment: ASV protocols that say by what speakers are enrolled (samo), `FILE,FILE`; without them, by
+            all that `enrolment_data` has of each.
+        enrolment_data: data folder of enrolment recordings; speakers who are not enrolled take the nearest
             attractor of training.
-        enrolment_data: data folder of the enrolment recordings.
         allow_pipes: run commands in wav.scp.
         max_fail: share of the utterances, 0 to 1, that may fail.
         force: score again though it is done.
     """
-    from masd.data.folder import read_folder
+    from masd.data.folder import read_folder, spk2utt
     from masd.detectors.scoring import enrol, read_enrolment, score_folder
     from masd.errors import MasdError
     from masd.files import Mark, digest, input_digest, write_json, write_lines
     from masd.metrics.scores import write_scores
 
     protocols = [Path(name) for name in enrolment.split(",") if name]
-    if bool(protocols) != (enrolment_data is not None):
-        raise MasdError("--enrolment and --enrolment-data go together; give both or neither")
+    if protocols and enrolment_data is None:
+        raise MasdError("--enrolment: give the folder of its recordings too, --enrolment-data DIR")
     source = input_digest(model / "model.yaml") if model else checkpoint and input_digest(checkpoint)
     lists = [data / name for name in ("wav.scp", "segments", "utt2spk") if (data / name).exists()]
-    given = [input_digest(path) for path in [*lists, *protocols]]
+    given = [input_digest(path) for path in (*lists, *protocols, enrolment_data) if path]
     work = digest("score_detector", 1, system, source, given)
     mark = Mark(out)
     if not force and mark.fresh(work) and (out / "scores").is_file():
@@ -62,7 +63,9 @@ def score_detector(
     detector = open_detector(model, system, checkpoint)
     folder = read_folder(data)
     if enrolment_data is not None:
-        enrol(detector, read_folder(enrolment_data), read_enrolment(protocols), allow_pipes)
+        recordings = read_folder(enrolment_data)
+        speakers = read_enrolment(protocols) if protocols else spk2utt(recordings.utt2spk)
+        enrol(detector, recordings, speakers, allow_pipes)
     mark.clear()
     done = score_folder(detector, folder, folder.utts, max_fail, allow_pipes)
     write_lines(out / "failures", done.failures.lines())

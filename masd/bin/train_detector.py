@@ -19,6 +19,7 @@ def train_detector(
     seed: int = 0,
     allow_pipes: bool = False,
     max_fail: float = 0.01,
+    share_speakers: bool = False,
     force: bool = False,
 ) -> None:
     """Train a system that MASD is compared with, from waveforms.
@@ -34,12 +35,13 @@ def train_detector(
         train_data: data folder with utt2lab.
         dev_data: data folder with utt2lab, of other speakers.
         out: output folder.
-        detector: all settings, e.g. `--detector.train.epochs 10`; published ones stand in conf/systems/.
+        detector: all settings, e.g. `--detector.train.epochs 10`; published: utils/conf/systems/.
         budgets: utterance-steps by system, in place of the epochs of the networks named.
         ssl: pretraining folder, for tokens.
         seed: root of every random draw.
         allow_pipes: run commands in wav.scp.
         max_fail: share of the utterances, 0 to 1, that lfcc_gmm and tokens may leave out.
+        share_speakers: let a speaker be in both sets, as in a corpus of one speaker; no recording may be.
         force: begin anew though it is done or begun.
     """
     import dataclasses
@@ -55,6 +57,7 @@ def train_detector(
     job = open_job(
         system, train_data, dev_data, out,
         config=detector, ssl=ssl, seed=seed, allow_pipes=allow_pipes, max_fail=max_fail,
+        share_speakers=share_speakers,
     )  # fmt: skip
     work(job, force)
 

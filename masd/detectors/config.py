@@ -16,7 +16,7 @@ RATE = 16000
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a network is trained; each system's published values stand in conf/systems/<system>.yaml.
+    """How a network is trained; each system's published values stand in utils/conf/systems/<system>.yaml.
 
     Args:
         epochs: passes over the training set.

@@ -25,31 +25,42 @@ def cross_scores(job: Job, folds: int) -> dict[str, float]:
     """Return {utt: log-likelihood for a unit} of a training set, each by a model without its speaker.
 
     A model judges the speech it was made from too well; so speakers are dealt into folds, and units and
-    unigram model of a fold come from the others' bona fide speech.
+    unigram model of a fold come from the others' bona fide speech. Where bona fide speech is of fewer than
+    two speakers as far as the data folder knows, recordings are dealt in place of speakers.
 
     Args:
         job: the training set, the encoder and the settings; `dev` is not looked at.
         folds: how many, at most as many as there are speakers.
 
     Raises:
-        MasdError: there are fewer than two speakers, or a fold leaves too little speech.
+        MasdError: there are fewer than two recordings, or a fold leaves too little speech.
     """
-    speakers = sorted(set(job.train.utt2spk.values()))
-    folds = min(folds, len(speakers))
+    dealt = _dealt_by(job.train)
+    groups = sorted(set(dealt.values()))
+    folds = min(folds, len(groups))
     if folds < 2:
-        raise MasdError(f"{job.train.path}: cross-fitting needs two speakers or more")
-    generator(job.seed, "token folds").shuffle(speakers)
+        raise MasdError(f"{job.train.path}: cross-fitting needs two speakers or recordings")
+    generator(job.seed, "token folds").shuffle(groups)
     found: dict[str, float] = {}
     for k in range(folds):
-        held = set(speakers[k::folds])
-        rest = [utt for utt in job.train.utts if job.train.spk(utt) not in held]
+        held = set(groups[k::folds])
+        rest = [utt for utt in job.train.utts if dealt[utt] not in held]
         detector = fit_tokens(dataclasses.replace(job, train=part_of(job.train, rest)))
-        mine = [utt for utt in job.train.utts if job.train.spk(utt) in held]
+        mine = [utt for utt in job.train.utts if dealt[utt] in held]
         done = score_folder(detector, job.train, mine, job.max_fail, job.allow_pipes)
         done.failures.check(len(mine), job.train.path)
         found |= done.raw
-        log.info("fold %d of %d: %d utterances of %d speakers", k + 1, folds, len(mine), len(held))
+        log.info("fold %d of %d: %d utterances of %d groups", k + 1, folds, len(mine), len(held))
     return found
+
+
+def _dealt_by(folder: DataFolder) -> dict[str, str]:
+    """Return {utt: its speaker}, or its recording where fewer than two speakers are bona fide."""
+    real = {folder.spk(utt) for utt in folder.utts if folder.lab(utt) == "bonafide"}
+    if len(real) > 1:
+        return dict(folder.utt2spk)
+    log.info("%s: fewer than two bona fide speakers; recordings are dealt into folds", folder.path)
+    return {utt: folder.source(utt) for utt in folder.utts}
 
 
 def part_of(folder: DataFolder, utts: list[str]) -> DataFolder:

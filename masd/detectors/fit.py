@@ -45,6 +45,7 @@ class Job:
         seed: root of every random draw.
         allow_pipes: whether commands in wav.scp may run.
         max_fail: share of the utterances, 0 to 1, that may be unusable.
+        share_speakers: whether a speaker may be in both sets; recordings never may.
     """
 
     system: str
@@ -56,6 +57,7 @@ class Job:
     seed: int = 0
     allow_pipes: bool = False
     max_fail: float = 0.01
+    share_speakers: bool = False
 
     def waves(self, folder: DataFolder, utts: Sequence[str]) -> Iterator[tuple[str, np.ndarray]]:
         """Yield (id, whole waveform) of what can be used; too many that cannot are an error at the end."""
@@ -113,9 +115,10 @@ def _check_sets(job: Job) -> None:
     for folder in (job.train, job.dev):
         folder.table("utt2lab")
     shared = sorted(set(job.train.utt2spk.values()) & set(job.dev.utt2spk.values()))
-    if shared:
+    if shared and not job.share_speakers:
         raise MasdError(
-            f"{job.dev.path}: speaker {shared[0]} is in {job.train.path} too; sets must not share speakers"
+            f"{job.dev.path}: speaker {shared[0]} is in {job.train.path} too; sets must not share speakers "
+            "(--share-speakers true where a corpus has too few)"
         )
     both = {job.train.source(u) for u in job.train.utts} & {job.dev.source(u) for u in job.dev.utts}
     if both:

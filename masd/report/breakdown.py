@@ -1,4 +1,4 @@
-"""Error rates by condition: codec, vocoder, source, or any two of them crossed."""
+"""Error rates by condition: codec, vocoder, source, or two or three of them crossed."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ CROSS = "*"
 
 
 def parse_breakdown(words: str) -> list[tuple[str, ...]]:
-    """Return the breakdowns named by `codec,vocoder,codec*vocoder`, each a tuple of one or two conditions.
+    """Return the breakdowns named by `codec,vocoder,codec*vocoder`, each a tuple of up to three conditions.
 
     Raises:
-        MasdError: more than two conditions are crossed, or a name is empty.
+        MasdError: more than three conditions are crossed, or a name is empty.
     """
     out = []
     for word in (part.strip() for part in words.split(",")):
         if not word:
             continue
         names = tuple(name.strip() for name in word.split(CROSS))
-        if len(names) > 2 or not all(names):
-            raise MasdError(f"--breakdown {word}: name one condition, or two crossed as in codec*vocoder")
+        if len(names) > 3 or not all(names):
+            raise MasdError(
+                f"--breakdown {word}: name one condition, or two or three crossed as in codec*vocoder"
+            )
         out.append(names)
     return list(dict.fromkeys(out))
 
@@ -53,7 +55,7 @@ def break_down(
     values: Mapping[str, np.ndarray],
     rate: Callable[[Trials], dict[str, Any]],
 ) -> dict[str, Any]:
-    """Return the error rates of each value of a condition, or of each pair of values of two.
+    """Return the error rates of each value of a condition, or of each combination of values of several.
 
     Spoofed trials of a value stand against the bona fide ones of the same value, where the condition
     is one that bona fide speech has too (a codec); against all bona fide ones, where no value is
@@ -61,13 +63,14 @@ def break_down(
 
     Args:
         trials: N trials, all pooled.
-        names: the condition, or the two.
+        names: the condition, or those that are crossed.
         values: {condition: value of each trial (N,)}.
         rate: gives a cell's figures; called where both classes are present.
 
     Returns:
         `name` (`codec*vocoder`), `matched` (the conditions shared with bona fide speech) and `cells`,
-        each with `values`, `bonafide`, `spoof` and, where both classes are present, the figures.
+        each of a combination that spoofed trials have, with `values`, `bonafide`, `spoof` and, where both
+        classes are present, the figures.
     """
     matched = [n for n in names if np.intersect1d(values[n][trials.fake], values[n][~trials.fake]).size]
     cells = []

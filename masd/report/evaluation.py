@@ -173,7 +173,7 @@ def breakdowns(
     bootstrap: Bootstrap | None = None,
     costs: DetectionCosts | None = None,
 ) -> list[dict[str, Any]]:
-    """Return the figures of the pooled trials by each condition or pair of conditions in `names`.
+    """Return the figures of the pooled trials by each condition or crossing of conditions in `names`.
 
     Args:
         trials: all trials (N,).

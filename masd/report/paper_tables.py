@@ -45,12 +45,24 @@ def _table(rows: Sequence[Mapping[str, Any]], runs: Sequence[Run], reported_on: 
         members = [run for run in runs if run.system == row.get("system")]
         paper = [f"{row[key]:.2f}" if row.get(key) is not None else "-" for key in shown]
         cells.append([str(row["name"]), *paper, *(_measured(members, key) for key in shown)])
+    measured = {row.get("system") for row in rows}
+    weak = sorted(
+        {run.name for run in runs if run.system in measured and _training(run).get("dev_loss_falling")}
+    )
     note = (
         f"In per cent; reported by the paper on {reported_on}, measured on {runs[0].set}: mean and deviation "
         "over seeds, accuracy and F1 (fake positive) at P(fake) = 0.5. A row without a measured figure was "
         "not run here."
     )
+    if weak:
+        note += f" Under-trained, so that nothing follows from their figures: {', '.join(weak)}."
     return Table(header, cells, note)
+
+
+def _training(run: Run) -> Mapping[str, Any]:
+    """Return what a comparison system's model says of its training; of MASD's, nothing."""
+    training = run.model.get("training")
+    return training if isinstance(training, dict) else {}
 
 
 def _measured(runs: Sequence[Run], key: str) -> str:

@@ -312,9 +312,11 @@ def comparison(page: Page) -> Section | None:
         )
     ]
     count = page.first.metrics["counts"]
+    # the paper's figures are of its whole method; beside another system they say so
+    whole = page.first.system.removeprefix("zero_shot_").startswith("full")
     header = [
         "",
-        f"reported ({page.reported.get('set', 'the paper')})",
+        f"reported{'' if whole else ' of MASD'} ({page.reported.get('set', 'the paper')})",
         f"measured ({page.first.set}: {count['bonafide']} bona fide, {count['spoof']} spoofed)",
     ]
     cautions = [Text(f"Caution: {text}") for text in page.reported.get("cautions", [])]

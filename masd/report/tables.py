@@ -76,7 +76,7 @@ def speakers_table(metrics: Mapping[str, Any]) -> Table:
 
 
 def breakdown_tables(metrics: Mapping[str, Any]) -> list[Table]:
-    """Error rates by each condition; of two crossed conditions the EERs alone, the second in columns."""
+    """Error rates by each condition; of crossed conditions the EERs alone, the last in columns."""
     return [
         _crossed(part) if "*" in part["name"] else _by_condition(part)
         for part in metrics.get("breakdowns", [])
@@ -100,9 +100,14 @@ def _by_condition(part: Mapping[str, Any]) -> Table:
 
 def _crossed(part: Mapping[str, Any]) -> Table:
     cells = {tuple(cell["values"]): cell for cell in part["cells"]}
-    first, second = (list(dict.fromkeys(sorted(key[i] for key in cells))) for i in (0, 1))
-    rows = [[row, *(percent(cells.get((row, column), {}).get("eer")) for column in second)] for row in first]
-    return Table([part["name"], *second], rows, f"EER in per cent. {_against(part)}")
+    *names, _ = part["name"].split("*")
+    columns = sorted({key[-1] for key in cells})
+    rows = [
+        [*row, *(percent(cells.get((*row, column), {}).get("eer")) for column in columns)]
+        for row in sorted({key[:-1] for key in cells})
+    ]
+    header = [part["name"] if len(names) == 1 else names[0], *names[1:], *columns]
+    return Table(header, rows, f"{part['name']}: EER in per cent. {_against(part)}")
 
 
 def tandem_table(metrics: Mapping[str, Any]) -> Table:

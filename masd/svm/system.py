@@ -105,6 +105,12 @@ class FeatureMap:
         if self.hand is not None:
             if inputs.hand is None:
                 raise MasdError("the model needs handcrafted features; give the dump folder")
+            given, taken = inputs.hand.shape[1], len(self.hand.mean)
+            if given != taken:
+                raise MasdError(
+                    f"{given} handcrafted features, the model takes {taken}; one "
+                    "fitted with --features +tokens takes dumps of masd.bin.add_tokens, another dumps without"
+                )
             parts.append(self.hand(inputs.hand))
         return parts
 

@@ -38,8 +38,12 @@ def test_training_utterances_are_judged_by_models_without_their_speaker(corpus, 
     mine = [utt for utt in train.utts if train.spk(utt) == "b"]
     expected = score_folder(alone, train, mine).raw
     assert {utt: found[utt] for utt in mine} == expected
-    with pytest.raises(MasdError, match="two speakers"):
-        cross_scores(Job("tokens", part_of(train, mine), dev, tmp_path, CONFIG, encoder), 3)
+    # a corpus that does not say who speaks: recordings are held out, and all are judged
+    one = part_of(train, mine)
+    found = cross_scores(Job("tokens", one, dev, tmp_path, CONFIG, encoder), 3)
+    assert sorted(found) == one.utts and found != expected
+    with pytest.raises(MasdError, match="two speakers or recordings"):
+        cross_scores(Job("tokens", part_of(train, mine[:1]), dev, tmp_path, CONFIG, encoder), 3)
 
 
 def test_the_new_dump_has_the_value_beside_the_old_features(corpus, encoder, tmp_path):

@@ -49,7 +49,7 @@ def lay_out_la(root: Path) -> Path:
     cm, asv = la / "ASVspoof2019_LA_cm_protocols", la / "ASVspoof2019_LA_asv_scores"
     cm.mkdir(parents=True)
     asv.mkdir()
-    for name, (suffix, letter) in SETS.items():
+    for name, (suffix, _) in SETS.items():
         (cm / f"ASVspoof2019.LA.cm.{suffix}.txt").write_text("\n".join(protocol_lines(name)) + "\n")
         flac = la / f"ASVspoof2019_LA_{name}" / "flac"
         lines = chosen(name)
@@ -58,15 +58,21 @@ def lay_out_la(root: Path) -> Path:
             for utt, x in zip(utts, clips(kind, len(utts)), strict=True):
                 write_wav(flac / f"{utt}.flac", x)
         if name != "train":
-            write_wav(flac / f"LA_{letter}_A1234567.flac", clips("bonafide", 1)[0])
+            for utt, x in zip(enrolment(name)[1], clips("bonafide", 2), strict=True):
+                write_wav(flac / f"{utt}.flac", x)
             (asv / f"ASVspoof2019.LA.asv.{name}.gi.trl.scores.txt").write_text(asv_scores(name))
-    enrolment = la / "ASVspoof2019_LA_asv_protocols"
-    enrolment.mkdir()
-    for name, letter in (("dev", "D"), ("eval", "E")):
-        (enrolment / f"ASVspoof2019.LA.asv.{name}.female.trn.txt").write_text(
-            f"LA_0078 LA_{letter}_A1234567,LA_{letter}_A1858303\n"
-        )
+    protocols = la / "ASVspoof2019_LA_asv_protocols"
+    protocols.mkdir()
+    for name in ("dev", "eval"):
+        spk, utts = enrolment(name)
+        path = protocols / f"ASVspoof2019.LA.asv.{name}.female.trn.txt"
+        path.write_text(f"{spk} {','.join(utts)}\n")
     return la
+
+
+def enrolment(name: str) -> tuple[str, list[str]]:
+    """Return the one speaker of dev or eval that has enrolment recordings, and these."""
+    return chosen(name)[0].split()[0], [f"LA_{SETS[name][1]}_A{number}" for number in (1234567, 1858303)]
 
 
 def asv_scores(name: str) -> str:

@@ -16,6 +16,7 @@ from asvspoof2019_tree import (
     PER_ATTACK,
     REAL,
     chosen,
+    enrolment,
     lay_out_la,
     lay_out_librispeech,
     protocol_lines,
@@ -138,6 +139,21 @@ def test_a_trained_model_scores_the_corpus_again_without_librispeech(finished, c
 
 
 @pytest.mark.slow
+def test_a_comparison_system_stands_in_the_papers_table_and_samo_is_told_who_speaks(finished, corpora):
+    """SAMO takes waveforms, and speakers of eval by their enrolment recordings."""
+    dumped = sorted((finished.path / "dump/tiny").iterdir())
+    finished.run(*options(corpora, "--system", "samo", "--stage", 3))
+    assert sorted((finished.path / "dump/tiny").iterdir()) == dumped
+    log = (finished.path / "exp/tiny/log/score_samo_s0_eval.log").read_text()
+    assert "1 speakers enrolled from data/tiny/enrol_eval" in log
+    page = (finished.path / "exp/tiny/RESULTS.md").read_text()
+    eer = read_json(finished.path / "exp/tiny/samo_s0/results/eval/metrics.json")["pooled"]["eer"]
+    assert f"| SAMO | 1.09 | {100 * eer:.2f} |" in page
+    assert "| RawNet2 | 95.03 | 2.11 | 94.21 | - | - | - |" in page, "not run, so not measured"
+    assert "reported of MASD (ASVspoof 2019 LA eval)" in page
+
+
+@pytest.mark.slow
 @pytest.mark.skipif("KALDI_ROOT" not in os.environ, reason="needs KALDI_ROOT, a Kaldi checkout")
 def test_kaldi_accepts_every_prepared_folder(finished):
     """2019 LA's own ids do not sort by speaker, so the speaker is put before them."""
@@ -189,7 +205,14 @@ def test_the_real_protocols_have_the_published_counts(tmp_path):
         folder = read_folder(recipe.path / "data/full" / name)
         labels = collections.Counter(folder.tables["utt2lab"].values())
         assert {**labels, "speakers": len(set(folder.utt2spk.values()))} == expected
-    assert "1 files more than the protocol lists, 1 of them enrolment of the speaker verifier" in done.stderr
+    assert "2 files more than the protocol lists, 2 of them enrolment of the speaker verifier" in done.stderr
+    for name in ("dev", "eval"):
+        spk, utts = enrolment(name)
+        assert read_folder(recipe.path / f"data/full/enrol_{name}").utt2spk == dict.fromkeys(utts, spk)
+    (la / f"ASVspoof2019_LA_eval/flac/{utts[0]}.flac").unlink()
+    done = prepare(recipe, tmp_path, "--pretrain", "false")
+    assert done.returncode == 1
+    assert f"eval: 1 of 2 enrolment recordings are not there ({utts[0]})" in done.stderr.splitlines()[-1]
 
 
 def cut_line(path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from masd.detectors.config import SYSTEMS
 from masd.files import read_yaml
 
 ROOT = Path(__file__).parents[2]
@@ -23,18 +24,13 @@ STAGES = {
     6: ("score",),
     7: ("results",),
 }
+# fmt: off
 SHARED = (
-    "stage",
-    "stop_stage",
-    "system",
-    "variant",
-    "seed",
-    "nj",
-    "ngpu",
-    "feats_format",
-    "compress",
-    "force",
+    "stage", "stop_stage", "size", "corpus", "zero_shot", "model", "checkpoint", "ssl", "system",
+    "front_ends", "features", "variant", "seed", "nj", "ngpu", "nproc", "num_nodes", "node_rank",
+    "rdzv_endpoint", "feats_format", "compress", "strict", "results", "results_page", "command", "force",
 )
+# fmt: on
 
 
 @pytest.fixture(params=RECIPES, ids=lambda path: path.name)
@@ -57,87 +53,103 @@ def test_a_recipe_has_its_parts(recipe):
 
 def test_run_sh_begins_strictly_and_stays_short(recipe):
     lines = (recipe / "run.sh").read_text().splitlines()
-    assert len(lines) <= 200
+    assert len(lines) <= 160
     code = [line for line in lines[1:] if line and not line.startswith("#")]
     assert code[0] == "set -euo pipefail"
     assert code[2:4] == [". ./path.sh", ". ./cmd.sh"]
 
 
-def test_options_shared_by_all_recipes_are_commented_and_not_left_at_a_stage(recipe):
+def test_what_stages_are_written_with_is_in_one_place(recipe):
+    """A recipe sources stages.sh, describes its corpus and begins; its one function is evaluation's keys."""
     text = (recipe / "run.sh").read_text()
-    options = text[text.index("\n# options\n") : text.index("parse_options.sh")]
-    declared = dict(re.findall(r"^([a-z_]+)=(\S*) +# .+$", options, re.MULTILINE))
+    sourced = '. "$MASD_ROOT/utils/parse_options.sh"\n. "$MASD_ROOT/utils/stages.sh"\n\n# the corpus\n'
+    assert sourced in text
+    assert text.index(sourced) < text.index('\nbegin "$@"\n') < text.index("if asked 0")
+    assert re.findall(r"^(\w+)\(\) \{", text, re.MULTILINE) == ["keys"]
+    assert not {"masd.bin.pretrain", "torchrun", "$cmd", "$train_cmd"} & set(text.split())
+
+
+def options(recipe):
+    """The options a run.sh declares: {name: (default, comment)}."""
+    text = (recipe / "run.sh").read_text()
+    block = text[text.index("\n# options\n") : text.index("parse_options.sh")]
+    found = re.findall(r"^([a-z_]+)=(\S*) +# (.+)$", block, re.MULTILINE)
+    return {name: (default, comment) for name, default, comment in found}
+
+
+def test_options_shared_by_all_recipes_are_commented_and_not_left_at_a_stage(recipe):
+    declared = options(recipe)
     assert set(SHARED) <= set(declared)
-    assert (declared["stage"], declared["stop_stage"]) == ("0", "7")
+    assert (declared["stage"][0], declared["stop_stage"][0]) == ("0", "7")
+    assert [name for name in declared if name in SHARED] == list(SHARED), "and stand in one order"
 
 
 def test_a_stage_number_means_the_same_everywhere(recipe):
     text = (recipe / "run.sh").read_text()
     for number, words in STAGES.items():
         assert f"if asked {number}" in text
-        said = re.search(rf'log "stage {number}: ([^"]*)"', text)
+        said = " ".join(re.findall(rf'log "stage {number}: ([^"]*)"', text))
         assert said, f"stage {number} does not say what it does"
-        assert any(word in said[1].lower() for word in words), said[0]
+        assert any(word in said.lower() for word in words), said
 
 
-def options(recipe):
-    """The options a run.sh declares, with their defaults."""
-    text = (recipe / "run.sh").read_text()
-    block = text[text.index("\n# options\n") : text.index("parse_options.sh")]
-    return dict(re.findall(r"^([a-z_]+)=(\S*) +# .+$", block, re.MULTILINE))
-
-
-# What says which corpus it is: header comment, options, its sets, what evaluation is told of it, stages 0 and
-# 1's own scripts, the page's title; and blank lines.
+# What says which corpus it is: header comment, options, the corpus's block, stage 0, stage 1's own script.
 CORPUS = (
     r"\A.*?(?=^set -euo pipefail$)",
     r"^# options\n(?:[a-z_]+=\S* +#.*\n)*",
-    r"^sets\(\) \{.*\n",
-    r"^keys\(\) \{(?:.*\}\n|\n(?:  .*\n)*\}\n)",
-    r"^  log \"stage 0: .*\n",
-    r"^  single (?:locate|prepare) python3 local/.*\n(?:    .*\n)*",
-    r"(?<=--title \")[^\"]*",
-    r"^\n",
+    r"^# the corpus\n.*?(?=^begin )",
+    r"^if asked 0.*?^fi\n",
+    r"^  single prepare python3 local/.*\n(?:    .*\n)*",
 )
+# A corpus that makes its recordings prepares and copies them by scripts of its own, too.
+MADE_HERE = (r"^if asked 1.*?^fi\n", r"^if asked 2.*?^fi\n")
 
 
-def without_the_corpus(text):
-    """A run.sh without what is the corpus's own."""
-    for pattern in CORPUS:
-        flags = re.MULTILINE | (re.DOTALL if pattern.startswith(r"\A") else 0)
-        text = re.sub(pattern, "", text, flags=flags)
+def without(patterns, text):
+    """A run.sh without the parts that are named."""
+    for pattern in patterns:
+        text, count = re.subn(pattern, "", text, flags=re.MULTILINE | re.DOTALL * (".*?" in pattern))
+        assert count == 1, pattern
     return text
 
 
-def test_a_diff_between_two_recipes_shows_the_corpus_and_nothing_else():
-    """Copies do not drift: what is left of the paper's recipes is the same text, and as good as all of it."""
-    texts = {path.name: without_the_corpus((path / "run.sh").read_text()) for path in PAPER}
+@pytest.mark.parametrize(
+    ("paths", "patterns", "least"),
+    [(PAPER, CORPUS, 70), (RECIPES, (*CORPUS[:-1], *MADE_HERE), 50)],
+    ids=["paper", "all"],
+)
+def test_a_diff_between_two_recipes_shows_the_corpus_and_nothing_else(paths, patterns, least):
+    """Copies do not drift: what is left is the same text, and as good as all of it."""
+    texts = {path.name: without(patterns, (path / "run.sh").read_text()) for path in paths}
     first = texts.pop("asvspoof2019_la")
-    assert len(first.splitlines()) > 120
+    assert len(first.splitlines()) > least
     for name, text in texts.items():
         difference = difflib.unified_diff(first.splitlines(), text.splitlines(), "asvspoof2019_la", name, n=0)
         assert text == first, "\n".join(difference)
 
 
-def test_options_of_the_papers_recipes_differ_in_where_the_corpus_is_and_what_is_trained():
-    common = set.intersection(*(set(options(path)) for path in PAPER))
-    assert common >= {*SHARED, "size", "corpus", "vocoders", "checkpoints", "zero_shot", "model", "strict"}
-    for path in PAPER:
-        mine = options(path)
-        own = {name: default for name, default in mine.items() if name not in common}
-        assert set(own.values()) <= {'""'}, f"{path.name}: {own} say where a part of the corpus is"
-        others = {name: default for name, default in mine.items() if name in common - {"zero_shot"}}
-        reference = options(ROOT / "egs" / "asvspoof2019_la")
-        assert others == {name: reference[name] for name in others}, path.name
+def test_options_differ_in_where_the_corpus_is_and_in_its_size():
+    reference = options(ROOT / "egs" / "asvspoof2019_la")
+    for path in RECIPES:
+        mine, paper = options(path), path in PAPER
+        for name in SHARED if not paper else [*SHARED, "vocoders", "checkpoints"]:
+            if name not in ("corpus", *(() if paper else ("size", "ngpu", "strict"))):
+                assert mine[name][1] == reference[name][1], f"{path.name}: {name} means something else"
+            if name not in ("zero_shot", *(() if paper else ("size", "nj", "ngpu", "compress"))):
+                assert mine[name][0] == reference[name][0], f"{path.name}: {name} begins with something else"
+        own = {name: mine[name][0] for name in mine.keys() - {*SHARED, "vocoders", "checkpoints"}}
+        assert set(own.values()) <= {'""', "downloads"}, (
+            f"{path.name}: {own} say where a part of the corpus is"
+        )
 
 
 def entry_points(recipe, number):
-    """The entry points that a stage calls, in order, and `embed`, the function that makes embeddings."""
+    """The entry points that a stage calls, in order, and the functions that make embeddings and tokens."""
     text = (recipe / "run.sh").read_text()
-    # which of two entry points fits and scores follows from --system: by default MASD's own
-    text = text.replace('"${fit[@]}"', "masd.bin.fit_svm").replace('masd.bin."$score"', "masd.bin.score")
     body = text[text.index(f"if asked {number}") :].split("\nfi\n")[0]
-    return re.findall(r"masd\.bin\.(\w+)|sharded \S+ (\w+)|^ +(embed) ", body, re.MULTILINE)
+    return re.findall(
+        r"masd\.bin\.(\w+)|(?:sharded|trained) \S+ (\w+)|^ +(embed|tokens) ", body, re.MULTILINE
+    )
 
 
 @pytest.mark.parametrize("number", [3, 4, 5, 6, 7])
@@ -187,6 +199,13 @@ def test_one_yaml_has_the_papers_numbers_and_no_other_contradicts_it():
     mini = read_yaml(ROOT / "egs/mini/conf/reported.yaml")
     assert mini["masd"] == reported["masd"]
     assert mini["ablation"] == reported["ablation"]
+
+
+def test_a_system_has_its_published_settings_in_one_place(recipe):
+    """A recipe's size gives budgets; what was published of a system is not copied into it."""
+    assert {path.stem for path in (ROOT / "utils/conf/systems").glob("*.yaml")} == set(SYSTEMS)
+    assert not list(recipe.glob("conf/systems/*.yaml"))
+    assert read_yaml(recipe / "conf/tiny.yaml")["train_detector"]["budgets"], "a smoke run ends in minutes"
 
 
 def test_no_recipe_names_a_host_or_an_absolute_path(recipe):

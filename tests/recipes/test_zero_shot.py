@@ -18,7 +18,9 @@ from zero_shot_trees import TTS, for_2sec, for_norm, wavefake, write
 from masd.bin.prefix_speakers import prefix_speakers
 from masd.data.checks import speaker_sorted, validate
 from masd.data.folder import read_folder
+from masd.data.tables import read_table
 from masd.feats.config import FeatsConfig
+from masd.feats.dump import open_dump
 from masd.models.encoder import Encoder, EncoderConfig, save_encoder
 
 TINY = ("--size", "tiny", "--strict", "false", "--nj", "1")
@@ -170,6 +172,7 @@ def test_df_zero_shot_by_codec_source_and_vocoder_type(recipes, model, tmp_path)
         ("codec*vocoder", (2, 8), (2,)),
         ("codec*corpus", (2, 3), (2, 3)),
         ("corpus*vocoder", (3, 8), (3,)),
+        ("codec*vocoder*corpus", (2, 8, 3), (2, 3)),
     ):
         for values, (bona, spoof) in cells(figures, name).items():
             wanted = dict(zip(columns, values, strict=True))
@@ -177,6 +180,57 @@ def test_df_zero_shot_by_codec_source_and_vocoder_type(recipes, model, tmp_path)
             assert bona == sum(all(row[c] == wanted[c] for c in matched) for row in real)
     page = (recipe.path / "exp" / "tiny" / "RESULTS.md").read_text()
     assert "7.91" in page and "182 K" in page
+
+
+def scored(recipe, tag):
+    """The trials that a run scored, of the set eval."""
+    return list(read_table(recipe.path / "exp/tiny" / tag / "scores/eval/scores"))
+
+
+@pytest.mark.slow
+def test_a_comparison_system_is_trained_here_and_scored_zero_shot_elsewhere(trained, tmp_path):
+    """FoR's LFCC-GMM, then on WaveFake, and WaveFake's own, whose speaker is in all sets, without dumps."""
+    quick = ("--results-page", "false", "--system", "lfcc_gmm")
+    trained.run(*TINY, "--zero-shot", "false", "--stage", 5, *quick)
+    assert scored(trained, "lfcc_gmm_s0") == read_folder(trained.path / "data/tiny/eval").utts
+    recipe, corpus = PaperRecipe(tmp_path / "clone", "wavefake"), wavefake(tmp_path)
+    model = trained.path / "exp/tiny/lfcc_gmm_s0/model"
+    recipe.run(*TINY, "--corpus", corpus, "--model", model, "--results-page", "false")
+    folder = read_folder(recipe.path / "data/tiny/eval")
+    assert scored(recipe, "zero_shot_lfcc_gmm_s0") == folder.utts
+    assert (recipe.path / "exp/tiny/zero_shot_lfcc_gmm_s0/results/eval/metrics.json").is_file()
+    recipe.run(*TINY, "--corpus", corpus, "--zero-shot", "false", *quick)
+    assert scored(recipe, "lfcc_gmm_s0") == folder.utts
+    assert not (recipe.path / "dump").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("AASIST_CHECKPOINT" not in os.environ, reason="needs AASIST_CHECKPOINT, released weights")
+def test_released_weights_score_a_corpus_without_training(trained):
+    """They are not calibrated, so the figures are of scores as given."""
+    weights = ("--checkpoint", os.environ["AASIST_CHECKPOINT"], "--system", "aasist")
+    trained.run(*TINY, "--zero-shot", "true", "--stage", 6, "--results-page", "false", *weights)
+    tag = "zero_shot_aasist_released"
+    assert scored(trained, tag) == read_folder(trained.path / "data/tiny/eval").utts
+    figures = json.loads((trained.path / "exp/tiny" / tag / "results/eval/metrics.json").read_text())
+    assert figures["calibration"][0]["name"] == "scores as given"
+
+
+@pytest.mark.slow
+def test_tokens_are_a_fourth_handcrafted_feature_here_and_elsewhere(trained, tmp_path, monkeypatch):
+    """FoR does not say who speaks, so recordings are held out when its training set is judged."""
+    quick = ("--results-page", "false", "--features", "+tokens")
+    ssl = trained.path.parents[1] / "ssl"
+    trained.run(*TINY, "--zero-shot", "false", "--ssl", ssl, "--stage", 5, *quick)
+    exp = trained.path / "exp/tiny/full_tokens_s0"
+    monkeypatch.chdir(trained.path)
+    hand = open_dump(exp / "dump/train").hand
+    assert {len(hand[utt]) for utt in hand.utts} == {4}
+    assert scored(trained, "full_tokens_s0") == read_folder(trained.path / "data/tiny/eval").utts
+    recipe = PaperRecipe(tmp_path / "clone", "for")
+    recipe.run(*TINY, "--corpus", for_2sec(for_norm(tmp_path)), "--model", exp / "model", *quick)
+    assert scored(recipe, "zero_shot_full_tokens_s0") == read_folder(recipe.path / "data/tiny/eval").utts
+    assert not (recipe.path / "exp/tiny/full_tokens_s0").exists()
 
 
 @pytest.mark.slow

@@ -78,7 +78,7 @@ def test_df_sets_hold_what_the_keys_say(df, df_corpus):
     parts = {path.split("/")[-4] for path in read_folder(data / "eval").wav.values()}
     assert parts == {f"ASVspoof2021_DF_eval_part0{n}" for n in range(4)}
     assert (data / "breakdown").read_text() == (
-        "codec,corpus,vocoder,codec*corpus,codec*vocoder,corpus*vocoder\n"
+        "codec,corpus,vocoder,codec*corpus,codec*vocoder,corpus*vocoder,codec*vocoder*corpus\n"
     )
 
 

@@ -9,6 +9,7 @@ from masd.errors import MasdError
 from masd.files import read_json
 from masd.metrics.eer import eer
 from masd.report.breakdown import parse_breakdown
+from masd.report.tables import breakdown_tables
 from masd.report.trials import load_trials
 
 
@@ -60,6 +61,28 @@ def test_a_codec_is_matched_and_an_attack_is_against_all_bona_fide(coded):
     assert "codec*attack" in text
 
 
+def test_three_conditions_are_one_table_of_the_cells_that_have_trials(coded):
+    """Two conditions in the rows, the third in the columns; none without spoofed trials."""
+    utts = read_table(coded.root / "data" / "utt2codec")
+    sources = {utt: ("one", "two")[number % 2] for number, utt in enumerate(sorted(utts))}
+    sources |= {utt: "two" for utt, codec in utts.items() if codec == "ogg"}
+    write_table(coded.root / "data" / "utt2corpus", sources)
+    found = judged(coded, "codec*attack*corpus")["codec*attack*corpus"]
+    assert found["matched"] == ["codec", "corpus"]
+    trials = load_trials(coded.root / "scores", coded.root / "data")
+    expected = {
+        (utts[utt], attack, sources[utt])
+        for utt, attack, fake in zip(trials.utts.tolist(), trials.attack.tolist(), trials.fake, strict=True)
+        if fake
+    }
+    assert {tuple(cell["values"]) for cell in found["cells"]} == expected
+    assert all(cell["spoof"] for cell in found["cells"])
+    table = breakdown_tables({"breakdowns": [found]})[0]
+    assert table.header == ["codec", "attack", "one", "two"]
+    assert {tuple(row[:2]) for row in table.rows} == {cell[:2] for cell in expected}
+    assert all(row[2] == "-" for row in table.rows if row[0] == "ogg")
+
+
 def test_attacks_reported_apart_are_in_no_condition(coded):
     found = judged(coded, "attack", apart="A08")
     assert [cell["values"] for cell in found["attack"]["cells"]] == [["A01"], ["A05"], ["A07"]]
@@ -68,8 +91,8 @@ def test_attacks_reported_apart_are_in_no_condition(coded):
 def test_what_cannot_be_broken_down_is_named(coded):
     with pytest.raises(MasdError, match=r"knows no condition noise; there are attack, codec"):
         judged(coded, "noise")
-    with pytest.raises(MasdError, match="name one condition, or two"):
-        parse_breakdown("a*b*c")
+    with pytest.raises(MasdError, match="name one condition, or two or three"):
+        parse_breakdown("a*b*c*d")
     codecs = read_table(coded.root / "data" / "utt2codec")
     del codecs["s0-000"]
     write_table(coded.root / "data" / "utt2codec", codecs)

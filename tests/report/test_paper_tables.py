@@ -28,8 +28,9 @@ def metrics(eer):
     }
 
 
-def run_of(system, eer):
-    return SimpleNamespace(system=system, metrics=metrics(eer), set="eval")
+def run_of(system, eer, training=None):
+    model = {"training": training}
+    return SimpleNamespace(system=system, name=f"{system}_s0", metrics=metrics(eer), set="eval", model=model)
 
 
 def test_tables_one_and_three_have_a_measured_figure_where_the_system_was_run():
@@ -43,6 +44,19 @@ def test_tables_one_and_three_have_a_measured_figure_where_the_system_was_run():
     assert rows["AASIST"][4] == "50.00" and rows["RawNet2"][3:] == ["-", "-", "-"]
     assert {row[0]: row[1:] for row in table_three.rows}["MASD"] == ["0.39", "3.00 ± 1.41"]
     assert "reported by the paper on ASVspoof 2019 LA eval" in table_one.note
+    assert "Under-trained" not in table_one.note + table_three.note
+
+
+def test_a_system_whose_budget_ended_too_early_is_said_to_be_under_trained():
+    falling, done = {"dev_loss_falling": True}, {"dev_loss_falling": False}
+    runs = [
+        run_of("full", 0.02, [{"set": "train"}]),
+        run_of("aasist", 0.5, falling),
+        run_of("samo", 0.4, done),
+    ]
+    _, table_one, _, table_three = paper_tables(SimpleNamespace(reported=REPORTED, runs=runs)).blocks
+    assert table_one.note.endswith("nothing follows from their figures: aasist_s0.")
+    assert "Under-trained" not in table_three.note
 
 
 def test_a_page_whose_numbers_name_no_systems_has_no_such_tables():

@@ -163,6 +163,12 @@ def test_systems_evaluated_on_other_trials_are_refused(made, root):
         make(root)
 
 
+def test_a_system_that_has_seen_other_attacks_stands_beside_the_rest(made, root):
+    """Zero-shot systems differ in what they have heard; the trials are the same."""
+    judge(made, root / "exp" / "tiny" / "full_s1" / "scores" / "eval", seen_attacks="", bootstrap=0)
+    assert "full MASD" in make(root)
+
+
 def test_what_is_missing_is_named(root):
     with pytest.raises(MasdError, match="system ssl_single has not been evaluated; there are attention"):
         make(root, system="ssl_single")

@@ -130,6 +130,9 @@ def test_wrong_inputs_are_named(train, dev, alpha):
     (system, _), _ = fitted("full", train, dev, alpha)
     with pytest.raises(MasdError, match="handcrafted features"):
         system.values(Inputs(dev.inputs.utts, dev.inputs.compact))
+    more = np.concatenate([dev.inputs.hand, dev.inputs.hand[:, :1]], axis=1)
+    with pytest.raises(MasdError, match=r"4 handcrafted features, the model takes 3.*\+tokens"):
+        system.values(Inputs(dev.inputs.utts, dev.inputs.compact, hand=more))
     with pytest.raises(MasdError, match="of 1 bands, the model has 3"):
         system.values(one_band(dev).inputs)
     with pytest.raises(MasdError, match="extract_embeddings"):

@@ -7,8 +7,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import enrolment
 import librispeech as libri
-from locate import CORPUS, LIBRISPEECH, PROTOCOLS, Places, find
+from locate import CORPUS, LIBRISPEECH, PROTOCOLS, find
 
 from masd.cli import run
 from masd.data.corpus import (
@@ -27,7 +28,6 @@ from masd.files import read_text, read_yaml, write_text
 log = logging.getLogger(__name__)
 
 FORM = "LA_0039 LA_E_2834763 - A11 spoof"
-ENROLMENT_FORM = "LA_0001 LA_E_A1234567,LA_E_A2345678"
 
 
 class Trial(NamedTuple):
@@ -49,7 +49,7 @@ def prepare(
     published: Path = Path("conf/published.yaml"),
     strict: bool = True,
 ) -> None:
-    """Write the data folders train, dev, eval, pretrain and pretrain_dev, and the ASV scores.
+    """Write the data folders train, dev, eval, pretrain and pretrain_dev, the ASV scores and enrolment.
 
     The protocol of the countermeasure decides what belongs to a set. Counts, speakers and files are compared
     with what was published. No audio file is opened.
@@ -68,11 +68,14 @@ def prepare(
     findings = Findings(CORPUS, strict)
     sets = {name: read_protocol(places.protocol(name)) for name in PROTOCOLS}
     files = {name: list_audio(places.audio(name), {".flac"}) for name in sets}
+    enrolled = {name: enrolment.read(places, name) for name in enrolment.SETS}
     for name, trials in sets.items():
         check_counts(findings, f"{CORPUS} {name}", count(trials), counts[name])
         utts = [one.utt for one in trials]
         check_present(findings, f"{CORPUS} {name}", utts, files[name], places.audio(name))
-        explain_extra(places, name, files[name].keys() - set(utts))
+        speakers = enrolled.get(name, {})
+        enrolment.check(speakers, files[name], name, findings)
+        enrolment.explain_extra(places, name, files[name].keys() - set(utts), speakers)
     check_disjoint(findings, sets)
     verifier = {name: read_verifier(places.asv_scores(name), findings, counts) for name in ("dev", "eval")}
     findings.settle()
@@ -82,9 +85,12 @@ def prepare(
         read = libri.read(places.librispeech, counts["librispeech"], findings)
         genders, pretraining = read.genders, libri.choose(read, amount)
     for name in ["eval"] if zero_shot else sets:
-        write_set(out / name, choose(sets[name], files[name], amount, name), files[name])
+        trials = choose(sets[name], files[name], amount, name)
+        write_set(out / name, trials, files[name])
         if name in verifier:
             write_text(out / "asv_scores" / name, verifier[name])
+            speakers = {one.spk for one in trials}
+            enrolment.write(out / f"enrol_{name}", enrolled[name], files[name], speakers, amount)
     for name, utterances in pretraining.items():
         libri.write(out / name, utterances, genders)
 
@@ -152,23 +158,6 @@ def write_set(path: Path, trials: list[Trial], files: dict[str, str]) -> None:
     )
     figures = ", ".join(f"{number} {what}" for what, number in count(trials).items())
     log.info("%s: %d utterances (%s)", path, len(trials), figures)
-
-
-def explain_extra(places: Places, name: str, extra: set[str]) -> None:
-    """Say why a folder holds more files than the protocol lists: enrolment of the speaker verifier."""
-    if not extra:
-        return
-    enrolment: set[str] = set()
-    for path in (places.enrolment(name, gender) for gender in ("female", "male")):
-        if path.is_file():
-            enrolment |= {utt for row in read_rows(path, {2}, ENROLMENT_FORM) for utt in row[1].split(",")}
-    log.info(
-        "%s: %d files more than the protocol lists, %d of them enrolment of the speaker verifier "
-        "(ASVspoof2019_LA_asv_protocols); none of them is used",
-        places.audio(name),
-        len(extra),
-        len(extra & enrolment),
-    )
 
 
 if __name__ == "__main__":

@@ -160,10 +160,14 @@ def write_set(path: Path, trials: list[Trial], audio: dict[str, str]) -> None:
 
 
 def breakdown(trials: list[Trial]) -> str:
-    """Return the conditions of these keys, one by one and crossed, as `evaluate --breakdown` takes them."""
-    names = ["codec", "corpus"] + (["vocoder"] if trials[0].vocoder else [])
-    crossed = [f"{a}*{b}" for i, a in enumerate(names) for b in names[i + 1 :]]
-    return ",".join(names + crossed)
+    """Return the conditions of these keys, one by one and crossed, as `evaluate --breakdown` takes them.
+
+    The last of crossed conditions stands in the columns: the source, of which there are least.
+    """
+    if not trials[0].vocoder:
+        return "codec,corpus,codec*corpus"
+    pairs = "codec*corpus,codec*vocoder,corpus*vocoder"
+    return f"codec,corpus,vocoder,{pairs},codec*vocoder*corpus"
 
 
 if __name__ == "__main__":

@@ -19,12 +19,10 @@ nj=2                           # parallel jobs of dumps
 downloads=downloads            # where packages are kept
 results=""                     # the table [exp/<size>/systems/SYSTEMS.md]
 . "$MASD_ROOT/utils/parse_options.sh"
+. "$MASD_ROOT/utils/stages.sh"
 
-data=data/$size exp=exp/$size top=exp/$size/systems
+data=data/$size exp=exp/$size top=exp/$size/systems logs=exp/$size/log
 results=${results:-$top/SYSTEMS.md}
-log() { echo "$(date '+%F %T') run_systems.sh: $*"; }
-# shellcheck disable=SC2086  # a launcher may have options of its own
-single() { $cmd "$exp/log/$1.log" "${@:2}"; }
 
 [ -f "$data/eval/utt2lab" ] || ./run.sh --size "$size" --downloads "$downloads" --stage 0 --stop-stage 1 --nj "$nj"
 

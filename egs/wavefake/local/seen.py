@@ -18,7 +18,7 @@ SAME = {
 }
 
 
-def seen(data: Path, model: Path, zero_shot: bool = True) -> None:
+def seen(data: Path, model: Path | None = None, zero_shot: bool = True) -> None:
     """Print `--seen-attacks <attack>,...`, or nothing where none was seen.
 
     Of a model trained elsewhere these are the vocoders its encoder was pretrained with (encoder.yaml);
@@ -26,13 +26,13 @@ def seen(data: Path, model: Path, zero_shot: bool = True) -> None:
 
     Args:
         data: data/<size>.
-        model: model folder.
+        model: model folder; released weights have none, and count as having heard nothing.
         zero_shot: whether the model was trained elsewhere.
     """
     vocoder, attack = (read_table(data / "eval" / name) for name in ("utt2vocoder", "utt2attack"))
     if zero_shot:
-        path = model / "encoder.yaml"
-        heard = read_yaml(path)["extra"].get("vocoders", []) if path.is_file() else []
+        path = model and model / "encoder.yaml"
+        heard = read_yaml(path)["extra"].get("vocoders", []) if path and path.is_file() else []
         names = set().union(*(SAME.get(tag, set()) for tag in heard))
         attacks = {attack[utt] for utt in attack if vocoder[utt] in names}
     else:

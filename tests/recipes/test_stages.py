@@ -1,0 +1,277 @@
+"""What a run.sh makes of its options, by a launcher that only notes the commands.
+
+Every command of every system is one that its entry point takes. Nothing is computed.
+"""
+
+import importlib
+import os
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from masd.cli import _own_sections, _with_underscores, build_parser
+from masd.detectors.config import SYSTEMS
+from masd.files import write_yaml
+
+ROOT = Path(__file__).parents[2]
+RECIPES = sorted(path.parent.name for path in ROOT.glob("egs/*/run.sh"))
+ROWS = ("handcrafted", "ssl_single", "ssl_multi", "concat", "attention", "full")
+ENTRY = "masd.bin."
+NOTE = """#!/usr/bin/env bash
+{ printf '%s\\x1f' "$@"; printf '\\x1e'; } >> calls
+"""
+
+
+class Noted:
+    """A copy of a recipe whose launcher notes what it is to start; its data are folders and short lists."""
+
+    def __init__(self, folder: Path, name: str):
+        self.path = folder / "egs" / name
+        for part in ("masd", "utils", "tools"):
+            (folder / part).symlink_to(ROOT / part)
+        leave = shutil.ignore_patterns("downloads", "data", "dump", "exp", "protocol", "__pycache__")
+        shutil.copytree(ROOT / "egs" / name, self.path, ignore=leave)
+        (self.path / "cmd.sh").write_text("cmd=./note.sh train_cmd=./note.sh\n")
+        (self.path / "note.sh").write_text(NOTE)
+        (self.path / "note.sh").chmod(0o755)
+        for part in ("train", "dev", "eval"):
+            (self.path / "data/tiny" / part).mkdir(parents=True)
+            (self.path / f"data/tiny/{part}/utt2attack").write_text("a A01\nb -\n")
+            (self.path / f"data/tiny/{part}/utt2vocoder").write_text("a melgan\nb -\n")
+        (self.path / "data/tiny/pretrain_tags").write_text("lpc\nworld\n")
+        (self.path / "data/tiny/breakdown").write_text("codec\n")
+
+    def run(self, *options):
+        """Run stages 2 to 7, or those of `options`."""
+        (self.path / "calls").unlink(missing_ok=True)
+        command = ["./run.sh", "--size", "tiny", "--stage", "2", *map(str, options)]
+        environment = {**os.environ, "LC_ALL": "C"}
+        return subprocess.run(command, cwd=self.path, env=environment, capture_output=True, text=True)
+
+    def calls(self, *options):
+        """Run it and return the words of each command."""
+        done = self.run(*options)
+        assert done.returncode == 0, done.stderr
+        noted = (self.path / "calls").read_text().split("\x1e")[:-1]
+        return [line.split("\x1f")[:-1] for line in noted]
+
+    def model(self, system, kind):
+        """Return a model folder that says no more than whose it is."""
+        folder = self.path / "exp" / f"{system}_s0" / "model"
+        write_yaml(folder / "model.yaml", {"system": system, **kind})
+        return folder.relative_to(self.path)
+
+
+@pytest.fixture(scope="module")
+def noted(tmp_path_factory):
+    """Every recipe."""
+    return {name: Noted(tmp_path_factory.mktemp(name), name) for name in RECIPES}
+
+
+@cache
+def parser_of(name):
+    return build_parser(getattr(importlib.import_module(ENTRY + name), name), name)
+
+
+def entry(call):
+    """The entry point that a command starts, and its arguments."""
+    at = next(i for i, word in enumerate(call) if word.startswith(ENTRY))
+    return call[at].removeprefix(ENTRY), call[at + 1 :]
+
+
+def entries(calls):
+    """The entry points of commands; a recipe's own scripts are none."""
+    return [entry(call)[0] for call in calls if any(word.startswith(ENTRY) for word in call)]
+
+
+def parsed(recipe, call, monkeypatch):
+    """A command's arguments as its entry point reads them."""
+    monkeypatch.chdir(recipe.path)
+    name, words = entry(call)
+    words = ["1" if word == "JOB" else word for word in _own_sections(words, name)]
+    parser = parser_of(name)
+    return parser.parse_args([_with_underscores(word, parser) for word in words])
+
+
+ALL = [("asvspoof2019_la", system) for system in (*ROWS, *SYSTEMS, "+tokens")]
+OTHERS = [(name, system) for name in RECIPES for system in ("full", "aasist", "tokens", "+tokens")]
+
+
+@pytest.mark.parametrize(("name", "system"), list(dict.fromkeys([*ALL, *OTHERS])))
+def test_every_command_is_one_that_its_entry_point_takes(noted, name, system, monkeypatch):
+    recipe = noted[name]
+    more = ("--features", "+tokens") if system == "+tokens" else ("--system", system)
+    if system in ("w2v2_aasist", "hubert_wavlm"):
+        more += ("--front-ends", "one.pt two.pt")
+    calls = recipe.calls("--zero-shot", "false", *more)
+    started = [call for call in calls if any(word.startswith(ENTRY) for word in call)]
+    for call in started:
+        parsed(recipe, call, monkeypatch)
+    found = entries(calls)
+    waveforms = system in SYSTEMS
+    assert ("dump_feats" in found) == (not waveforms or system == "tokens")
+    assert ("fit_svm" in found) == ("score" in found) == (not waveforms)
+    assert ("train_detector" in found) == (waveforms or system == "+tokens")
+    assert ("pretrain" in found) == (system not in {"handcrafted", *SYSTEMS} or system == "tokens")
+    assert found[-1] == "results" and found.count("evaluate") == 2
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_published_settings_hold_where_a_size_says_nothing_else(noted, name, monkeypatch):
+    """The system's own file, the size's budget on top of it, then the recipe's own file."""
+    recipe = noted[name]
+
+    def train(*options):
+        calls = recipe.calls(
+            "--zero-shot", "false", "--system", "samo", "--stage", 5, "--stop-stage", 5, *options
+        )
+        return parsed(recipe, calls[-1], monkeypatch).detector.train
+
+    config = train()
+    assert (config.loss, config.alpha, config.renew, config.batch) == ("samo", 20.0, 3, 4)
+    own = recipe.path / "conf" / "systems" / "samo.yaml"
+    write_yaml(own, {"train_detector": {"detector": {"train": {"alpha": 10.0}}}})
+    config = train()
+    own.unlink()
+    assert (config.loss, config.alpha, config.batch) == ("samo", 10.0, 4)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_detector_or_released_weights_score_without_training(noted, name, monkeypatch):
+    recipe = noted[name]
+    weights = recipe.path / "AASIST.pth"
+    weights.touch()
+    model = recipe.model("aasist", {"detector": {"train": {}}})
+    for options, tag in (
+        (("--model", model), "zero_shot_aasist_s0"),
+        (("--checkpoint", weights, "--system", "aasist"), "zero_shot_aasist_released"),
+    ):
+        calls = recipe.calls("--zero-shot", "true", *options)
+        assert entries(calls) == ["score_detector", "evaluate", "results"]
+        found = [parsed(recipe, call, monkeypatch) for call in calls]
+        assert str(found[0].out) == f"exp/tiny/{tag}/scores/eval"
+        assert found[2].system == tag.removesuffix("_s0")
+    for options, said in (
+        (("--model", model, "--checkpoint", weights), "give one of them"),
+        (("--checkpoint", weights), "whose weights"),
+        (("--checkpoint", "none.pth", "--system", "aasist"), "none.pth: no such file"),
+        (("--model", "nowhere"), "--model 'nowhere': no model folder"),
+    ):
+        assert_one_line(recipe.run("--zero-shot", "true", *options), said)
+    assert_one_line(recipe.run("--zero-shot", "false", "--model", model), "--zero-shot true")
+
+
+def test_keys_that_cannot_be_told_stop_the_run(noted):
+    """WaveFake's own script reads a table; without it no evaluation begins that would count all as unseen."""
+    recipe = noted["wavefake"]
+    table = recipe.path / "data/tiny/eval/utt2vocoder"
+    text = table.read_text()
+    table.unlink()
+    done = recipe.run("--zero-shot", "false", "--system", "lfcc_gmm", "--stage", 7)
+    table.write_text(text)
+    assert done.returncode == 1 and "utt2vocoder" in done.stderr
+    assert not (recipe.path / "calls").exists()
+
+
+def test_a_set_apart_is_scored_and_reported_with_eval(noted, monkeypatch):
+    """mini's text to speech has no bona fide partner: dumped and scored, it is evaluated with eval."""
+    recipe = noted["mini"]
+    (recipe.path / "data/tiny/eval_tts").mkdir()
+    calls = recipe.calls("--system", "handcrafted", "--stage", 3)
+    (recipe.path / "data/tiny/eval_tts").rmdir()
+    by = {}
+    for call in calls:
+        by.setdefault(entry(call)[0], []).append(parsed(recipe, call, monkeypatch))
+    assert [str(one.data) for one in by["score"]] == [f"data/tiny/{n}" for n in ("dev", "eval", "eval_tts")]
+    assert "data/tiny/eval_tts" in [str(one.data) for one in by["dump_feats"]]
+    dev, eval_ = by["evaluate"]
+    assert dev.apart_data is None and dev.dev_scores is None
+    assert str(eval_.apart_data) == "data/tiny/eval_tts" and str(eval_.dev_data) == "data/tiny/dev"
+    assert eval_.excused == ",".join(
+        f"exp/tiny/handcrafted_s0/scores/{n}/failures" for n in ("eval", "eval_tts")
+    )
+    assert by["results"][0].sets == "train,dev,eval,eval_tts"
+
+
+def test_samo_is_told_the_enrolment_that_stage_1_found_and_no_other_system_is(noted):
+    recipe = noted["asvspoof2019_la"]
+    (recipe.path / "data/tiny/enrol_eval").mkdir(exist_ok=True)
+    for system, told in (("samo", True), ("aasist", False)):
+        calls = recipe.calls("--stage", 6, "--stop-stage", 6, "--system", system)
+        assert ["--enrolment-data" in call for call in calls] == [False, told]
+
+
+def test_a_model_with_tokens_takes_its_token_model_along(noted):
+    recipe = noted["for"]
+    model = recipe.model("full", {})
+    (recipe.path / model / "encoder.safetensors").touch()
+    assert_one_line(recipe.run("--model", model, "--features", "+tokens"), "was not trained with them")
+    tokens = model.parent / "tokens" / "model"
+    write_yaml(recipe.path / tokens / "model.yaml", {"system": "tokens"})
+    calls = recipe.calls("--model", model, "--features", "+tokens", "--stage", 6, "--stop-stage", 6)
+    _, words = next(entry(call) for call in calls if entry(call)[0] == "add_tokens")
+    assert words[words.index("--model") + 1] == str(tokens)
+    for system in ("handcrafted", "ssl_multi", "aasist"):
+        done = recipe.run("--zero-shot", "false", "--system", system, "--features", "+tokens")
+        assert_one_line(done, f"--system {system} has no encoder, or no handcrafted features")
+
+
+def start(calls, name):
+    """What starts an entry point: the words between the log and -m."""
+    call = next(call for call in calls if ENTRY + name in call)
+    log = next(i for i, word in enumerate(call) if word.endswith(".log"))
+    return call[log], call[log + 1 : call.index("-m")]
+
+
+def test_trainings_start_as_torchrun_wants_them(noted):
+    recipe, one = noted["asvspoof2019_la"], ("--stage", 4, "--stop-stage", 4)
+    assert start(recipe.calls(*one), "pretrain")[1] == ["python3"]
+    assert start(recipe.calls(*one, "--ngpu", 2), "pretrain")[1] == [
+        "torchrun", "--standalone", "--nproc-per-node", "2",
+    ]  # fmt: skip
+    assert start(recipe.calls(*one, "--nproc", 3), "pretrain")[1][-1] == "3"
+    several = ("--num-nodes", 2, "--node-rank", 1, "--ngpu", 4)
+    log, words = start(recipe.calls(*one, *several, "--rdzv-endpoint", "a:29500"), "pretrain")
+    assert log.endswith("pretrain.host1.log")
+    assert " ".join(words) == (
+        "torchrun --nnodes 2 --node-rank 1 --nproc-per-node 4 --rdzv-backend c10d --rdzv-id full_s0 "
+        "--rdzv-endpoint a:29500"
+    )
+    assert_one_line(recipe.run(*one, *several), "--rdzv-endpoint HOST:PORT")
+    done = recipe.run(*several, "--rdzv-endpoint", "a:29500")
+    assert_one_line(done, "--stage 4 --stop-stage 4")
+    done = recipe.run(*several, "--rdzv-endpoint", "a:29500", "--system", "aasist")
+    assert_one_line(done, "--stage 5 --stop-stage 5")
+
+
+@pytest.mark.parametrize(("system", "words"), [("aasist", 4), ("lfcc_gmm", 1), ("tokens", 1), ("full", 1)])
+def test_only_networks_are_trained_by_several_processes(noted, system, words):
+    calls = noted["for"].calls(
+        "--zero-shot", "false", "--system", system, "--nproc", 2, "--stage", 5, "--stop-stage", 5
+    )
+    assert len(start(calls, "train_detector" if system in SYSTEMS else "fit_svm")[1]) == words
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--system", "best"), "unknown --system best; there are handcrafted"),
+        (("--num-nodes", "two"), "--num-nodes takes a whole number, not 'two'"),
+        (("--seed", "-1"), "--seed takes a whole number"),
+        (("--variant", "none"), "no conf/none.yaml"),
+        (("--size", "huge"), "no conf/huge.yaml"),
+        (("--features", "+pitch"), "only +tokens"),
+        (("more",), "'more' is not an option"),
+    ],
+)
+def test_an_option_that_cannot_be_is_one_line(noted, words, said):
+    assert_one_line(noted["mini"].run(*words), said)
+
+
+def assert_one_line(done, said):
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1 and said in done.stderr, done.stderr
+    assert done.stderr.startswith("run.sh: error: ")

@@ -1,0 +1,238 @@
+# shellcheck shell=bash disable=SC2034,SC2154
+# Sourced by every run.sh after its options: what stages are written with, so that a recipe's own text is its corpus
+# and short calls of entry points. `begin "$@"` checks the options and settles what they come to (the variables it
+# sets are listed there). Before that a recipe describes its corpus:
+#
+#   title="ASVspoof 2019 LA"           its name on the results page
+#   protocol=conf/corpus_$size.yaml    files that fix corpus and trials, separated by commas
+#   apart=""                           a set of spoofed speech alone that is scored and reported apart
+#   detector_options=()                what train_detector is told of the corpus
+#   keys() { ...; }                    prints what evaluate is told of a set: keys SET
+
+log() { echo "$(date '+%F %T') ${0##*/}: $*"; }
+fail() { echo "${0##*/}: error: $*" >&2; exit 1; }
+need() { [ -e "$1" ] || fail "no $1; run stage $2 first"; }
+asked() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; }
+
+title="" protocol="" apart="" detector_options=()
+keys() { :; }
+
+# Jobs
+
+# One set's work as $nj jobs: sharded LOG ENTRY_POINT ARGUMENT...
+sharded() {
+  # shellcheck disable=SC2086  # a launcher may have options of its own
+  $cmd JOB=1:"$nj" "$logs/$1.JOB.log" python3 -m "masd.bin.$2" "${@:3}" --job JOB --num-jobs "$nj" --force "$force"
+}
+
+# One piece of work: single LOG COMMAND...
+single() {
+  # shellcheck disable=SC2086
+  $cmd "$logs/$1.log" "${@:2}"
+}
+
+# One training, of a network on all GPUs and hosts asked for: trained LOG ENTRY_POINT ARGUMENT...
+trained() {
+  local start=(python3) gpu=() file=$1
+  case "$2 $system" in
+    fit_svm* | train_detector\ lfcc_gmm | train_detector\ tokens) ;;  # fitted by one process
+    *) start=("${launch[@]}") gpu=(--gpu "$ngpu") ;;
+  esac
+  [ "$node_rank" -eq 0 ] || file=${1%.log}.host$node_rank.log
+  # shellcheck disable=SC2086
+  $train_cmd "${gpu[@]}" "$file" "${start[@]}" -m "masd.bin.$2" "${@:3}"
+}
+
+# Sets
+
+sets() {
+  [ "$zero_shot" = true ] || printf '%s\n' train dev
+  echo eval
+  [ -z "$apart" ] || [ ! -d "$data/$apart" ] || echo "$apart"
+}
+scored() { sets | grep -vx train; }
+evaluated() { scored | grep -vx "${apart:-train}"; }
+pretrain_sets() { [ "$pretraining" = false ] || printf '%s\n' pretrain pretrain_dev; }
+enrolment_sets() { for name in dev eval; do [ ! -d "$data/enrol_$name" ] || echo "enrol_$name"; done; }
+tags() { [ "$pretraining" = false ] || cat "$data/pretrain_tags"; }
+prepared() { sets; pretrain_sets; enrolment_sets; }
+# Dumps of a pretraining set's copies, <vocoder>=<dump>,...: copies SET
+copies() { sed "s|.*|&=$dump/$1_&|" "$data/pretrain_tags" | paste -sd ,; }
+# The sets that are dumped: none but those of pretraining for a system that reads waveforms.
+dumped() {
+  [ "$waveforms" = true ] || sets
+  pretrain_sets
+  tags | sed 's/^/pretrain_/; p; s/^pretrain_/pretrain_dev_/'
+}
+
+# Parts of stages
+
+of_ssl() { [ -z "$ssl_kind" ] || echo "$1"; }
+
+# Embeddings of the sets named, where the system has an encoder: embed SET...
+embed() {
+  local name
+  [ -n "$ssl_kind" ] || return 0
+  for name in "$@"; do
+    sharded "embed_${tag}_$name" extract_embeddings "${conf[@]}" --model "$ssl" --dump "$dump/$name" --out "$emb/$name"
+    single "embed_${tag}_$name.finish" python3 -m masd.bin.finish_embeddings --out "$emb/$name" --num-jobs "$nj"
+  done
+}
+
+# With --features +tokens, the token model (before train), and its log-likelihood as one more handcrafted feature of
+# the sets named; training utterances are judged by models of the other speakers: tokens SET...
+tokens() {
+  local name config=(--config "$systems/tokens.yaml" "${conf[@]}") by
+  [ -n "$features" ] || return 0
+  for name in "$@"; do
+    by=(--model "$token_model")
+    if [ "$name" = train ]; then
+      single "tokens_$tag" python3 -m masd.bin.train_detector "${config[@]}" "${detector_options[@]}" --system tokens \
+        --train-data "$data/train" --dev-data "$data/dev" --ssl "$ssl" --out "$exp/tokens" --seed "$seed" --force "$force"
+      by=(--ssl "$ssl")
+    fi
+    single "tokens_${tag}_$name" python3 -m masd.bin.add_tokens "${config[@]}" "${by[@]}" --data "$data/$name" \
+      --dump "$dump/$name" --out "$hand/$name" --seed "$seed" --force "$force"
+  done
+}
+
+# SAMO knows the speakers of a set by their enrolment, where stage 1 found some (data/<size>/enrol_<set>): enrolment SET
+enrolment() { [ "$system" != samo ] || [ ! -d "$data/enrol_$1" ] || echo --enrolment-data "$data/enrol_$1"; }
+
+# What evaluate is told of a set's scores, besides the corpus's keys: beside SET
+beside() {
+  local excused=$exp/scores/$1/failures dev=$exp/scores/dev
+  if [ "$1" = eval ]; then
+    [ "$zero_shot" = true ] ||
+      echo --dev-scores "$dev/scores" --dev-data "$data/dev" --dev-excused "$dev/failures"
+    if [ -n "$apart" ] && [ -d "$data/$apart" ]; then
+      echo --apart-scores "$exp/scores/$apart/scores" --apart-data "$data/$apart"
+      excused+=,$exp/scores/$apart/failures
+    fi
+  fi
+  echo --excused "$excused"
+}
+
+# What the options come to
+
+# Check the options and set, for the stages:
+#   conf         --config of method, size and variant      data, dump, exp, logs   folders
+#   system, row  what is run, and its row in tables        tag                     its folder's name below exp/<size>
+#   ssl_kind     which encoder, "" for none                ssl, emb                its folder, its embeddings
+#   pretraining  whether it is trained here                kind                    options of that
+#   detector     a comparison system's options, or ()      waveforms               whether it reads no dumps
+#   hand         dumps with the handcrafted features       token_model             model of --features +tokens
+#   scorer       what scores: options of the entry point   calibration             options of evaluate
+#   like         options of dumping for a given model      launch                  what starts a training
+begin() {
+  local name suffix=""
+  [ $# -eq 0 ] || fail "'$1' is not an option; --help lists them"
+  for name in stage stop_stage seed nj ngpu nproc num_nodes node_rank; do
+    [[ ${!name} =~ ^[0-9]+$ ]] || [ "$name${!name}" = ngpu ] || fail "--${name//_/-} takes a whole number, not '${!name}'"
+  done
+  [ -f "conf/$variant.yaml" ] || fail "no conf/$variant.yaml for --variant $variant"
+  [ -f "conf/$size.yaml" ] || fail "no conf/$size.yaml for --size $size"
+  conf=(--config conf/masd.yaml --config "conf/$size.yaml") like=()
+  data=data/$size dump=dump/$size logs=exp/$size/log systems=$MASD_ROOT/utils/conf/systems
+  if [ "$variant" != masd ]; then
+    conf+=(--config "conf/$variant.yaml") suffix=_$variant
+    ! grep -q '^dump_feats:' "conf/$variant.yaml" || dump+=$suffix  # dumps of its own where features differ
+  fi
+  model=${model%/}
+  choose_system
+  if [ "$zero_shot" = true ]; then use_model; else train_here "$suffix"; fi
+  add_features
+  choose_launch
+  results=${results:-exp/$size/RESULTS.md} command=${command:-$invocation}
+  [ "$stage" -le 1 ] || need "$data/eval" 1
+  [ "$stage" -le 2 ] || [ "$pretraining" = false ] || need "$data/pretrain_tags" 2
+  log "stages $stage to $stop_stage, size $size, $row, seed $seed"
+}
+
+# What --system is: a row of Table II, or a system that MASD is compared with, whose published settings stand in
+# utils/conf/systems; the recipe's own conf/systems/<system>.yaml changes some of them.
+choose_system() {
+  ssl_kind="" kind=() detector=() waveforms=false
+  case $system in
+    handcrafted) return ;;
+    ssl_single) ssl_kind=single kind=(--encoder.bands single --ssl.objectives "[mask,cpc]"); return ;;
+    ssl_multi | concat | attention) ssl_kind=multi kind=(--encoder.bands multi --ssl.objectives "[mask,cpc]"); return ;;
+    full | tokens) ssl_kind=adversarial kind=(--encoder.bands multi --ssl.objectives "[mask,cpc,adv]") ;;
+  esac
+  [ "$system" != full ] || return 0
+  [ -f "$systems/$system.yaml" ] ||
+    fail "unknown --system $system; there are handcrafted, ssl_single, ssl_multi, concat, attention, full," \
+      "$(basename -s .yaml "$systems"/*.yaml | paste -sd , | sed 's/,/, /g')"
+  waveforms=true detector=(--config "$systems/$system.yaml")
+  [ ! -f "conf/systems/$system.yaml" ] || detector+=(--config "conf/systems/$system.yaml")
+  [ -z "$front_ends" ] || detector+=(--detector.front_end.checkpoints "[${front_ends// /,}]")
+}
+
+# The system is trained on this corpus: train_here SUFFIX
+train_here() {
+  [ -z "$model$checkpoint" ] || fail "--model and --checkpoint score without training; give --zero-shot true too"
+  row=$system$1
+  [ -z "$features" ] || row+=_tokens
+  tag=${row}_s$seed
+  exp=exp/$size/$tag
+  local own=exp/$size/ssl_$ssl_kind${1}_s$seed
+  ssl=${ssl:-$own} emb=$own/emb pretraining=false
+  [ -z "$ssl_kind" ] || [ "$ssl" != "$own" ] || pretraining=true
+  scorer=(--model "$exp/model") calibration=(--model "$exp/model")
+}
+
+# The system is a model trained elsewhere, or the authors' released weights.
+use_model() {
+  pretraining=false
+  if [ -n "$checkpoint" ]; then
+    [ -z "$model" ] || fail "--checkpoint stands in place of --model; give one of them"
+    [ "$waveforms" = true ] || fail "--checkpoint $checkpoint: whose weights are these? --system aasist, aasist_l or rawnet2"
+    [ -f "$checkpoint" ] || fail "--checkpoint $checkpoint: no such file"
+    tag=zero_shot_${system}_released row=zero_shot_${system}_released ssl_kind=""
+    scorer=(--system "$system" --checkpoint "$checkpoint") calibration=()
+  else
+    [ -f "$model/model.yaml" ] || fail "--model '$model': no model folder of stage 5"
+    tag=zero_shot_$(basename "${model%/model}")
+    row=${tag%_s[0-9]*} system=$(sed -n 's/^system: *//p' "$model/model.yaml")
+    detector=() waveforms=false ssl_kind="" like=(--like "$model")
+    if grep -q '^detector:' "$model/model.yaml"; then
+      detector=(trained) waveforms=true
+    elif [ -f "$model/encoder.safetensors" ]; then
+      ssl_kind=given
+    fi
+    scorer=(--model "$model") calibration=(--model "$model")
+  fi
+  exp=exp/$size/$tag ssl=$model emb=exp/$size/$tag/emb
+}
+
+# --features +tokens: handcrafted features with the token model's beside them.
+add_features() {
+  hand=$dump token_model=$exp/tokens/model
+  [ -n "$features" ] || return 0
+  [ "$features" = +tokens ] || fail "--features $features: only +tokens can be added"
+  hand=$exp/dump
+  if [ "$zero_shot" = true ]; then
+    token_model=${ssl%/model}/tokens/model
+    [ -f "$token_model/model.yaml" ] || fail "--features +tokens: no $token_model, so --model was not trained with them"
+  elif [[ ! $system =~ ^(concat|attention|full)$ ]]; then
+    fail "--features +tokens: --system $system has no encoder, or no handcrafted features; take concat, attention or full"
+  fi
+}
+
+# How a training is started: one process, or torchrun's on each of --num-nodes hosts.
+choose_launch() {
+  [ -n "$ngpu" ] || { [ "$size" = full ] && ngpu=4 || ngpu=0; }
+  local each=$ngpu training=4
+  [ "$ngpu" -gt 0 ] || each=$nproc
+  launch=(python3)
+  if [ "$num_nodes" -gt 1 ]; then
+    [ "${#detector[@]}" -eq 0 ] || [ "$pretraining" = true ] || training=5
+    [ -n "$rdzv_endpoint" ] || fail "--num-nodes $num_nodes: where do they meet? --rdzv-endpoint HOST:PORT, the same on each"
+    [ "$stage $stop_stage" = "$training $training" ] ||
+      fail "--num-nodes $num_nodes is for the training, on each host: --stage $training --stop-stage $training; the rest runs on one"
+    launch=(torchrun --nnodes "$num_nodes" --node-rank "$node_rank" --nproc-per-node "$each"
+      --rdzv-backend c10d --rdzv-id "$tag" --rdzv-endpoint "$rdzv_endpoint")
+  elif [ "$ngpu" -gt 0 ] || [ "$each" -gt 1 ]; then
+    launch=(torchrun --standalone --nproc-per-node "$each")
+  fi
+}
