@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes the virtual environment tools/venv from setup.cfg.
 #
-# Usage: tools/setup_env.sh [extra ...]        extras: test vocoders mini all
+# Usage: tools/setup_env.sh [extra ...]        extras: test vocoders mini onnx bench all
 #
 # MASD_PYTHON       the interpreter to use (default: python3); 3.11 or newer
 # MASD_VENV         where the environment goes, relative to the repository (default: tools/venv)
@@ -24,8 +24,8 @@ extras=("$@")
 [ ${#extras[@]} -gt 0 ] || extras=(all)
 for extra in "${extras[@]}"; do
   case $extra in
-    test | vocoders | mini | all) ;;
-    *) fail "unknown extra '$extra'; known: test vocoders mini all" ;;
+    test | vocoders | mini | onnx | bench | all) ;;
+    *) fail "unknown extra '$extra'; known: test vocoders mini onnx bench all" ;;
   esac
 done
 

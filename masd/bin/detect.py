@@ -20,6 +20,7 @@ def detect(
     json: bool = False,
     windows: bool = False,
     calibration: Literal["temperature", "affine"] = "temperature",
+    fast: bool = False,
 ) -> None:
     """Say of each audio file whether it is fake: `detect --model exp/<tag>/model FILE|DIR|- ...`
 
@@ -39,6 +40,7 @@ def detect(
         json: print a JSON object a file: file, score, p_fake, label, warnings (`--json` alone will do).
         windows: score windows over the whole recording and average, instead of its first seconds.
         calibration: the score is -f / T (`temperature`) or -(a f + b) (`affine`).
+        fast: run the encoder as the ONNX graph that export_model put into the model folder.
 
     Raises:
         MasdError: the model cannot be used; or, at the end, some files could not be judged.
@@ -47,7 +49,7 @@ def detect(
 
     if not files:
         raise MasdError("no audio given; name files, folders or - for standard input")
-    detector, name = open_judge(model, system, checkpoint, windows, calibration)
+    detector, name = open_judge(model, system, checkpoint, windows, calibration, fast)
     if not json:
         where = "the EER threshold of its development set" if model else "where its logits are equal"
         print(f"# {name}: spoof where the score is at or below {detector.threshold:.4f}, {where}")
@@ -79,6 +81,7 @@ def open_judge(
     checkpoint: Path | None,
     windows: bool,
     calibration: Literal["temperature", "affine"],
+    fast: bool = False,
 ) -> tuple[Any, str]:
     """Return what judges recordings, and what it is called: MASD's own, or a comparison system's.
 
@@ -96,8 +99,10 @@ def open_judge(
     if model and not (isinstance(content, dict) and "detector" in content):
         from masd.svm.detector import Detector
 
-        masd = Detector(model, windows, calibration)
+        masd = Detector(model, windows, calibration, fast)
         return masd, f"{masd.system.name} model {model}"
+    if fast:
+        raise MasdError("--fast true: only MASD's own models have a graph of their encoder")
     from masd.detectors.detector import load_detector, released_detector
     from masd.detectors.judge import DetectorJudge
 

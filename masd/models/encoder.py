@@ -27,9 +27,12 @@ __all__ = [
     "EncoderConfig",
     "check_state",
     "config_from",
+    "half_state",
     "load_encoder",
     "load_weights",
+    "read_configs",
     "save_encoder",
+    "save_half",
 ]
 
 
@@ -203,19 +206,29 @@ def load_encoder(folder: str | Path) -> tuple[Encoder, EncoderConfig, FeatsConfi
     Raises:
         MasdError: a file is missing, a configuration has unknown keys, or the weights do not fit it.
     """
+    folder = Path(folder)
+    config, feats, extra = read_configs(folder)
+    encoder = Encoder(config, feats.n_mels, feats.f_min, feats.f_max)
+    # what `half_state` leaves out; a tensor that is there takes its place
+    left_out = _norm_constants(encoder) if extra.get("half") else {}
+    load_weights(encoder, folder / "encoder.safetensors", left_out)
+    return encoder.eval().requires_grad_(False), config, feats
+
+
+def read_configs(folder: Path) -> tuple[EncoderConfig, FeatsConfig, dict[str, Any]]:
+    """Return what `encoder.yaml` says: both configurations, and what else was stored with the encoder.
+
+    Raises:
+        MasdError: the file is missing, or a configuration has unknown keys.
+    """
     from masd.feats.config import FeatsConfig
 
-    folder = Path(folder)
-    content = read_yaml(folder / "encoder.yaml")
+    path = folder / "encoder.yaml"
+    content = read_yaml(path)
     if not isinstance(content, dict) or not {"encoder", "feats"} <= content.keys():
-        raise MasdError(
-            f"{folder / 'encoder.yaml'}: not an encoder's configuration (sections encoder and feats)"
-        )
-    config = config_from(EncoderConfig, content["encoder"], folder / "encoder.yaml")
-    feats = FeatsConfig.from_dict(content["feats"], folder / "encoder.yaml")
-    encoder = Encoder(config, feats.n_mels, feats.f_min, feats.f_max)
-    load_weights(encoder, folder / "encoder.safetensors")
-    return encoder.eval().requires_grad_(False), config, feats
+        raise MasdError(f"{path}: not an encoder's configuration (sections encoder and feats)")
+    config = config_from(EncoderConfig, content["encoder"], path)
+    return config, FeatsConfig.from_dict(content["feats"], path), dict(content.get("extra") or {})
 
 
 def config_from(kind: type, values: Any, where: str | Path) -> Any:
@@ -227,10 +240,57 @@ def config_from(kind: type, values: Any, where: str | Path) -> Any:
     return kind(**values)
 
 
-def load_weights(module: nn.Module, path: str | Path) -> None:
-    """Load a safetensors file into `module`, strictly; `MasdError` names what does not fit."""
+def half_state(encoder: Encoder) -> dict[str, Tensor]:
+    """Return the encoder's weights in half precision, statistics of batch normalisation folded into its maps.
+
+    What that leaves of a normalisation is one scale and one shift a channel (that of the skip connection
+    stands in the shift it is added to); the mel statistics stay in single precision.
+    """
+    state = dict(encoder.state_dict())
+    for number, block in enumerate(encoder.blocks):
+        for part in ("norm1", "norm2", "norm_skip"):
+            for band, norm in enumerate(getattr(block, part)):
+                name = f"blocks.{number}.{part}.{band}"
+                scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+                state[f"{name}.weight"] = scale
+                state[f"{name}.bias"] = norm.bias - norm.running_mean * scale
+                del state[f"{name}.running_mean"], state[f"{name}.running_var"]
+        for band in range(len(block.norm2)):
+            skip = state.pop(f"blocks.{number}.norm_skip.{band}.bias")
+            state[f"blocks.{number}.norm2.{band}.bias"] += skip
+    whole = {name: value for name, value in state.items() if name.startswith("mel_")}
+    return {name: value.detach().half() for name, value in state.items()} | whole
+
+
+def save_half(folder: Path, encoder: Encoder, content: dict[str, Any]) -> None:
+    """Write `half_state` and `content`, that of the encoder's encoder.yaml, as a folder of `load_encoder`."""
+    write_yaml(folder / "encoder.yaml", content | {"extra": (content.get("extra") or {}) | {"half": True}})
+    with atomic(folder / "encoder.safetensors") as path:
+        path.write_bytes(save({name: value.contiguous() for name, value in half_state(encoder).items()}))
+
+
+def _norm_constants(encoder: Encoder) -> dict[str, Tensor]:
+    """Return statistics and shifts with which the maps that `half_state` stores are all there is."""
+    found = {}
+    for name, norm in encoder.named_modules():
+        if isinstance(norm, MaskedBatchNorm2d):
+            zero = torch.zeros_like(norm.running_mean)
+            found |= {f"{name}.running_mean": zero, f"{name}.running_var": zero + (1.0 - norm.eps)}
+            if ".norm_skip." in name:
+                found[f"{name}.bias"] = zero
+    return found
+
+
+def load_weights(module: nn.Module, path: str | Path, left_out: dict[str, Tensor] | None = None) -> None:
+    """Load a safetensors file into `module`, strictly; `MasdError` names what does not fit.
+
+    Args:
+        module: what takes the weights, in its own precision.
+        path: the file.
+        left_out: tensors that the file need not hold.
+    """
     try:
-        state = load_file(path)
+        state = (left_out or {}) | load_file(path)
     except (OSError, SafetensorError) as error:
         raise MasdError(f"{path}: cannot be read as safetensors ({' '.join(str(error).split())})") from None
     check_state(module.state_dict(), state, path)

@@ -118,3 +118,27 @@ class FitConfig:
         for key, value in positive.items():
             if not value > 0:
                 raise MasdError(f"fit.{key}: {value:g} must be above 0")
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """What is made of a model.
+
+    Args:
+        half: encoder, fusion and support vectors in half precision.
+        vectors: the SVM's vectors at most, see `masd.svm.reduce`; 0 keeps the support vectors.
+        onnx: the encoder's graph for `detect --fast true`: `float32`, `int8` (which needs a calibration dump)
+            or `none`.
+        calibration: utterances of the calibration dump that the ranges of int8 are taken from.
+    """
+
+    half: bool = True
+    vectors: int = 0
+    onnx: Literal["none", "float32", "int8"] = "none"
+    calibration: int = 64
+
+    def __post_init__(self) -> None:
+        if self.vectors < 0 or self.vectors == 1:
+            raise MasdError(f"export.vectors: {self.vectors}: 0 for all, or at least 2")
+        if self.calibration < 1:
+            raise MasdError(f"export.calibration: {self.calibration} must be above 0")

@@ -53,9 +53,10 @@ class Detector:
         folder: model folder, exp/<tag>/model.
         windows: score windows over the whole recording and average, instead of the first seconds.
         calibration: which map from f to the score, `temperature` (Eq. 10) or `affine`.
+        fast: run the encoder's ONNX graph that export_model made.
 
     Raises:
-        MasdError: the folder is no model, or one that takes embeddings made elsewhere.
+        MasdError: the folder is no model, or one that takes embeddings made elsewhere, or has no graph.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Detector:
         folder: str | Path,
         windows: bool = False,
         calibration: Literal["temperature", "affine"] = "temperature",
+        fast: bool = False,
     ) -> None:
         self.system = System.load(folder)
         config = self.system.feats_config()
@@ -74,7 +76,7 @@ class Detector:
         hand = self.system.features.hand
         if hand is not None and len(hand.mean) > 3:
             raise MasdError(f"{folder}: takes acoustic tokens too, not audio alone; use masd.bin.score")
-        self.encoder = self.system.encoder() if self.system.features.spec.ssl else None
+        self.encoder = self.system.encoder(fast) if self.system.features.spec.ssl else None
         self.windows = windows
         self.affine = calibration == "affine"
         key = "dev_eer_affine" if self.affine else "dev_eer"

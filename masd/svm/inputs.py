@@ -16,6 +16,7 @@ from masd.files import read_yaml
 if TYPE_CHECKING:
     from masd.feats.config import FeatsConfig
     from masd.models.encoder import Encoder
+    from masd.models.onnx_encoder import OnnxEncoder
     from masd.svm.config import SystemSpec
 
 
@@ -108,7 +109,7 @@ def evaluation_encoder(folder: str | Path) -> tuple[Encoder, FeatsConfig]:
 
 
 def embed(
-    encoder: Encoder, mels: Sequence[np.ndarray], device: str = "cpu"
+    encoder: Encoder | OnnxEncoder, mels: Sequence[np.ndarray], device: str = "cpu"
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return (mu (J, D), packed gram (T'', J (J + 1) / 2)) of each log-mel (T, n_mels), as one batch.
 

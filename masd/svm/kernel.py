@@ -84,7 +84,8 @@ class KernelSvm:
         shapes = support.ndim == 2 and dual.shape == support.shape[:1] and len(dual) > 0
         if not shapes or not all(np.isfinite(arrays[name]).all() for name in ARRAYS):
             raise MasdError(f"{where}: the SVM's arrays do not fit together; run fit_svm again")
-        return cls(support, dual, float(arrays["intercept"]), float(arrays["gamma"]))
+        numbers = (float(arrays["intercept"]), float(arrays["gamma"]))
+        return cls(support.astype(np.float32, copy=False), dual.astype(np.float64, copy=False), *numbers)
 
 
 def _half_norms(values: np.ndarray) -> np.ndarray:

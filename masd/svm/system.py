@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from masd.feats.config import FeatsConfig
     from masd.models.encoder import Encoder
     from masd.models.fusion import Fusion
+    from masd.models.onnx_encoder import OnnxEncoder
 
 FORMAT = 1
+GRAPH = "encoder.onnx"
 ENCODER_FILES = ("encoder.safetensors", "encoder.yaml")
 NUMBERS = {"temperature": ("value",), "affine": ("a", "b"), "thresholds": ("dev_eer", "dev_eer_affine")}
 HAND_NAMES = ("pcs", "hfer", "sfi")
@@ -196,8 +198,11 @@ class System:
             return None
         return FeatsConfig.from_dict(stored, f"{self.folder}/model.yaml: features")
 
-    def encoder(self) -> Encoder:
+    def encoder(self, fast: bool = False) -> Encoder | OnnxEncoder:
         """Return the stored encoder, frozen, in evaluation mode.
+
+        Args:
+            fast: the ONNX graph that export_model made.
 
         Raises:
             MasdError: the system has none.
@@ -206,7 +211,14 @@ class System:
             raise MasdError(
                 f"{self.folder}: no encoder inside, it takes embeddings made elsewhere; use masd.bin.score"
             )
-        return evaluation_encoder(self.folder)[0]
+        if not fast:
+            return evaluation_encoder(self.folder)[0]
+        if GRAPH not in self.info["files"]:
+            raise MasdError(f"{self.folder}: no {GRAPH} inside; make one with masd.bin.export_model")
+        from masd.models.encoder import read_configs
+        from masd.models.onnx_encoder import OnnxEncoder
+
+        return OnnxEncoder(self.folder / GRAPH, read_configs(self.folder)[0])
 
     def check_embeddings(self, path: str | Path | None) -> None:
         """Raise `MasdError` if the embeddings in `path` were made by another encoder than the model's."""
@@ -218,37 +230,52 @@ class System:
                 f"{path}: not made by the encoder of {self.folder}; run extract_embeddings with it"
             )
 
-    def save(self, folder: str | Path, encoder: str | Path | None = None) -> None:
+    def save(
+        self,
+        folder: str | Path,
+        encoder: str | Path | None = None,
+        half: bool = False,
+        graph: bytes | None = None,
+    ) -> None:
         """Write the model folder; `model.yaml`, which states the other files' digests, comes last.
 
         Args:
             folder: where to.
             encoder: the pretraining folder whose encoder is copied, so that the model stands alone.
+            half: weights and support vectors in half precision.
+            graph: the encoder as an ONNX graph, serialised.
         """
         folder = Path(folder)
         (folder / "model.yaml").unlink(missing_ok=True)
-        for name in ("svm.npz", "fusion.safetensors", *ENCODER_FILES):
+        for name in ("svm.npz", "fusion.safetensors", GRAPH, *ENCODER_FILES):
             (folder / name).unlink(missing_ok=True)
-        save_arrays(folder / "svm.npz", self._arrays())
+        save_arrays(folder / "svm.npz", self._arrays(half))
         if self.features.fusion is not None:
             from safetensors.torch import save_file
 
+            weights = self.features.fusion.state_dict()
             with atomic(folder / "fusion.safetensors") as tmp:
-                save_file(self.features.fusion.state_dict(), tmp)
-        for name in ENCODER_FILES if encoder is not None else ():
-            with atomic(folder / name) as tmp:
-                shutil.copyfile(Path(encoder or "") / name, tmp)
+                save_file({name: w.half() if half else w for name, w in weights.items()}, tmp)
+        if encoder is not None:
+            _copy_encoder(Path(encoder), folder, half)
+        if graph is not None:
+            with atomic(folder / GRAPH) as tmp:
+                tmp.write_bytes(graph)
         self.info["encoder"] = encoder is not None
-        files = sorted(
-            p for p in folder.iterdir() if p.suffix in {".npz", ".safetensors"} or p.name == "encoder.yaml"
-        )
+        stated = {".npz", ".safetensors", ".onnx"}
+        files = sorted(p for p in folder.iterdir() if p.suffix in stated or p.name == "encoder.yaml")
         fusion = None if self.features.fusion is None else dataclasses.asdict(self.features.fusion.config)
         head = {"format": FORMAT, "system": self.name, "fusion": fusion}
         write_yaml(folder / "model.yaml", head | self.info | {"files": {p.name: sha256(p) for p in files}})
         self.folder = folder
 
-    def _arrays(self) -> dict[str, np.ndarray]:
+    def _arrays(self, half: bool = False) -> dict[str, np.ndarray]:
         arrays = self.svm.arrays()
+        if half:
+            arrays |= {
+                "support": arrays["support"].astype(np.float16),
+                "dual": arrays["dual"].astype(np.float32),
+            }
         for name, scaler in (("ssl", self.features.ssl), ("hand", self.features.hand)):
             if scaler is not None:
                 arrays |= {f"{name}_mean": scaler.mean, f"{name}_std": scaler.std}
@@ -275,6 +302,17 @@ class System:
         if spec.fused:
             features.fusion = _load_fusion(folder, info)
         return cls(info["system"], features, KernelSvm.from_arrays(arrays, folder / "svm.npz"), info, folder)
+
+
+def _copy_encoder(source: Path, folder: Path, half: bool) -> None:
+    if not half:
+        for name in ENCODER_FILES:
+            with atomic(folder / name) as tmp:
+                shutil.copyfile(source / name, tmp)
+        return
+    from masd.models.encoder import load_encoder, save_half
+
+    save_half(folder, load_encoder(source)[0], read_yaml(source / "encoder.yaml"))
 
 
 def read_info(folder: Path) -> dict[str, Any]:

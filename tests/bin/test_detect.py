@@ -16,6 +16,7 @@ from scipy.signal import lfilter
 
 from masd.audio import resample, write_wav
 from masd.bin.detect import command_line
+from masd.bin.export_model import export_model
 from masd.bin.fit_svm import fit_svm
 from masd.bin.score import score
 from masd.data.folder import write_folder
@@ -26,7 +27,7 @@ from masd.files import read_yaml
 from masd.metrics.scores import read_scores
 from masd.models.encoder import Encoder, EncoderConfig, save_encoder
 from masd.seeding import generator
-from masd.svm.config import FitConfig
+from masd.svm.config import ExportConfig, FitConfig
 from masd.svm.detector import Detector, window_starts
 from masd.svm.embeddings import extract_shard, finish
 
@@ -350,3 +351,74 @@ def test_time_model_measures_what_a_second_of_audio_takes(world, tmp_path):
     timing = read_json(tmp_path / "timing.json")
     assert timing["real_time_factor"] == pytest.approx(timing["seconds"] / timing["audio_seconds"])
     assert timing["parameters"] > 0
+
+
+def exported(world, out, **keys):
+    export_model(
+        world / "full" / "model",
+        out,
+        ExportConfig(**keys),
+        calibration_dump=world / "dump" / "train",
+        data=world / "data" / "dev",
+        dump=world / "dump" / "dev",
+    )
+    return read_yaml(out.with_name(f"{out.name}.cost.yaml"))
+
+
+def test_a_model_in_half_precision(world, detector, tmp_path):
+    """Loads like any model, is half as large, scores alike; its cost is what scoring both gives."""
+    cost = exported(world, tmp_path / "half")
+    small = Detector(tmp_path / "half")
+    sizes = [sum(p.stat().st_size for p in (folder / name for name in ("encoder.safetensors", "svm.npz")))
+             for folder in (world / "full" / "model", tmp_path / "half")]  # fmt: skip
+    assert sizes[1] < 0.65 * sizes[0]  # what is left are the names of many small tensors
+    changes = []
+    for utt, expected in read_scores(world / "full" / "scores" / "scores").items():
+        changes.append(abs(small.judge(world / "wav" / f"{utt}.wav").score - expected))
+    # an untrained encoder's means differ little, so standardising them enlarges rounding
+    assert 0 < np.mean(changes) < 0.1
+    assert cost["exported"]["largest_score_change"] == pytest.approx(max(changes), abs=2e-3)
+    assert cost["vectors"]["full"] == cost["vectors"]["exported"] == len(detector.system.svm.dual)
+
+
+def test_a_model_of_fewer_vectors(world, detector, tmp_path):
+    cost = exported(world, tmp_path / "few", half=False, vectors=6)
+    small = Detector(tmp_path / "few")
+    assert len(small.system.svm.dual) == 6 < len(detector.system.svm.dual)
+    assert cost["exported"]["largest_score_change"] > 0 and 0 <= cost["exported"]["eer"] <= 1
+    audio = world / "wav" / "v4-02.wav"
+    mine, theirs = small.inputs(*read(audio))[0], detector.inputs(*read(audio))[0]
+    np.testing.assert_array_equal(small.system.values(mine), detector.system.values(theirs))
+
+
+def read(path):
+    return soundfile.read(path, dtype="float32")[0], path.stem
+
+
+def test_the_fast_mode(world, detector, tmp_path):
+    """The float32 graph does what the encoder does; the one in 8 bits nearly; both by detect's option."""
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    cost = exported(world, tmp_path / "fast", half=False, onnx="float32")
+    assert cost["fast"]["largest_score_change"] < 2e-3 and cost["exported"]["largest_score_change"] < 1e-3
+    cost = exported(world, tmp_path / "int8", half=False, onnx="int8", calibration=8)
+    assert 0 < cost["fast"]["mean_score_change"] < 1
+    for name, off in (("fast", 2e-3), ("int8", cost["fast"]["largest_score_change"] + 2e-3)):
+        judged = Detector(tmp_path / name, fast=True).judge(world / "wav" / "v5-03.wav")
+        assert judged.score == pytest.approx(detector.judge(world / "wav" / "v5-03.wav").score, abs=off)
+    windows = [Detector(tmp_path / "fast", windows=True, fast=fast) for fast in (False, True)]
+    one, other = (d.judge(world / "wav" / "v4-00.wav").score for d in windows)
+    assert one == pytest.approx(other, abs=2e-3)
+
+
+def test_what_cannot_be_exported_or_fast(world, tmp_path):
+    with pytest.raises(MasdError, match=r"no encoder\.onnx inside; make one with masd\.bin\.export_model"):
+        Detector(world / "full" / "model", fast=True)
+    with pytest.raises(MasdError, match="is the model itself"):
+        export_model(world / "full" / "model", world / "full" / "model")
+    with pytest.raises(MasdError, match="give --data and --dump, or neither"):
+        export_model(world / "full" / "model", tmp_path / "x", data=world / "data" / "dev")
+    with pytest.raises(MasdError, match="has no encoder to make a graph of"):
+        export_model(world / "handcrafted" / "model", tmp_path / "x", ExportConfig(onnx="float32"))
+    with pytest.raises(MasdError, match="0 for all, or at least 2"):
+        ExportConfig(vectors=1)

@@ -8,7 +8,9 @@ from torch.nn import functional as F
 
 from masd.errors import MasdError
 from masd.feats.config import FeatsConfig
-from masd.models.encoder import Encoder, EncoderConfig, load_encoder, save_encoder
+from masd.files import read_yaml
+from masd.models.encoder import Encoder, EncoderConfig, load_encoder, save_encoder, save_half
+from masd.models.fusion import Fusion, FusionConfig
 
 TINY = {"channels": (8, 8, 8, 8, 8), "dim": 12}
 
@@ -177,3 +179,41 @@ def test_no_strided_pointwise_convolution():
     """oneDNN's weight gradient of one corrupts memory (float32, channels_last, one input channel)."""
     convolutions = [m for m in tiny().modules() if isinstance(m, torch.nn.Conv2d)]
     assert all(c.stride == (1, 1) for c in convolutions if c.kernel_size == (1, 1))
+
+
+@pytest.mark.parametrize("batch_norm", ["per_band", "shared"])
+def test_half_precision_there_and_back(batch_norm, tmp_path):
+    """Folded and rounded to 11 bits, a loaded encoder gives what the whole one does, with padding too."""
+    encoder = randomised(tiny(batch_norm=batch_norm)).eval()
+    save_encoder(tmp_path / "whole", encoder, encoder.config, FeatsConfig(), {"seed": 7})
+    save_half(tmp_path / "half", encoder, read_yaml(tmp_path / "whole" / "encoder.yaml"))
+    small, config, _ = load_encoder(tmp_path / "half")
+    assert config == encoder.config
+    mel, lengths = torch.randn(2, 61, 64), torch.tensor([61, 40])
+    with torch.inference_mode():
+        z, one = encoder(mel, lengths)[0], small(mel, lengths)[0]
+    assert 0 < (z - one).abs().max() < 0.01 * z.abs().max()
+    assert small.alpha.tolist() == pytest.approx(encoder.alpha.tolist(), abs=1e-3)
+
+
+def test_encoder_and_fusion_in_half_precision_are_under_6_mb(tmp_path):
+    from safetensors.torch import save
+
+    encoder = Encoder().eval()
+    save_encoder(tmp_path / "whole", encoder, encoder.config, FeatsConfig(), {})
+    save_half(tmp_path / "half", encoder, read_yaml(tmp_path / "whole" / "encoder.yaml"))
+    fusion = {name: value.half() for name, value in Fusion(FusionConfig()).state_dict().items()}
+    assert (tmp_path / "half" / "encoder.safetensors").stat().st_size + len(save(fusion)) < 6e6
+
+
+def test_a_tensor_that_half_precision_keeps_must_be_there(tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    encoder = tiny().eval()
+    save_encoder(tmp_path, encoder, encoder.config, FeatsConfig(), {})
+    save_half(tmp_path, encoder, read_yaml(tmp_path / "encoder.yaml"))
+    state = load_file(tmp_path / "encoder.safetensors")
+    del state["blocks.2.norm1.1.weight"]
+    save_file(state, tmp_path / "encoder.safetensors")
+    with pytest.raises(MasdError, match=r"blocks\.2\.norm1\.1\.weight is nothing"):
+        load_encoder(tmp_path)
