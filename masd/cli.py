@@ -40,6 +40,8 @@ def run(function: Callable[..., Any], output: str = "out", argv: list[str] | Non
         if target is not None:
             _write_config(name, arguments, Path(str(target)))
         function(**arguments)
+        if target is not None:
+            _log_cost()
     except MasdError as error:
         print(f"{name}: error: {error}", file=sys.stderr)
         sys.exit(1)
@@ -134,6 +136,13 @@ def _write_config(name: str, arguments: dict[str, Any], target: Path) -> None:
         else target / f"{name}.yaml"
     )
     write_yaml(path, arguments)
+
+
+def _log_cost() -> None:
+    """Log what the process took; the results page reads it from the launchers' logs."""
+    from masd.files import used
+
+    logging.getLogger(__name__).info("processor time %.1f s, peak memory %d MiB", *used())
 
 
 def setup_logging() -> None:

@@ -6,8 +6,10 @@ import dataclasses
 import hashlib
 import json
 import os
+import resource
 import secrets
 import shutil
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -206,7 +208,7 @@ class Mark:
 
     def __init__(self, folder: str | Path, name: str = "") -> None:
         self.path = Path(folder) / (f".done.{name}.json" if name else ".done.json")
-        self._start = time.monotonic()
+        self._start, self._processor = time.monotonic(), used()[0]
 
     def fresh(self, work_digest: str) -> bool:
         """Return whether this work is finished and was made from these very inputs."""
@@ -219,11 +221,43 @@ class Mark:
     def write(self, work_digest: str, **info: Any) -> None:
         """State that the work is finished; call last, when every output is in place.
 
-        `seconds` says how long it took since this object was made, unless `info` knows better.
+        `seconds` says how long it took since this object was made, and `cost` what it took of which entry
+        point: processor seconds since then, MiB of memory at most; unless `info` knows better.
         """
-        seconds = round(time.monotonic() - self._start, 1)
-        write_json(self.path, {"digest": work_digest, "seconds": seconds, **info})
+        seconds, (processor, memory) = time.monotonic() - self._start, used()
+        cost = {
+            "by": Path(sys.argv[0]).stem,
+            "processor": round(processor - self._processor, 2),
+            "mib": memory,
+        }
+        write_json(self.path, {"digest": work_digest, "seconds": round(seconds, 1), "cost": cost, **info})
 
     def clear(self) -> None:
         """Remove the mark; call before outputs are replaced."""
         self.path.unlink(missing_ok=True)
+
+
+def used() -> tuple[float, int]:
+    """Return what this process and its ended children have used: processor seconds, and MiB at most.
+
+    The memory is the largest resident set any one of them ever had.
+    """
+    own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    seconds = own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+    return seconds, max(own.ru_maxrss, children.ru_maxrss) // 1024
+
+
+def joint_cost(marks: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Return `seconds` and `cost` of work that was done in pieces, from the pieces' marks."""
+    marks = [mark for mark in marks if isinstance(mark.get("cost"), dict)]
+    if not marks:
+        return {}
+    costs = [mark["cost"] for mark in marks]
+    return {
+        "seconds": round(sum(mark["seconds"] for mark in marks), 1),
+        "cost": {
+            "by": costs[0]["by"],
+            "processor": round(sum(cost["processor"] for cost in costs), 2),
+            "mib": max(cost["mib"] for cost in costs),
+        },
+    }

@@ -17,7 +17,7 @@ from typing import Any
 
 from masd.data.tables import write_table
 from masd.errors import Failures, MasdError
-from masd.files import Mark, digest, read_text, write_lines
+from masd.files import Mark, digest, joint_cost, read_text, write_lines
 
 log = logging.getLogger(__name__)
 
@@ -168,7 +168,7 @@ class ArchiveShards(Shards):
             raise MasdError(f"{self.out}: not one of {total} utterances could be used")
         write_lists(infos[0])
         done = {key: infos[0][key] for key in self.kept}
-        Mark(self.out).write(infos[0]["work"], total=total, failed=failed, **done)
+        Mark(self.out).write(infos[0]["work"], total=total, failed=failed, **done, **joint_cost(infos))
         self.tidy(done)
         log.info("%s: %d utterances, %d failed", self.out, total - failed, failed)
 

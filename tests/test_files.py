@@ -28,6 +28,22 @@ def test_a_mark_is_fresh_only_for_the_same_inputs(tmp_path):
     assert not mark.fresh("a")
 
 
+def test_marks_say_what_work_cost(tmp_path):
+    """Processor time since the mark object was made, the process's memory; of pieces sum and maximum."""
+    mark = files.Mark(tmp_path, "1")
+    before, until = files.used()[0], files.used()[0] + 0.05
+    while files.used()[0] < until:
+        sum(range(1000))
+    mark.write("a")
+    cost = mark.read()["cost"]
+    assert 0.04 <= cost["processor"] <= files.used()[0] - before + 0.02
+    assert 10 < cost["mib"] == pytest.approx(files.used()[1], rel=0.1)
+    other = {"seconds": 2.0, "cost": {"by": cost["by"], "processor": 1.5, "mib": 9999}}
+    joint = files.joint_cost([mark.read(), other, {"seconds": 1.0}])
+    assert joint["cost"] == {"by": cost["by"], "processor": round(cost["processor"] + 1.5, 2), "mib": 9999}
+    assert files.joint_cost([{"seconds": 1.0}]) == {}
+
+
 def test_digests_follow_content_not_order_of_keys():
     assert files.digest({"a": 1, "b": [1.5]}) == files.digest({"b": [np.float64(1.5)], "a": np.int64(1)})
     assert files.digest({"a": 1}) != files.digest({"a": 2})

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterable
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -100,31 +101,88 @@ def short_digests(paths: Iterable[Path], root: Path) -> list[tuple[str, str]]:
     return out
 
 
-def log_times(folder: Path) -> dict[str, tuple[int, float]]:
-    """Return {entry point: (jobs, seconds in all)} of the last run, from the launchers' logs below `folder`.
+@dataclass
+class Cost:
+    """What an entry point took.
 
-    A log begins with `# <command>` and ends with `... elapsed time N seconds`.
+    Args:
+        jobs: how many jobs of it there were.
+        seconds: elapsed time of all jobs.
+        processor: processor seconds of all jobs; None where it is not known.
+        mib: largest resident memory of a job in MiB; None where it is not known.
     """
-    out: dict[str, tuple[int, float]] = {}
-    for path in sorted(folder.rglob("*.log")):
-        text = path.read_text(encoding="utf-8", errors="replace")
-        command = re.search(r"^#.*?\bmasd\.bin\.(\w+)", text)
-        ended = re.findall(r"^# Ended .*elapsed time (\d+(?:\.\d+)?) seconds", text, flags=re.MULTILINE)
-        if command and ended:
-            jobs, seconds = out.get(command[1], (0, 0.0))
-            out[command[1]] = (jobs + 1, seconds + float(ended[-1]))
+
+    jobs: int = 0
+    seconds: float = 0.0
+    processor: float | None = None
+    mib: int | None = None
+
+    def add(self, jobs: int, seconds: float, processor: float | None, mib: int | None) -> None:
+        """Add jobs; what is not known of them adds nothing."""
+        self.jobs, self.seconds = self.jobs + jobs, self.seconds + seconds
+        if processor is not None and mib is not None:
+            self.processor, self.mib = (self.processor or 0.0) + processor, max(self.mib or 0, mib)
+
+
+STAGES = {
+    0: ("fetch", "locate"),
+    2: ("copy_synthesis", "finish_copy_synthesis", "post_copy_synthesis", "choose_vocoders"),
+    3: ("dump_feats", "finish_dump", "add_tokens"),
+    4: ("pretrain", "probe_encoder"),
+    5: ("extract_embeddings", "finish_embeddings", "fit_svm", "train_detector", "calibrate"),
+    6: ("score", "score_detector", "time_model", "fuse_scores"),
+    7: ("evaluate", "evaluate_sasv", "compare", "results", "report", "systems_table", "key_results"),
+}
+
+
+def stage_of(entry_point: str) -> int:
+    """Return the stage that an entry point belongs to; what is not listed prepares data, stage 1."""
+    return next((stage for stage, names in STAGES.items() if entry_point in names), 1)
+
+
+def costs(folders: Iterable[Path]) -> dict[str, Cost]:
+    """Return what each entry point took, by the logs and the marks of finished work below `folders`.
+
+    A log begins with `# <command>`, ends with `... elapsed time N seconds` and has a line `processor time
+    N s, peak memory N MiB`. It is of the last run, which may have found the work done; the mark is of the
+    run that did it. Of either kind of record that counts which has more processor time.
+    """
+    folders = list(folders)
+    logs, marks = _log_costs(folders), _mark_costs(folders)
+    out = dict(logs)
+    for name, made in marks.items():
+        last = logs.get(name, Cost())
+        more = (made.processor or 0.0) > (last.processor or 0.0)
+        best = made if more or name not in logs else last
+        out[name] = Cost(
+            last.jobs or made.jobs, best.seconds, best.processor, max(made.mib or 0, last.mib or 0)
+        )
     return out
 
 
-def mark_times(folders: Iterable[Path]) -> dict[str, float]:
-    """Return {folder: seconds} of the finished work whose marks below `folders` say how long it took."""
-    out: dict[str, float] = {}
-    for root in folders:
-        for path in sorted(root.rglob(".done*.json")):
-            try:
-                seconds = read_json(path).get("seconds")
-            except (MasdError, AttributeError):
-                continue
-            if isinstance(seconds, int | float):
-                out[str(path.parent)] = out.get(str(path.parent), 0.0) + float(seconds)
+def _log_costs(folders: list[Path]) -> dict[str, Cost]:
+    out: dict[str, Cost] = {}
+    for path in sorted({path for folder in folders for path in folder.rglob("*.log")}):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        command = re.search(r"^#.*?(?:\bmasd\.bin\.|\blocal/)(\w+)", text)
+        ended = re.findall(r"^# Ended .*elapsed time (\d+(?:\.\d+)?) seconds", text, flags=re.MULTILINE)
+        used = re.findall(r"processor time (\d+\.\d) s, peak memory (\d+) MiB$", text, flags=re.MULTILINE)
+        if command and ended:
+            processor = sum(float(one) for one, _ in used) if used else None
+            mib = max(int(one) for _, one in used) if used else None
+            out.setdefault(command[1], Cost()).add(1, float(ended[-1]), processor, mib)
+    return out
+
+
+def _mark_costs(folders: list[Path]) -> dict[str, Cost]:
+    out: dict[str, Cost] = {}
+    for path in sorted({path for folder in folders for path in folder.rglob(".done*.json")}):
+        try:
+            mark = read_json(path)
+            cost, seconds = mark["cost"], mark["seconds"]
+            seconds = float(seconds) if isinstance(seconds, int | float) else float(cost["processor"])
+            found = (seconds, float(cost["processor"]), int(cost["mib"]))
+            out.setdefault(str(cost["by"]), Cost()).add(1, *found)
+        except (MasdError, KeyError, TypeError, ValueError):
+            continue  # of an earlier version, or nothing of ours
     return out

@@ -80,6 +80,14 @@ class Page:
         return band_weights(self.runs)
 
     @property
+    def dump(self) -> Path | None:
+        """The features' folder, dump/<size> beside data/<size>; None where the recipe has no such folders."""
+        if self.data is None:
+            return None
+        folder = self.data.resolve().parents[1] / "dump" / self.data.name
+        return folder if folder.is_dir() else None
+
+    @property
     def first(self) -> Run:
         """The main system's run with the first seed; tables of one run show it."""
         return self.main[0]
@@ -432,33 +440,33 @@ def nuisance(page: Page) -> Section | None:
 
 
 def timing(page: Page) -> Section | None:
-    """How long the stages took."""
-    names = {folder.resolve(): folder for folder in (page.exp, page.data) if folder is not None}
-    jobs: dict[str, tuple[int, float]] = {}
-    for folder in names.values():
-        for name, (count, seconds) in provenance.log_times(folder).items():
-            before = jobs.get(name, (0, 0.0))
-            jobs[name] = (before[0] + count, before[1] + seconds)
-    blocks: list[Any] = []
-    if jobs:
-        rows = [[name, str(count), f"{seconds:.0f}"] for name, (count, seconds) in sorted(jobs.items())]
-        note = "The last run of each job, all added up; a job that was up to date counts what checking took."
-        blocks.append(Table(["entry point", "jobs", "seconds"], rows, note))
-    marks = {name: s for name, s in provenance.mark_times(names.values()).items() if s >= 1}
-    if marks:
-        rows = [[_below(name, page), f"{seconds:.0f}"] for name, seconds in sorted(marks.items())]
-        blocks.append(
-            Table(["finished work", "seconds"], rows, "From the marks of finished work, at its making.")
-        )
-    return Section("Time taken", blocks) if blocks else None
-
-
-def _below(name: str, page: Page) -> str:
-    return str(Path(name).relative_to(page.exp)) if Path(name).is_relative_to(page.exp) else name
+    """What the stages took: time, processor time, memory."""
+    folders = {folder.resolve(): folder for folder in (page.exp, page.data, page.dump) if folder is not None}
+    found = provenance.costs(folders.values())
+    if not found:
+        return None
+    rows = [
+        [
+            str(provenance.stage_of(name)),
+            name,
+            str(cost.jobs),
+            f"{cost.seconds:.0f}",
+            "-" if cost.processor is None else f"{cost.processor:.0f}",
+            "-" if cost.mib is None else str(cost.mib),
+        ]
+        for name, cost in found.items()
+    ]
+    rows.sort(key=lambda row: (row[0], row[1]))
+    note = (
+        "All jobs of an entry point added up, the memory that of the largest: resident, of one process. From "
+        "the launchers' logs and the marks of finished work; what was done before counts as it did then."
+    )
+    header = ["stage", "entry point", "jobs", "seconds", "processor seconds", "peak memory, MiB"]
+    return Section("Time and memory taken", [Table(header, rows, note)])
 
 
 # sections of when, where and how long, which no score file can give again
-NOT_RECOMPUTED = ("Time taken", "How this was made")
+NOT_RECOMPUTED = ("Time and memory taken", "How this was made")
 
 SECTIONS: tuple[Callable[[Page], Section | None], ...] = (
     ablation,

@@ -21,7 +21,7 @@ from masd.metrics.scores import write_scores
 from masd.report.ablation import ablation_rows
 from masd.report.evaluation import Bootstrap
 from masd.report.experiments import find_runs
-from masd.report.provenance import log_times
+from masd.report.provenance import Cost, costs, stage_of
 
 REPORTED = Path(__file__).parents[2] / "egs" / "mini" / "conf" / "reported.yaml"
 QUALITY = {"handcrafted": 0.3, "attention": 0.9, "full": 1.3, "full_paper_literal": 0.5}
@@ -176,14 +176,25 @@ def test_what_is_missing_is_named(root):
         make(root, eval_set="test")
 
 
-def test_times_come_from_the_launchers_logs(tmp_path):
+def test_costs_come_from_logs_and_marks(tmp_path):
+    """Time of all jobs, memory of the largest; a log of a run that found the work done hides nothing."""
     log = "# python3 -m masd.bin.dump_feats --job {}\n# Started\n#\n"
+    log += "x masd.cli INFO: processor time {} s, peak memory {} MiB\n"
     log += "# Ended (code 0) at x, elapsed time {} seconds\n"
     (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "dump.1.log").write_text(log.format(1, 7))
-    (tmp_path / "dump.2.log").write_text(log.format(2, 5))
+    (tmp_path / "a" / "dump.1.log").write_text(log.format(1, 6.5, 300, 7))
+    (tmp_path / "dump.2.log").write_text(log.format(2, 4.0, 500, 5))
     (tmp_path / "other.log").write_text("still running\n")
-    assert log_times(tmp_path) == {"dump_feats": (2, 12.0)}
+    (tmp_path / "fetch.log").write_text(
+        "# python3 local/fetch.py\n# Ended (code 0), elapsed time 3 seconds\n"
+    )
+    found = costs([tmp_path])
+    assert found == {"dump_feats": Cost(2, 12.0, 10.5, 500), "fetch": Cost(1, 3.0)}
+    cost = {"by": "dump_feats", "processor": 90.0, "mib": 400}
+    (tmp_path / ".done.json").write_text(json.dumps({"digest": "x", "seconds": 60.0, "cost": cost}))
+    (tmp_path / ".done.old.json").write_text('{"digest": "x", "seconds": 60.0}')
+    assert costs([tmp_path])["dump_feats"] == Cost(2, 60.0, 90.0, 500)
+    assert (stage_of("dump_feats"), stage_of("fetch"), stage_of("make_sets")) == (3, 0, 1)
 
 
 def test_the_command_line(corpus):
