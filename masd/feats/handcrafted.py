@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import lru_cache
 
 import numpy as np
@@ -13,7 +14,8 @@ from masd.feats.logmel import pad_to_classify, waveform
 
 HANDCRAFTED = ("PCS", "HFER", "SFI")
 _SILENT_FLUX = 1e-10
-_BLOCK = 16  # frames
+_BLOCK = 48  # frames
+_kept = threading.local()
 
 
 def handcrafted(x: np.ndarray | torch.Tensor, config: FeatsConfig) -> np.ndarray:
@@ -55,19 +57,44 @@ def _three(frames: torch.Tensor, config: FeatsConfig) -> np.ndarray:
     single precision; nor has the flux of a steady sound any meaning there. A block of frames at a time
     stays in the cache, which makes the transform five times as fast.
     """
-    bins = config.hand_n_fft // 2 + 1
+    bins, window = config.hand_n_fft // 2 + 1, _window(config.hand_n_fft)
+    windowed, spectrum, parts, single, products, magnitude = _buffers(config.hand_n_fft)
     steps, energy, flux = 0.0, torch.zeros(bins, dtype=torch.float64), []
-    last = torch.zeros(0, bins, dtype=torch.float64)
     for block in frames.split(_BLOCK):
-        spectrum = torch.view_as_real(torch.fft.rfft(block * _window(config.hand_n_fft)))
-        real, imag = spectrum[..., 0].contiguous(), spectrum[..., 1].contiguous()
-        power = real.square().addcmul_(imag, imag)
-        steps += _phase_steps(real, imag).sum(dtype=torch.float64).item()
-        energy += power.sum(0)
-        magnitude = torch.cat([last, power.sqrt_()])
-        flux.append((magnitude[1:] - magnitude[:-1]).clamp_(min=0).sum(1))
-        last = magnitude[-1:]
+        count = len(block)
+        torch.mul(block, window, out=windowed[:count])
+        torch.fft.rfft(windowed[:count], out=spectrum[:count])
+        both = parts[:, :count].copy_(torch.view_as_real(spectrum[:count]).permute(2, 0, 1))
+        steps += _phase_steps(single[:, :count].copy_(both), products[:, :count])
+        now = magnitude[1 : count + 1]  # row 0 is the last frame of the block before
+        torch.mul(both[0], both[0], out=now).addcmul_(both[1], both[1])
+        energy += now.sum(0)
+        now.sqrt_()
+        rise = torch.sub(now, magnitude[:count], out=both[0]).clamp_(min=0).sum(1)
+        flux.append(rise if flux else rise[1:])
+        magnitude[0] = now[-1]
     return np.array([steps / (len(frames) * (bins - 1)), _hfer(energy, config), _sfi(torch.cat(flux))])
+
+
+def _buffers(length: int) -> tuple[torch.Tensor, ...]:
+    """Return what `_three` works in, this thread's own: getting the memory anew took a fifth of the time.
+
+    Windowed frames, spectrum, its real and imaginary part, those in single precision, two products of
+    neighbouring bins, magnitude with the last frame before the block.
+    """
+    if getattr(_kept, "length", None) != length:
+        bins, wide = length // 2 + 1, torch.float64
+        with torch.inference_mode(False):  # so that they may be written to in either mode
+            _kept.buffers = (
+                torch.empty(_BLOCK, length, dtype=wide),
+                torch.empty(_BLOCK, bins, dtype=torch.complex128),
+                torch.empty(2, _BLOCK, bins, dtype=wide),
+                torch.empty(2, _BLOCK, bins),
+                torch.empty(2, _BLOCK, bins - 1),
+                torch.empty(1 + _BLOCK, bins, dtype=wide),
+            )
+        _kept.length = length
+    return _kept.buffers
 
 
 @lru_cache(maxsize=8)
@@ -75,14 +102,21 @@ def _window(length: int) -> torch.Tensor:
     return torch.hann_window(length, dtype=torch.float64)
 
 
-def _phase_steps(real: torch.Tensor, imag: torch.Tensor) -> torch.Tensor:
-    """Return the absolute phase steps (T, F - 1), radians, between neighbouring bins of a spectrum (T, F).
+def _phase_steps(spectrum: torch.Tensor, products: torch.Tensor) -> float:
+    """Return the sum of the absolute phase steps, radians, between neighbouring bins of a spectrum.
 
     Unwrapping moves each step by a multiple of 2 pi into [-pi, pi], so the step is the phase of
     X(w + 1) conj(X(w)): one arctangent a bin and no unwrapping.
+
+    Args:
+        spectrum: (2, T, F) real and imaginary part.
+        products: (2, T, F - 1), overwritten.
     """
+    (real, imag), (sine, cosine) = spectrum, products
     a, b, c, d = real[:, 1:], imag[:, 1:], real[:, :-1], imag[:, :-1]
-    return torch.atan2((b * c - a * d).float(), (a * c + b * d).float()).abs_()
+    torch.mul(b, c, out=sine).addcmul_(a, d, value=-1)
+    torch.mul(a, c, out=cosine).addcmul_(b, d)
+    return torch.atan2(sine, cosine, out=sine).abs_().sum(dtype=torch.float64).item()
 
 
 def _hfer(energy: torch.Tensor, config: FeatsConfig) -> float:

@@ -44,7 +44,8 @@ def logmel(x: np.ndarray | torch.Tensor, config: FeatsConfig) -> torch.Tensor:
         pad_mode="reflect",
         return_complex=True,
     )
-    power = torch.view_as_real(spectrum).square().sum(-1)
+    real, imag = torch.view_as_real(spectrum).unbind(-1)
+    power = real.square().addcmul_(imag, imag)
     return torch.matmul(power.t(), mel).add_(config.log_floor).log_()
 
 
