@@ -93,8 +93,13 @@ def _half_norms(values: np.ndarray) -> np.ndarray:
 
 
 def _tiles(support: np.ndarray, dual: np.ndarray, kind: type) -> list[_Tile]:
-    """Return (support transposed (D, m), half squared norms (m,), dual (m,)) of each tile, as `kind`."""
-    parts = [slice(start, start + _TILE) for start in range(0, len(support), _TILE)]
+    """Return (support transposed (D, m), half squared norms (m,), dual (m,)) of each tile, as `kind`.
+
+    Shuffled, the same way every time: sorted by class as they come, their sum would rise to thousands before
+    the other sign takes it back, and float32 would lose ten times as many digits.
+    """
+    order = np.random.default_rng(0).permutation(len(support))
+    parts = [order[start : start + _TILE] for start in range(0, len(support), _TILE)]
     return [
         tuple(np.ascontiguousarray(a, dtype=kind) for a in (support[p].T, _half_norms(support[p]), dual[p]))
         for p in parts

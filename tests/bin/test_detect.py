@@ -159,14 +159,15 @@ def test_command_line_table_and_json(world):
 
 
 def test_a_cold_start_is_short(world):
-    """No training code, no scikit-learn, no plotting is imported to judge a file."""
+    """No training code, no scikit-learn, no plotting is imported to judge a file by the entry point."""
     code = (
-        "import sys; from masd.svm.detector import Detector; Detector(sys.argv[1]).judge(sys.argv[2]);"
+        "import sys; from masd.bin.detect import command_line, detect; from masd.cli import run;"
+        "run(detect, output='', argv=command_line(sys.argv[1:]));"
         "print(*sorted({m.split('.')[0] for m in sys.modules} | set(sys.modules)))"
     )
     start = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-c", code, world / "full" / "model", world / "wav" / "v4-00.wav"],
+        [sys.executable, "-c", code, "--model", world / "full" / "model", world / "wav" / "v4-00.wav"],
         capture_output=True,
         text=True,
         cwd=ROOT,
@@ -178,12 +179,34 @@ def test_a_cold_start_is_short(world):
         "sklearn",
         "scipy",
         "matplotlib",
+        "tensorboard",
+        "kaldiio",
+        "h5py",
         "masd.ssl",
+        "masd.detectors",
+        "masd.report",
+        "masd.svm.export",
         "masd.svm.fit",
         "masd.svm.fusion_training",
     }
     # 2 s on a quiet machine; the bound allows for a busy one
     assert seconds < 15
+
+
+def test_a_second_file_costs_no_second_load(world, monkeypatch, capsys):
+    """Model folder and encoder are read once, however many files there are."""
+    from masd.bin.detect import detect
+    from masd.models import encoder
+    from masd.svm.system import System
+
+    loads = []
+    for place, name in ((System, "load"), (encoder, "load_encoder")):
+        original = getattr(place, name)
+        monkeypatch.setattr(place, name, lambda *a, o=original, n=name: loads.append(n) or o(*a))
+    files = [str(world / "wav" / f"v4-0{i}.wav") for i in range(3)]
+    detect(files, model=world / "full" / "model")
+    assert loads == ["load", "load_encoder"]
+    assert len(capsys.readouterr().out.splitlines()) == 2 + len(files)
 
 
 @pytest.mark.parametrize(("suffix", "off"), [("flac", 1e-6), ("ogg", 0.5), ("mp3", 0.5)])
