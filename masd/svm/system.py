@@ -251,11 +251,11 @@ class System:
             (folder / name).unlink(missing_ok=True)
         save_arrays(folder / "svm.npz", self._arrays(half))
         if self.features.fusion is not None:
-            from safetensors.torch import save_file
+            from safetensors.torch import save
 
             weights = self.features.fusion.state_dict()
-            with atomic(folder / "fusion.safetensors") as tmp:
-                save_file({name: w.half() if half else w for name, w in weights.items()}, tmp)
+            with atomic(folder / "fusion.safetensors") as tmp:  # save_file leaves it to the owner alone
+                tmp.write_bytes(save({name: w.half() if half else w for name, w in weights.items()}))
         if encoder is not None:
             _copy_encoder(Path(encoder), folder, half)
         if graph is not None:

@@ -2,47 +2,48 @@
 
 from __future__ import annotations
 
-import os
+import re
 import subprocess
 import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
 from timing import Row
 
 ROOT = Path(__file__).parents[2]
 
 
 def rows(data: Path, repeats: int) -> list[Row]:
-    """Return the row: elapsed time of dumping `data` through the launcher, jobs of one thread each."""
-    taken: dict[int, list[float]] = {1: [], 2: []}
-    waits = []
+    """Return two rows of dumping `data` through the launcher, jobs of one thread each.
+
+    By the clock, and by the processor time of the slowest job: what the clock would say on free cores.
+    """
+    clock: dict[int, list[float]] = {1: [], 2: []}
+    slowest: dict[int, list[float]] = {1: [], 2: []}
     for _ in range(repeats):
-        for jobs, times in taken.items():
-            before, begin = os.times(), time.perf_counter()
+        for jobs in clock:
+            begin = time.perf_counter()
             with TemporaryDirectory() as folder:
                 dump(data, Path(folder), jobs)
-            elapsed, after = time.perf_counter() - begin, os.times()
-            used = after.children_user + after.children_system - before.children_user - before.children_system
-            times.append(elapsed)
-            waits.append(elapsed * jobs / used)
-    one, two = (min(times) for times in taken.values())
+                elapsed, used = time.perf_counter() - begin, processor(Path(folder))
+            clock[jobs].append(elapsed)
+            slowest[jobs].append(used)
+    share = 100 * min(slowest[1]) / min(clock[1])
     note = (
-        f"Elapsed time of stage 3 with start-up, best of {repeats} alternating rounds. The jobs got "
-        f"{100 / np.median(waits):.0f} % of the processor time of their cores; the rest was other work's."
+        f"Stage 3 of {data.name} with start-up, best of {repeats} alternating rounds. One job alone got "
+        f"{share:.0f} % of a core, so that the clock tells of the jobs alone only where that is near 100."
     )
+    what = "feature dumps with nj = 2 against nj = 1"
     return [
-        Row(
-            "feature dumps with nj = 2 against nj = 1",
-            f"{two:.1f} s",
-            f"{one:.1f} s",
-            one / two,
-            ">= 1.8",
-            note,
-        )
+        _row(f"{what}, by the clock", clock, ">= 1.8", note),
+        _row(f"{what}, by processor time of the slowest job", slowest, ">= 1.8"),
     ]
+
+
+def _row(what: str, taken: dict[int, list[float]], target: str, note: str = "") -> Row:
+    one, two = min(taken[1]), min(taken[2])
+    return Row(what, f"{two:.1f} s", f"{one:.1f} s", one / two, target, note)
 
 
 def dump(data: Path, out: Path, jobs: int) -> None:
@@ -52,3 +53,9 @@ def dump(data: Path, out: Path, jobs: int) -> None:
     shard = ["--job", "JOB", "--num-jobs", jobs]
     command = [*launcher, out / "log" / "dump.JOB.log", *job, *shard]
     subprocess.run(list(map(str, command)), check=True)
+
+
+def processor(folder: Path) -> float:
+    """Return the processor seconds of the slowest job, from the jobs' logs."""
+    texts = [path.read_text(encoding="utf-8") for path in (folder / "log").glob("*.log")]
+    return max(float(re.findall(r"processor time (\d+\.\d) s", text)[-1]) for text in texts)
