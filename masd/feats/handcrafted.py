@@ -116,7 +116,7 @@ def _phase_steps(spectrum: torch.Tensor, products: torch.Tensor) -> float:
     a, b, c, d = real[:, 1:], imag[:, 1:], real[:, :-1], imag[:, :-1]
     torch.mul(b, c, out=sine).addcmul_(a, d, value=-1)
     torch.mul(a, c, out=cosine).addcmul_(b, d)
-    return torch.atan2(sine, cosine, out=sine).abs_().sum(dtype=torch.float64).item()
+    return torch.atan2(sine, cosine, out=sine).abs_().sum(1).double().sum().item()
 
 
 def _hfer(energy: torch.Tensor, config: FeatsConfig) -> float:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -32,6 +33,7 @@ class KernelSvm:
     dual: np.ndarray
     intercept: float
     gamma: float
+    _tiles: dict[type, list[_Tile]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def decision(self, values: np.ndarray, rows: int = 256) -> np.ndarray:
         """Return f (N,) float64 of values (N, D).
@@ -50,19 +52,22 @@ class KernelSvm:
                 "features and model are not of one system"
             )
         # centred, so that the subtraction loses no digits when the data lie far from the origin
-        centre = self.support.mean(axis=0, dtype=np.float64)
-        support = self.support - centre
-        far = _half_norms(support).max()
-        tiles: dict[type, list[_Tile]] = {}
+        centre, far = self._centre
         out = np.full(len(values), self.intercept)
         for start in range(0, len(values), rows):
             block = values[start : start + rows] - centre
             widest = 2.0 * self.gamma * max(far, _half_norms(block).max())
             kind = np.float32 if widest < _FLOAT32_REACH else np.float64
-            if kind not in tiles:
-                tiles[kind] = _tiles(support, self.dual, kind)
-            out[start : start + rows] += _weighted_kernel(block.astype(kind), tiles[kind], self.gamma)
+            if kind not in self._tiles:  # kept: for one file at a time they took longer than the rest
+                self._tiles[kind] = _tiles(self.support - centre, self.dual, kind)
+            out[start : start + rows] += _weighted_kernel(block.astype(kind), self._tiles[kind], self.gamma)
         return out
+
+    @cached_property
+    def _centre(self) -> tuple[np.ndarray, float]:
+        """The support vectors' mean (D,), and the largest half squared distance of one from it."""
+        centre = self.support.mean(axis=0, dtype=np.float64)
+        return centre, float(_half_norms(self.support - centre).max())
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the machine as plain arrays, the content of `svm.npz`."""
