@@ -38,7 +38,7 @@ def rows(model: Path, clips: list[Path], repeats: int) -> list[Row]:
     ms = {name: 1000 * least / (4.0 if name == "encoder" else seconds) for name, (least, _) in times.items()}
     alone = f"{ms['encoder']:.2f} ms (encoder alone)" if "encoder" in ms else "-"
     note = (
-        f"Best of {repeats} alternating rounds over {len(clips)} clips of 4 s, one thread, from the FLAC file to "
+        f"Best of {repeats} alternating rounds over {len(clips)} clips of 4 s, one thread, from FLAC to "
         f"P(fake). Fusion and SVM take {ms['svm']:.2f} ms of it."
     )
     out = [
