@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -14,7 +14,6 @@ from masd.errors import MasdError
 
 ARRAYS = ("support", "dual", "intercept", "gamma")
 _TILE = 1024  # support vectors
-_FLOAT32_REACH = 16.0  # gamma |v|^2 up to which a kernel value is right to about 1e-6 in float32
 _Tile = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
@@ -33,14 +32,12 @@ class KernelSvm:
     dual: np.ndarray
     intercept: float
     gamma: float
-    _tiles: dict[type, list[_Tile]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def decision(self, values: np.ndarray, rows: int = 256) -> np.ndarray:
         """Return f (N,) float64 of values (N, D).
 
-        Tiles of `rows` x 1024 kernel values at a time: memory does not grow with N x M, and a tile stays in
-        the cache. In float32 where that changes f by rounding alone: |v - s|^2 = |v|^2 + |s|^2 - 2 v s loses
-        gamma |v|^2 times float32's rounding, so inputs far out for the kernel's width go in float64.
+        Tiles of `rows` x 1024 kernel values at a time, all in float64: memory does not grow with N x M, and a
+        tile stays in the cache.
 
         Raises:
             MasdError: the values have another dimension than the support vectors.
@@ -51,23 +48,27 @@ class KernelSvm:
                 f"the SVM takes {self.support.shape[1]} dimensions, got {values.shape[1]}; "
                 "features and model are not of one system"
             )
-        # centred, so that the subtraction loses no digits when the data lie far from the origin
-        centre, far = self._centre
         out = np.full(len(values), self.intercept)
         for start in range(0, len(values), rows):
-            block = values[start : start + rows] - centre
-            widest = 2.0 * self.gamma * max(far, _half_norms(block).max())
-            kind = np.float32 if widest < _FLOAT32_REACH else np.float64
-            if kind not in self._tiles:  # kept: for one file at a time they took longer than the rest
-                self._tiles[kind] = _tiles(self.support - centre, self.dual, kind)
-            out[start : start + rows] += _weighted_kernel(block.astype(kind), self._tiles[kind], self.gamma)
+            # centred, so that |v|^2 + |s|^2 - 2 v s loses no digits when the data lie far from the origin
+            block = values[start : start + rows] - self._centre
+            out[start : start + rows] += _weighted_kernel(block, self._tiles, self.gamma)
         return out
 
     @cached_property
-    def _centre(self) -> tuple[np.ndarray, float]:
-        """The support vectors' mean (D,), and the largest half squared distance of one from it."""
-        centre = self.support.mean(axis=0, dtype=np.float64)
-        return centre, float(_half_norms(self.support - centre).max())
+    def _centre(self) -> np.ndarray:
+        """The support vectors' mean (D,)."""
+        return self.support.mean(axis=0, dtype=np.float64)
+
+    @cached_property
+    def _tiles(self) -> list[_Tile]:
+        """(centred support vectors transposed (D, m), their half squared norms (m,), dual (m,)) of each tile.
+
+        Kept between calls: for one file at a time making them took longer than all else.
+        """
+        centred = self.support - self._centre
+        parts = [slice(start, start + _TILE) for start in range(0, len(centred), _TILE)]
+        return [(np.ascontiguousarray(centred[p].T), _half_norms(centred[p]), self.dual[p]) for p in parts]
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the machine as plain arrays, the content of `svm.npz`."""
@@ -97,22 +98,8 @@ def _half_norms(values: np.ndarray) -> np.ndarray:
     return 0.5 * np.einsum("nd,nd->n", values, values)
 
 
-def _tiles(support: np.ndarray, dual: np.ndarray, kind: type) -> list[_Tile]:
-    """Return (support transposed (D, m), half squared norms (m,), dual (m,)) of each tile, as `kind`.
-
-    Shuffled, the same way every time: sorted by class as they come, their sum would rise to thousands before
-    the other sign takes it back, and float32 would lose ten times as many digits.
-    """
-    order = np.random.default_rng(0).permutation(len(support))
-    parts = [order[start : start + _TILE] for start in range(0, len(support), _TILE)]
-    return [
-        tuple(np.ascontiguousarray(a, dtype=kind) for a in (support[p].T, _half_norms(support[p]), dual[p]))
-        for p in parts
-    ]
-
-
 def _weighted_kernel(block: np.ndarray, tiles: list[_Tile], gamma: float) -> np.ndarray:
-    """Return sum_i dual_i exp(-gamma |v - s_i|^2) for rows v of `block`, added up over tiles in float64."""
+    """Return sum_i dual_i exp(-gamma |v - s_i|^2) for rows v of `block`, added up over tiles."""
     total = np.zeros(len(block))
     norms = _half_norms(block)[:, None]
     for support, half_norms, dual in tiles:
