@@ -52,10 +52,15 @@ def rows(model: Path, clips: list[Path], repeats: int) -> list[Row]:
         )
     ]
     if fast:
-        what = "detection, the faster mode (encoder as an 8-bit ONNX graph), against float32"
+        what = f"detection, the faster mode (encoder as an ONNX graph, {_kind(model)}), against float32"
         out.append(Row(what, f"{ms['fast']:.2f} ms", f"{ms['float32']:.2f} ms", ms["fast"], "<= 12"))
         out += _price(model)
     return [*out, cold(model, clips[0], repeats)]
+
+
+def _kind(model: Path) -> str:
+    """Return what export_model was asked to make the graph in."""
+    return read_yaml(model / "export_model.yaml")["export"]["onnx"]
 
 
 def _price(model: Path) -> list[Row]:
@@ -67,7 +72,7 @@ def _price(model: Path) -> list[Row]:
     fast = cost["fast"]
     note = (
         f"On {cost['utterances']} utterances of {cost['set']}, as export_model measured it: largest change "
-        f"of a score {fast['largest_score_change']:.3f}, mean {fast['mean_score_change']:.3f}, "
+        f"of a score {fast['largest_score_change']:.2g}, mean {fast['mean_score_change']:.2g}, "
         f"{fast['labels_changed']} labels changed."
     )
     before, after = 100 * cost["eer"], 100 * cost["fast"]["eer"]
