@@ -235,6 +235,18 @@ def test_conditioning_is_reproducible_and_differs_by_recording():
     assert np.ptp([d.noise_db for d in draws]) > 0.9 * np.ptp(CONFIG.noise_db)
 
 
+def test_half_of_the_recordings_are_turned_over_with_all_their_versions():
+    x = speech()
+    signs = {f"s{i}": condition.draw(f"s{i}", CONFIG).sign for i in range(200)}
+    assert 0.4 < np.mean([sign > 0 for sign in signs.values()]) < 0.6
+    for sign in (-1, 1):
+        source = next(name for name, drawn in signs.items() if drawn == sign)
+        for version in ("bonafide", "A01"):
+            assert sign * np.corrcoef(x, conditioned(x, source=source, version=version))[0, 1] > 0.5
+    never = dataclasses.replace(CONFIG, polarity=False)
+    assert {condition.draw(name, never).sign for name in signs} == {1}
+
+
 @pytest.mark.parametrize("codec", condition.CODECS)
 def test_a_codec_keeps_length_and_time(codec):
     x = speech(1.7) * 0.5
@@ -373,6 +385,14 @@ def test_features_of_the_probe_by_hand():
     assert names["near_zero"] == 0
     assert names["silence"] == 0
     assert names["noise_floor"] == pytest.approx(20 * np.log10(0.05 / level), abs=0.1)
+
+
+def test_the_probe_hears_polarity():
+    """A saw of 400 Hz rises slowly and falls fast; turned over, the other way round."""
+    saw = 0.5 * (np.arange(RATE) * 400 / RATE % 1 - 0.5)
+    skewness = [nuisance_probe.describe(x)[nuisance_probe.NAMES.index("polarity")] for x in (saw, -saw)]
+    assert skewness[0] < -0.1
+    assert skewness[1] == pytest.approx(-skewness[0])
 
 
 # Fetching

@@ -35,6 +35,7 @@ class ConditionConfig:
     noise_db: tuple[float, float]
     floor_db: float
     codecs: tuple[str, ...]
+    polarity: bool
 
 
 def load_config(path: Path | None = None) -> ConditionConfig:
@@ -65,6 +66,7 @@ class Draw:
     noise_db: float
     codec: str
     quality: float
+    sign: int
 
 
 def draw(source: str, config: ConditionConfig) -> Draw:
@@ -76,6 +78,7 @@ def draw(source: str, config: ConditionConfig) -> Draw:
         noise_db=rng.uniform(*config.noise_db),
         codec=config.codecs[int(rng.integers(len(config.codecs)))],
         quality=rng.uniform(0.3, 0.8),
+        sign=int(rng.choice((-1, 1))) if config.polarity else 1,
     )
 
 
@@ -90,9 +93,9 @@ def condition(
 ) -> np.ndarray:
     """Return the conditioned version of a waveform.
 
-    In this order: resampling to `through` Hz and back, mean removal, the reference's long-term spectrum and
-    level over time, both as chance bends them, low-pass, limiting to the drawn crest factor, noise at the
-    drawn level under the speech, the drawn codec, the dither floor, the drawn level.
+    In this order: resampling to `through` Hz and back, the drawn polarity, mean removal, the reference's
+    long-term spectrum and level over time, both as chance bends them, low-pass, limiting to the drawn crest
+    factor, noise at the drawn level under the speech, the drawn codec, the dither floor, the drawn level.
 
     Args:
         x: float samples (N,) at `rate` Hz.
@@ -116,7 +119,7 @@ def condition(
         raise MasdError(f"{source} ({version}): silent, or not finite numbers")
     chance = draw(source, config)
     noise = generator(config.seed, "noise", source, version).standard_normal((2, len(x) + 2 * GUARD))
-    y = resample(resample(x, rate, through), through, rate)[: len(x)].astype(np.float64)
+    y = chance.sign * resample(resample(x, rate, through), through, rate)[: len(x)].astype(np.float64)
     y = np.pad(y, (0, len(x) - len(y)))
     bends = generator(config.seed, "bends", source)
     y = equalise(y - y.mean(), reference, config.spectrum_bands, config.spectrum_db, bends, rate)
