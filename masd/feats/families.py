@@ -15,6 +15,7 @@ import numpy as np
 
 from masd.errors import MasdError
 
+VERSION = 1  # raise it when a family comes to give other figures
 RATE = 16000
 HOP = 160
 TOP = 7400.0  # Hz: recordings may be low-passed here
@@ -35,14 +36,19 @@ def describe(x: np.ndarray, names: list[str] | None = None) -> dict[str, np.ndar
     Raises:
         MasdError: a family is unknown, or the waveform too short, silent or not finite.
     """
-    unknown = sorted(set(names or ()) - FAMILIES.keys())
-    if unknown:
-        raise MasdError(f"family {unknown[0]}: unknown; there are {', '.join(FAMILIES)}")
+    check_names(names or [])
     analysis = Analysis(x)
     values = {name: FAMILIES[name](analysis) for name in names or FAMILIES}
     return {
         name: np.nan_to_num(value, posinf=0, neginf=0).astype(np.float32) for name, value in values.items()
     }
+
+
+def check_names(names: list[str]) -> None:
+    """Raise `MasdError` that tells the families there are if one of `names` is none."""
+    unknown = sorted(set(names) - FAMILIES.keys())
+    if unknown:
+        raise MasdError(f"family {unknown[0]}: unknown; there are {', '.join(FAMILIES)}")
 
 
 class Analysis:

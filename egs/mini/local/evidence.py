@@ -121,6 +121,27 @@ def boosting(seed: int) -> Callable:
     return fit
 
 
+def given(inner: Callable, split: int, strength: float = 1.0) -> Callable:
+    """Return a fit on what the first `split` features hold beyond what the others predict of them.
+
+    The prediction is a ridge regression on bona fide training speech: how loud, how voiced, how high a
+    recording is says much of its statistics and nothing of its origin.
+    """
+
+    def fit(x: np.ndarray, bona: np.ndarray, weights: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        mean, dev = x[bona].mean(0), x[bona].std(0) + 1e-6
+        scale = lambda y: np.clip((y - mean) / dev, -5, 5).astype(np.float64)  # noqa: E731
+        z = scale(x[bona])
+        content = z[:, split:]
+        gram = content.T @ content / len(z) + strength * np.eye(content.shape[1])
+        slope = np.linalg.solve(gram, content.T @ z[:, :split] / len(z))
+        rest = lambda y: scale(y)[:, :split] - scale(y)[:, split:] @ slope  # noqa: E731
+        model = inner(rest(x), bona, weights)
+        return lambda y: model(rest(y))
+
+    return fit
+
+
 def quadratic(strength: float) -> Callable:
     """Return the ridge on features and their squares: bona fide may lie between attacks."""
     inner = ridge(strength)
@@ -291,6 +312,7 @@ def evidence(
     classifier: str = "ridge",
     strength: float = 0.1,
     norm: str = "none",
+    beyond: str = "",
     wide: Path | None = None,
     with_attacks: bool = True,
     quick: bool = False,
@@ -307,6 +329,7 @@ def evidence(
         classifier: ridge, quadratic, one_class, boosting or svm.
         strength: of the ridge (0.1), or C of the SVM.
         norm: none, own, speaker or bona_fide (see `normalise`).
+        beyond: families whose prediction is taken off first (see `given`), e.g. "mel_mean mel_dev".
         wide: npz of random copies (evidence_wide.py) that are trained on as well.
         with_attacks: whether the other attacks are trained on; false for the random copies alone.
         quick: leave out two speakers an attack rather than each in turn, as the networks do.
@@ -328,14 +351,17 @@ def evidence(
     print_row("family", None)
     for name in sets or [*study.families, *GROUPS]:
         words = GROUPS.get(name, name)
-        x, more = normalise(study.matrix(words), study, norm), None
+        fit, size, more = fits[classifier](), study.matrix(words).shape[1], None
+        if beyond:
+            fit, words = given(fit, size), f"{words} {beyond}"
+        x = normalise(study.matrix(words), study, norm)
         if other is not None:
             more = Extra(normalise(other.matrix(words), other, norm), other, with_attacks)
-        scores = leave_out(x, study, fits[classifier](), plan_of(study, quick), more)
-        rows[name] = judge(scores, study, resamples, seed) | {"dim": x.shape[1]}
+        scores = leave_out(x, study, fit, plan_of(study, quick), more)
+        rows[name] = judge(scores, study, resamples, seed) | {"dim": size}
         print_row(name, rows[name])
     settings = {"features": str(features), "classifier": classifier, "strength": strength, "norm": norm,
-                "wide": str(wide), "with_attacks": with_attacks, "quick": quick}  # fmt: skip
+                "beyond": beyond, "wide": str(wide), "with_attacks": with_attacks, "quick": quick}  # fmt: skip
     write_json(out, settings | {"rows": rows, "shifts": shifts(study)})
 
 

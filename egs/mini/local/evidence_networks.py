@@ -1,7 +1,7 @@
 """Fourth part of the evidence study: does a small network find more than the statistics do?
 
 One convolutional network an attack, trained on the other attacks and on all speakers but two (evidence.py
---quick true judges the statistics by the same folds), on crops of 2 s of one of three views of the waveform.
+--quick true judges the statistics by the same folds), on crops of one of three views of the waveform.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from masd.files import write_json
 from masd.seeding import derive, generator
 
 log = logging.getLogger("evidence_networks")
-CROP = 32000  # samples
+RATE = 16000
+PLACES = (0.0, 0.5, 1.0)  # where the crops that are scored begin, of what there is to choose
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class NetworkConfig:
         pairs: bona fide speech and a copy of the same crop in one batch; false draws them independently.
         augment: white noise, a random smooth filter and a masked band for both classes.
         wide: share of the copies in a batch that are random ones (needs `--wide`).
+        seconds: length of a crop.
         steps, batch, rate: of AdamW with one cycle of the learning rate.
     """
 
@@ -48,6 +50,7 @@ class NetworkConfig:
     pairs: bool = True
     augment: bool = True
     wide: float = 0.0
+    seconds: float = 1.0
     steps: int = 300
     batch: int = 32
     rate: float = 3e-3
@@ -113,28 +116,30 @@ def whiten(x: Tensor) -> Tensor:
 
 
 class Audio:
-    """Waveforms of a study in memory, as 16-bit samples, and crops of them."""
+    """Waveforms of a study in memory, as 16-bit samples, and crops of `size` samples."""
 
-    def __init__(self, waves: list[np.ndarray]) -> None:
-        self.waves = waves
+    def __init__(self, waves: list[np.ndarray], size: int) -> None:
+        self.waves, self.size = waves, size
 
     def crop(self, index: int, place: float) -> np.ndarray:
-        """Return 2 s of RMS 1 that begin at share `place` of the possible starts; short ones are repeated."""
+        """Return a crop of RMS 1 that begins at share `place` of the possible starts; repeat a short one."""
         x = self.waves[index].astype(np.float32)
-        x = np.tile(x, -(-CROP // len(x)))[:CROP] if len(x) < CROP else x
-        start = int(place * (len(x) - CROP))
-        x = x[start : start + CROP]
+        x = np.tile(x, -(-self.size // len(x)))[: self.size] if len(x) < self.size else x
+        start = int(place * (len(x) - self.size))
+        x = x[start : start + self.size]
         return x / (np.sqrt(np.mean(x**2)) + 1e-6)
 
 
-def load(data: Path, speakers: dict[str, str]) -> tuple[Study, Audio]:
+def load(data: Path, speakers: dict[str, str], seconds: float) -> tuple[Study, Audio]:
     """Return the utterances of a data folder whose sources are in `speakers`, and their audio."""
     folder = read_folder(data)
     utts = [utt for utt in folder.utts if folder.source(utt) in speakers]
     waves = [(load_utterance(folder, utt) * 32767).astype(np.int16) for utt in utts]
     source = np.array([folder.source(utt) for utt in utts])
     attack = np.array([folder.attack(utt) for utt in utts])
-    return Study(source, np.array([speakers[s] for s in source]), attack, {}), Audio(waves)
+    return Study(source, np.array([speakers[s] for s in source]), attack, {}), Audio(
+        waves, int(seconds * RATE)
+    )
 
 
 class Batches:
@@ -244,11 +249,13 @@ def train(batches: Batches, config: NetworkConfig) -> tuple[Network, tuple[Tenso
 def score(
     network: Network, scale: tuple[Tensor, Tensor], audio: Audio, rows: np.ndarray, config: NetworkConfig
 ) -> np.ndarray:
-    """Return scores of utterances: the mean over their first and their last 2 s."""
+    """Return scores of utterances: the mean over three crops."""
     found = []
     for part in np.array_split(rows, max(1, len(rows) // 32)):
-        x = torch.from_numpy(np.stack([audio.crop(k, place) for k in part for place in (0.0, 1.0)]))
-        found.append(network(prepare(view_of(x, config), config, scale)).reshape(-1, 2).mean(1).numpy())
+        x = torch.from_numpy(np.stack([audio.crop(k, place) for k in part for place in PLACES]))
+        found.append(
+            network(prepare(view_of(x, config), config, scale)).reshape(-1, len(PLACES)).mean(1).numpy()
+        )
     return np.concatenate(found)
 
 
@@ -273,8 +280,8 @@ def evidence_networks(
     if network.view not in ("mel", "linear", "residual"):
         raise MasdError(f"--network.view {network.view}: it is mel, linear or residual")
     speakers = {item.utt: item.speaker for item in read_protocol(protocol) if item.set == "train"}
-    study, audio = load(data, speakers)
-    more = load(wide, speakers) if wide else None
+    study, audio = load(data, speakers, network.seconds)
+    more = load(wide, speakers, network.seconds) if wide else None
     scores, took = {}, time.process_time()
     for fold in plan_of(study, quick=True):
         torch.manual_seed(derive(seed, "weights", fold[0]))
