@@ -2,7 +2,8 @@
 
 Each family maps a waveform to a fixed number of figures, whatever its length. They are made to be compared
 with each other by a plain classifier (egs/mini/local/evidence.py) and to be used beside an encoder's
-embedding. Level and length enter none of them: a waveform is brought to an RMS of 1 first.
+embedding. Level and length enter none of them, for a waveform is brought to an RMS of 1 first; nor, but for
+the family of that name, does polarity.
 """
 
 from __future__ import annotations
@@ -111,6 +112,32 @@ class Analysis:
     def voiced(self) -> np.ndarray:
         """(T,) whether a frame is voiced."""
         return np.pad(self.pitch > 0, (0, len(self.spectrum) - len(self.pitch)))
+
+    @cached_property
+    def prediction(self) -> tuple[np.ndarray, np.ndarray]:
+        """Shape (T / 2, 5) of the prediction residual every 20 ms, and its complex spectra (T / 2, 257).
+
+        Shape: skewness, log kurtosis, highest and lowest sample over the RMS, log gain of the prediction.
+        """
+        from masd.vocoders.lpc import analyse
+
+        frames = np.lib.stride_tricks.sliding_window_view(self.x, 400)[:: 2 * HOP].astype(np.float64)
+        filters, gains = analyse(frames, 16)
+        spectra = np.fft.rfft(frames * np.hanning(400), 512) * np.fft.rfft(filters, 512)
+        error = np.fft.irfft(spectra)[:, 16:400]
+        error = error / (np.sqrt((error**2).mean(1, keepdims=True)) + EPS)
+        square = error * error
+        columns = [(square * error).mean(1), np.log((square * square).mean(1) + EPS)]
+        columns += [error.max(1), -error.min(1)]
+        columns.append(np.log(gains + EPS) - 0.5 * np.log((frames**2).mean(1) + EPS))
+        return np.stack(columns, axis=1), spectra
+
+    @cached_property
+    def polarity(self) -> float:
+        """1 or -1: the sign of the residual's skewness in voiced frames, in all where none is voiced."""
+        skewness = self.prediction[0][:, 0]
+        voiced = self.voiced[::2]
+        return -1.0 if np.median(skewness[voiced] if voiced.any() else skewness) < 0 else 1.0
 
 
 def stft(x: np.ndarray, window: int, hop: int, n_fft: int) -> np.ndarray:
@@ -459,49 +486,49 @@ def frame_lines(a: Analysis) -> np.ndarray:
 
 def residual(a: Analysis) -> np.ndarray:
     """Residual of linear prediction (order 16): shape in voiced and other loud frames, spectrum (68)."""
-    from masd.vocoders.lpc import analyse
-
-    frames = np.lib.stride_tricks.sliding_window_view(a.x, 400)[:: 2 * HOP].astype(np.float64)
-    filters, gains = analyse(frames, 16)
-    spectra = np.fft.rfft(frames * np.hanning(400), 512) * np.fft.rfft(filters, 512)
-    error = np.fft.irfft(spectra)[:, 16:400]
-    error = error / (np.sqrt((error**2).mean(1, keepdims=True)) + EPS)
-    square = error * error
-    shape = np.stack(
-        [
-            (square * error).mean(1),
-            np.log((square * square).mean(1) + EPS),
-            error.max(1),
-            -error.min(1),
-            np.log(gains + EPS) - 0.5 * np.log((frames**2).mean(1) + EPS),
-        ],
-        axis=1,
-    )
+    shape, spectra = a.prediction
+    shape = shape.copy()
+    if a.polarity < 0:
+        shape[:, 0] *= -1
+        shape[:, [2, 3]] = shape[:, [3, 2]]
     voiced, loud = a.voiced[::2], a.loud[::2]
     parts = [quantiles(shape[keep]).ravel() for keep in (voiced, loud & ~voiced)]
     flat = np.log(power(spectra) + EPS)
     return np.concatenate([*parts, band_means(flat)[loud].mean(0), [voiced.mean(), shape[:, 0].mean()]])
 
 
+OCTAVES = ((60, 300), (300, 1000), (1000, 2000), (2000, 4000), (4000, 5600), (5600, 7400))  # Hz
+
+
 def waveform(a: Analysis) -> np.ndarray:
-    """Skewness, log kurtosis of the samples of 6 bands (by octaves), and their time asymmetry (18)."""
+    """Skewness, log kurtosis of the samples of 6 bands (by octaves), and skewness of their slope (18)."""
     from scipy.fft import irfft, next_fast_len, rfft
 
     size = next_fast_len(len(a.x), real=True)
     spectrum, hertz = rfft(a.x, size), np.fft.rfftfreq(size, 1 / RATE)
     rows = []
-    for low, high in ((60, 300), (300, 1000), (1000, 2000), (2000, 4000), (4000, 5600), (5600, 7400)):
+    for low, high in OCTAVES:
         y = irfft(spectrum * ((hertz >= low) & (hertz < high)).astype(np.float32), size)[: len(a.x)]
         y = y / (y.std() + EPS)
         slope = np.diff(y)
         square = y * y  # x**3 takes ten times as long
         cube = slope * slope * slope
         rows += [
-            (square * y).mean(),
+            a.polarity * (square * y).mean(),
             np.log((square * square).mean()),
-            cube.mean() / (slope.std() ** 3 + EPS),
+            a.polarity * cube.mean() / (slope.std() ** 3 + EPS),
         ]
     return np.array(rows)
+
+
+def polarity(a: Analysis) -> np.ndarray:
+    """Skewness of the samples and of the slope of 6 bands with the sign they have, residual's sign (13).
+
+    What a recorder's wiring decides, or the voice that a vocoder was trained on: no trace of synthesis, and
+    here to show how much it gives away. All other families take a waveform and its negative as the same.
+    """
+    signed = waveform(a).reshape(len(OCTAVES), 3)[:, [0, 2]] * a.polarity
+    return np.append(signed.ravel(), a.polarity)
 
 
 def bispectrum(a: Analysis) -> np.ndarray:
@@ -513,7 +540,8 @@ def bispectrum(a: Analysis) -> np.ndarray:
     pairs = low[:, :, None] * low[:, None, :]
     third = s[:, np.minimum(total, 64)]
     value = (pairs * third.conj()).mean(0) / np.sqrt(power(pairs).mean(0) * power(third).mean(0) + EPS**2)
-    cells = [v.reshape(8, 4, 8, 4).mean((1, 3))[np.triu_indices(8)] for v in (np.abs(value), value.real)]
+    parts = (np.abs(value), a.polarity * value.real)
+    cells = [v.reshape(8, 4, 8, 4).mean((1, 3))[np.triu_indices(8)] for v in parts]
     return np.concatenate(cells)
 
 
@@ -532,6 +560,6 @@ FAMILIES: dict[str, Family] = {
         linear_fine, lfcc, phase_group_delay, phase_advance, phase_mixed, phase_short, phase_pcs, pauses,
         flux, flux_bins, grain, grain_split, advance_multi, texture, band_correlation, periodicity,
         pitch_modulation, frame_lines, residual,
-        waveform, bispectrum, handcrafted,
+        waveform, bispectrum, handcrafted, polarity,
     )
 }  # fmt: skip

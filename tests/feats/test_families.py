@@ -48,6 +48,14 @@ def test_level_and_offset_change_nothing(short_and_long):
         np.testing.assert_allclose(moved[name], short_and_long[0][name], rtol=0.02, atol=0.02, err_msg=name)
 
 
+def test_polarity_enters_one_family_alone(short_and_long):
+    turned = describe(-speech(1.0))
+    for name in FAMILIES:
+        expected = short_and_long[0][name] * (-1 if name == "polarity" else 1)
+        np.testing.assert_allclose(turned[name], expected, rtol=1e-3, atol=1e-3, err_msg=name)
+    assert abs(turned["polarity"][-1]) == 1
+
+
 def test_unvoiced_speech_has_no_periodicity_and_no_failure():
     noise = describe(np.random.default_rng(0).standard_normal(RATE), ["periodicity", "residual", "waveform"])
     assert all(np.isfinite(v).all() for v in noise.values())

@@ -11,6 +11,7 @@ sys.path.insert(0, str(RECIPE / "local"))
 
 import evidence  # noqa: E402
 import evidence_features  # noqa: E402
+import evidence_networks  # noqa: E402
 
 from masd.data.folder import write_folder  # noqa: E402
 from masd.errors import MasdError  # noqa: E402
@@ -165,3 +166,62 @@ def test_eval_is_refused_and_unlisted_recordings_are_not_read(tmp_path):
     np.testing.assert_array_equal(
         study.families["mel_mean"], evidence.load_study(tmp_path / "x.npz").families["mel_mean"]
     )
+
+
+@pytest.fixture(scope="module")
+def little(tmp_path_factory):
+    """A protocol and a data folder: noise as bona fide speech, its copies low-passed."""
+    from masd.audio import write_wav
+
+    top, rng = tmp_path_factory.mktemp("little"), np.random.default_rng(6)
+    lines, wav, table = ["utt\tspeaker\tset\tstart\tend\tattacks\tsource"], {}, {}
+    for who in SPEAKERS:
+        for k in range(3):
+            source = f"{who}-{k}"
+            pair = (ATTACKS[k], ATTACKS[(k + 1) % 3])
+            lines.append(f"{source}\t{who}\ttrain\t0\t9\t{','.join(pair)}\tr")
+            x = rng.standard_normal(16000 + 400 * k)
+            for name in ("-", *pair):
+                y = x if name == "-" else x + np.roll(x, 1)
+                utt = source if name == "-" else f"{source}-{name}"
+                wav[utt], table[utt] = top / f"{utt}.wav", (who, name, source)
+                write_wav(wav[utt], 0.1 * y)
+    (top / "p.tsv").write_text("\n".join(lines) + "\n")
+    write_folder(
+        top / "data",
+        wav,
+        {u: t[0] for u, t in table.items()},
+        utt2attack={u: t[1] for u, t in table.items()},
+        utt2source={u: t[2] for u, t in table.items()},
+        utt2lab={u: "bonafide" if t[1] == "-" else "spoof" for u, t in table.items()},
+    )
+    return top
+
+
+@pytest.mark.parametrize("view", ["mel", "linear", "residual"])
+def test_views_have_the_stated_shape_and_batches_pair_a_copy_with_its_recording(little, view):
+    config = evidence_networks.NetworkConfig(view=view, seconds=0.5, batch=8, augment=False)
+    speakers = {f"{who}-{k}": who for who in SPEAKERS for k in range(3)}
+    study, audio = evidence_networks.load(little / "data", speakers, 0.5)
+    fold = ("A02", ["s1", "s2"])
+    batches = evidence_networks.Batches(study, audio, fold, config, None, np.random.default_rng(0))
+    assert {study.speaker[k] for k in batches.bona} == {"s0", "s3"}
+    assert {study.attack[k] for pool in batches.copies.values() for _, k in pool} == {"A01", "A03"}
+    x, labels = batches.draw()
+    assert x.shape == (8, 8000) and labels.tolist() == [1, 1, 1, 1, 0, 0, 0, 0]
+    for recording, copy in zip(x[:4].numpy(), x[4:].numpy(), strict=True):
+        assert np.corrcoef(recording, copy)[0, 1] > 0.6
+    shape = {"mel": (1, 64, 47), "linear": (3, 237, 46), "residual": (1, 60, 247)}[view]
+    seen = evidence_networks.view_of(x, config)
+    assert tuple(seen.shape[1:]) == shape and seen.isfinite().all()
+
+
+def test_a_network_learns_what_sets_all_attacks_apart(little):
+    config = evidence_networks.NetworkConfig(
+        seconds=0.5, batch=8, steps=30, augment=False, utterance_mean=False
+    )
+    evidence_networks.evidence_networks(little / "data", little / "p.tsv", little / "net.json", config)
+    row = read_json(little / "net.json")
+    assert row["mean"] < 0.2 and set(row["unseen"]) == set(ATTACKS)
+    with np.load(little / "net.npz") as made:
+        assert np.isfinite(made["A01"]).sum() == 18  # two speakers' recordings and copies

@@ -258,9 +258,9 @@ def judge(scores: dict[str, np.ndarray], study: Study, resamples: int, seed: int
         for who in sorted(set(study.speaker[known])):
             here = use & (study.speaker == who)
             own.append(eer(score[here & bona], score[here & ~bona])[0])
-    mean = np.mean(draws, axis=0)
+    mean = np.nanmean(draws, axis=0)  # small sets: a draw may hold no copy by an attack
     result["mean"] = float(np.mean(list(result["unseen"].values())))
-    result["low"], result["high"] = (float(q) for q in np.quantile(mean, [0.025, 0.975]))
+    result["low"], result["high"] = (float(q) for q in np.nanquantile(mean, [0.025, 0.975]))
     result["mean_auc"] = float(np.mean(list(result["auc"].values())))
     result["known"] = {b: float(np.mean(rates)) for b, rates in seen.items()}
     result["seen"] = float(np.mean(list(result["known"].values())))
@@ -360,8 +360,16 @@ def evidence(
         scores = leave_out(x, study, fit, plan_of(study, quick), more)
         rows[name] = judge(scores, study, resamples, seed) | {"dim": size}
         print_row(name, rows[name])
-    settings = {"features": str(features), "classifier": classifier, "strength": strength, "norm": norm,
-                "beyond": beyond, "wide": str(wide), "with_attacks": with_attacks, "quick": quick}  # fmt: skip
+    settings = {
+        "features": str(features),
+        "classifier": classifier,
+        "strength": strength,
+        "norm": norm,
+        "beyond": beyond,
+        "wide": str(wide) if wide else "",
+        "with_attacks": with_attacks,
+        "quick": quick,
+    }
     write_json(out, settings | {"rows": rows, "shifts": shifts(study)})
 
 

@@ -27,7 +27,7 @@ from masd.seeding import derive, generator
 
 log = logging.getLogger("evidence_networks")
 RATE = 16000
-PLACES = (0.0, 0.5, 1.0)  # where the crops that are scored begin, of what there is to choose
+PLACES = (0.2, 0.8)  # where the crops that are scored begin, of what there is to choose
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,9 @@ class NetworkConfig:
     """How a network is trained.
 
     Args:
-        view: mel (64 log-mel bins), linear (237 bins of log power, and cosines of the phase steps over time
-            and over frequency), residual (log power of the whitened waveform, 8 ms windows every 2 ms).
+        view: mel (64 log-mel bins), linear (bins of 31 Hz: log power, and cosines of the phase steps over
+            time and over frequency), residual (log power of the whitened waveform, 8 ms windows every 2 ms).
+        top: highest frequency of the linear view, Hz.
         utterance_mean: take each bin's mean over the crop off its log power.
         pairs: bona fide speech and a copy of the same crop in one batch; false draws them independently.
         augment: white noise, a random smooth filter and a masked band for both classes.
@@ -46,6 +47,7 @@ class NetworkConfig:
     """
 
     view: str = "mel"
+    top: float = 7400.0
     utterance_mean: bool = True
     pairs: bool = True
     augment: bool = True
@@ -100,8 +102,9 @@ def view_of(x: Tensor, config: NetworkConfig) -> Tensor:
     over_time = spectrum[:, :, 1:] * spectrum[:, :, :-1].conj() * centre
     # a window's centre lies 256 samples from the frame's start: every other bin turns its sign
     over_frequency = -spectrum[:, 1:, 1:] * spectrum[:, :-1, 1:].conj()
-    cosines = [s[:, :237].real / (s[:, :237].abs() + 1e-8) for s in (over_time, over_frequency)]
-    return torch.stack([(power[:, :237, 1:] + 1e-4).log(), *cosines], dim=1)
+    rows = round(config.top / 8000 * 256)
+    cosines = [s[:, :rows].real / (s[:, :rows].abs() + 1e-8) for s in (over_time, over_frequency)]
+    return torch.stack([(power[:, :rows, 1:] + 1e-4).log(), *cosines], dim=1)
 
 
 def whiten(x: Tensor) -> Tensor:
@@ -249,7 +252,7 @@ def train(batches: Batches, config: NetworkConfig) -> tuple[Network, tuple[Tenso
 def score(
     network: Network, scale: tuple[Tensor, Tensor], audio: Audio, rows: np.ndarray, config: NetworkConfig
 ) -> np.ndarray:
-    """Return scores of utterances: the mean over three crops."""
+    """Return scores of utterances: the mean over two crops."""
     found = []
     for part in np.array_split(rows, max(1, len(rows) // 32)):
         x = torch.from_numpy(np.stack([audio.crop(k, place) for k in part for place in PLACES]))
