@@ -123,6 +123,12 @@ def test_the_table_is_written_and_bad_choices_are_named(tmp_path, capsys):
     rows = read_json(tmp_path / "out.json")["rows"]
     assert rows["mel"]["dim"] == 8 and rows["mel_mean"]["mean"] < 0.2
     assert "| mel_mean | 6 |" in capsys.readouterr().out
+    other = a_study(np.random.default_rng(5), shift=3.0)
+    known = {"source": other.source, "speaker": np.char.add("t", other.speaker), "attack": other.attack}
+    np.savez(tmp_path / "y.npz", **known, **other.families)
+    made = [tmp_path / "x.npz", tmp_path / "dev.json"]
+    evidence.evidence(*made, sets=["mel_mean"], test=tmp_path / "y.npz", resamples=20)
+    assert read_json(tmp_path / "dev.json")["rows"]["mel_mean"]["mean"] < 0.2
     with pytest.raises(MasdError, match="one_class"):
         evidence.evidence(tmp_path / "x.npz", tmp_path / "out.json", classifier="forest")
     with pytest.raises(MasdError, match="phase"):

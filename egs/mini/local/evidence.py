@@ -242,6 +242,16 @@ def leave_out(
     return scores
 
 
+def transfer(x: np.ndarray, study: Study, y: np.ndarray, test: Study, fit: Callable) -> dict[str, np.ndarray]:
+    """Return {left-out attack: scores (M,) of another set} by models of all of `study` but that attack."""
+    scores = {}
+    for out in sorted(set(study.attack) - {BONA_FIDE}):
+        use = study.attack != out
+        weights = balance(study.attack[use], study.speaker[use])
+        scores[out] = fit(x[use], study.attack[use] == BONA_FIDE, weights)(y)
+    return scores
+
+
 def judge(scores: dict[str, np.ndarray], study: Study, resamples: int, seed: int) -> dict[str, Any]:
     """Return error rates: of each left-out attack, their mean and its interval, and of seen attacks."""
     bona = study.attack == BONA_FIDE
@@ -316,6 +326,7 @@ def evidence(
     wide: Path | None = None,
     with_attacks: bool = True,
     quick: bool = False,
+    test: Path | None = None,
     resamples: int = 500,
     seed: int = 0,
 ) -> None:
@@ -333,6 +344,7 @@ def evidence(
         wide: npz of random copies (evidence_wide.py) that are trained on as well.
         with_attacks: whether the other attacks are trained on; false for the random copies alone.
         quick: leave out two speakers an attack rather than each in turn, as the networks do.
+        test: npz of the dev set, which models of all train speakers judge in place of each other's speakers.
         resamples: draws of source recordings.
         seed: of the draws and trees.
     """
@@ -347,6 +359,7 @@ def evidence(
     if classifier not in fits or norm not in norms:
         raise MasdError(f"--classifier takes {', '.join(fits)}, --norm {', '.join(norms)}")
     study, other = load_study(features), load_study(wide) if wide else None
+    judged = load_study(test) if test else study
     rows = {}
     print_row("family", None)
     for name in sets or [*study.families, *GROUPS]:
@@ -357,8 +370,11 @@ def evidence(
         x = normalise(study.matrix(words), study, norm)
         if other is not None:
             more = Extra(normalise(other.matrix(words), other, norm), other, with_attacks)
-        scores = leave_out(x, study, fit, plan_of(study, quick), more)
-        rows[name] = judge(scores, study, resamples, seed) | {"dim": size}
+        if test:
+            scores = transfer(x, study, normalise(judged.matrix(words), judged, norm), judged, fit)
+        else:
+            scores = leave_out(x, study, fit, plan_of(study, quick), more)
+        rows[name] = judge(scores, judged, resamples, seed) | {"dim": size}
         print_row(name, rows[name])
     settings = {
         "features": str(features),
@@ -369,6 +385,7 @@ def evidence(
         "wide": str(wide) if wide else "",
         "with_attacks": with_attacks,
         "quick": quick,
+        "test": str(test) if test else "",
     }
     write_json(out, settings | {"rows": rows, "shifts": shifts(study)})
 
