@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from masd.errors import MasdError
+from masd.feats.config import SIZES, FeatsConfig, hand_size
 from masd.feats.families import FAMILIES, Analysis, band_means, describe, frame_lines, stft
+from masd.feats.handcrafted import handcrafted
 
 RATE = 16000
 
@@ -30,7 +32,7 @@ def short_and_long():
 
 def test_sizes_are_fixed_and_figures_finite(short_and_long):
     short, long = short_and_long
-    assert list(short) == list(FAMILIES)
+    assert list(short) == list(FAMILIES) and {name: v.size for name, v in short.items()} == SIZES
     for name in FAMILIES:
         assert short[name].shape == long[name].shape == (short[name].size,), name
         assert np.isfinite(short[name]).all(), name
@@ -98,3 +100,16 @@ def test_what_cannot_be_described_is_refused(x):
 def test_unknown_family_is_named():
     with pytest.raises(MasdError, match="mel_man"):
         describe(speech(), ["mel_man"])
+
+
+def test_families_follow_the_three_handcrafted_features():
+    config = FeatsConfig(families=("flux_bins", "residual"), classify_seconds=1.0)
+    x = speech(1.5)
+    found = handcrafted(x, config)
+    assert found.shape == (hand_size(config),) == (3 + 64 + 68,)
+    np.testing.assert_array_equal(found[:3], handcrafted(x, FeatsConfig(classify_seconds=1.0)))
+    expected = describe(x[:RATE], ["flux_bins", "residual"])
+    np.testing.assert_allclose(found[3:67], expected["flux_bins"], rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(found[67:], expected["residual"], rtol=1e-2, atol=1e-2)
+    assert np.isfinite(handcrafted(x[:5000], config)).all()  # under half a second
+    assert not handcrafted(np.zeros(RATE), config).any()
