@@ -34,7 +34,7 @@ GROUPS = {
     "fine": "flux_bins phase_advance",
     "finer": "flux_bins phase_advance grain grain_split advance_multi",
     "shape": "waveform residual bispectrum",
-    "plus": "flux_bins phase_advance waveform residual bispectrum",
+    "plus": "flux_bins phase_advance phase_mixed lfcc waveform residual bispectrum",
     "source": "periodicity pitch_modulation residual waveform",
     "no_means": "mel_dev mel_modulation linear_high_dev linear_low_dev phase flux texture band_correlation "
     "periodicity pitch_modulation residual waveform bispectrum",
