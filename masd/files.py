@@ -140,9 +140,14 @@ def read_yaml(path: str | Path) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Turn dataclasses, paths, tuples and numpy scalars into what JSON and YAML can hold."""
+    """Turn dataclasses, paths, tuples and numpy scalars into what JSON and YAML can hold.
+
+    A field whose metadata say `{"omit": True}` is left out while it has its default: a key that is new then
+    makes nothing stale that was made without it.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        fields = [(f, getattr(value, f.name)) for f in dataclasses.fields(value)]
+        return {f.name: plain(v) for f, v in fields if not (f.metadata.get("omit") and v == f.default)}
     if isinstance(value, dict):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):

@@ -11,6 +11,16 @@ from typing import Any, Literal
 
 from masd.errors import MasdError
 
+# figures of each family of `masd.feats.families`
+SIZES = {
+    "mel_mean": 64, "mel_dev": 64, "mel_shape": 384, "mel_modulation": 96, "linear_high_mean": 109,
+    "linear_high_dev": 109, "linear_low_dev": 128, "linear_fine": 237, "lfcc": 120, "phase_group_delay": 64,
+    "phase_advance": 64, "phase_mixed": 64, "phase_short": 128, "phase_pcs": 32, "pauses": 48, "flux": 80,
+    "flux_bins": 64, "grain": 240, "grain_split": 96, "advance_multi": 240, "texture": 64,
+    "band_correlation": 240, "periodicity": 41, "pitch_modulation": 60, "frame_lines": 24, "residual": 68,
+    "waveform": 18, "bispectrum": 72, "handcrafted": 3, "polarity": 13,
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class FeatsConfig:
@@ -38,6 +48,8 @@ class FeatsConfig:
             short signals: over random crops of real speech, 0.5 to 3 s, SFI correlated with the length by
             0.28 with them and -0.03 without, PCS by -0.11 and -0.06.
         hfer_cutoff: HFER counts energy strictly above this frequency, in Hz.
+        families: families of statistics (`masd.feats.families`) that stand after PCS, HFER and SFI among the
+            handcrafted features, at a rate of 16 kHz; the paper has none.
     """
 
     sample_rate: int = 16000
@@ -58,8 +70,10 @@ class FeatsConfig:
     hand_hop: int = 160
     hand_center: bool = False
     hfer_cutoff: float = 4000.0
+    families: tuple[str, ...] = dataclasses.field(default=(), metadata={"omit": True})
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "families", tuple(self.families))  # YAML gives a list
         nyquist = self.sample_rate / 2
         shortest = math.floor(self.min_seconds * self.sample_rate)
         limit = self.max_seconds if self.max_seconds is not None else math.inf
@@ -79,6 +93,8 @@ class FeatsConfig:
             "min_seconds": shortest >= max(self.hand_n_fft + self.hand_hop, self.n_fft),
             "classify_seconds": self.classify_seconds >= self.min_seconds,
             "max_seconds": limit >= self.min_seconds,
+            "families": not self.families
+            or (self.sample_rate == 16000 and set(self.families) <= SIZES.keys()),
         }
         for key, holds in rules.items():
             if not holds:
@@ -96,8 +112,9 @@ class FeatsConfig:
         if not isinstance(values, Mapping):
             raise MasdError(f"{where}: not a feature configuration")
         names = [field.name for field in dataclasses.fields(cls)]
+        new = {field.name for field in dataclasses.fields(cls) if field.metadata.get("omit")}
         for key in [*names, *values]:
-            if key not in values:
+            if key not in values and key not in new:
                 raise MasdError(f"{where}: the key {key} is missing")
             if key not in names:
                 raise MasdError(f"{where}: unknown key {key}")
@@ -115,6 +132,11 @@ class FeatsConfig:
                     f"{where}: made with feats.{field.name} {mine}, but {other} is asked for; "
                     "dump the features again with that value or use a model that matches them"
                 )
+
+
+def hand_size(config: FeatsConfig) -> int:
+    """Return how many handcrafted features an utterance has: PCS, HFER, SFI and the families' figures."""
+    return 3 + sum(SIZES[name] for name in config.families)
 
 
 def classify_frames(config: FeatsConfig) -> int:

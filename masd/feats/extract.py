@@ -20,7 +20,8 @@ def features(x: np.ndarray, config: FeatsConfig) -> tuple[np.ndarray, np.ndarray
         config: front-end configuration.
 
     Returns:
-        The log-mel spectrogram (T, n_mels) and [PCS, HFER, SFI] (3,), both float32.
+        The log-mel spectrogram (T, n_mels) and the handcrafted features, [PCS, HFER, SFI] (3,) but for
+        `config.families`, both float32.
 
     Raises:
         MasdError: too short, or the result is not finite.

@@ -9,17 +9,18 @@ import numpy as np
 import torch
 
 from masd.errors import MasdError
-from masd.feats.config import FeatsConfig, classify_samples
+from masd.feats.config import FeatsConfig, classify_samples, hand_size
 from masd.feats.logmel import pad_to_classify, waveform
 
 HANDCRAFTED = ("PCS", "HFER", "SFI")
 _SILENT_FLUX = 1e-10
+_SILENT = 1e-6
 _BLOCK = 48  # frames
 _kept = threading.local()
 
 
 def handcrafted(x: np.ndarray | torch.Tensor, config: FeatsConfig) -> np.ndarray:
-    """Return f_hand = [PCS, HFER, SFI] of the first `classify_seconds` of a waveform.
+    """Return f_hand = [PCS, HFER, SFI] of the first `classify_seconds` of a waveform, then families.
 
     X is its STFT (Hann window of `hand_n_fft`, hop `hand_hop`), phi the phase of X unwrapped along frequency.
 
@@ -29,14 +30,14 @@ def handcrafted(x: np.ndarray | torch.Tensor, config: FeatsConfig) -> np.ndarray
     - SFI, spectral flux irregularity: std(SF) / mean(SF), SF_t = sum_f max(0, |X_t(f)| - |X_{t-1}(f)|); 0
       where the mean flux is below 1e-10.
 
-    All three are 0 for digital silence.
+    All three are 0 for digital silence. The families' figures follow in the order of the configuration.
 
     Args:
         x: (N,) samples at `config.sample_rate`, |x| about 1 at most.
         config: front-end configuration.
 
     Returns:
-        (3,) float64.
+        (3,) float64, or (`hand_size(config)`,) with families.
 
     Raises:
         MasdError: the waveform is not one-dimensional or has fewer than two frames.
@@ -47,7 +48,20 @@ def handcrafted(x: np.ndarray | torch.Tensor, config: FeatsConfig) -> np.ndarray
         wave = torch.nn.functional.pad(wave, (half, half))
     if len(wave) < config.hand_n_fft + config.hand_hop:
         raise MasdError(f"{len(wave)} samples are too few for two frames of {config.hand_n_fft}")
-    return _three(wave.double().unfold(0, config.hand_n_fft, config.hand_hop), config)
+    three = _three(wave.double().unfold(0, config.hand_n_fft, config.hand_hop), config)
+    return np.concatenate([three, _families(x, config)]) if config.families else three
+
+
+def _families(x: np.ndarray | torch.Tensor, config: FeatsConfig) -> np.ndarray:
+    """Return the figures of `config.families` (D,); a short signal is repeated to 0.5 s, silence gives 0."""
+    from masd.feats.families import describe
+
+    wave = waveform(x)[: classify_samples(config)].numpy()
+    if np.abs(wave - wave.mean()).max() < _SILENT:
+        return np.zeros(hand_size(config) - 3)
+    wave = np.tile(wave, -(-config.sample_rate // (2 * len(wave))))
+    found = describe(wave, list(config.families))
+    return np.concatenate([found[name] for name in config.families]).astype(np.float64)
 
 
 def _three(frames: torch.Tensor, config: FeatsConfig) -> np.ndarray:

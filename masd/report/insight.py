@@ -193,7 +193,7 @@ def explain(run: Run, utt: str = "") -> Explanation:
 
 
 def _observed(made: Scored, utt: str) -> tuple[np.ndarray, np.ndarray | None, float]:
-    """Return log-mel frames (T, M), handcrafted measures (3,) or None, and seconds a frame."""
+    """Return log-mel frames (T, M), handcrafted measures (3 or more,) or None, and seconds a frame."""
     from masd.feats.config import classify_frames
     from masd.feats.dump import open_dump
 
@@ -217,6 +217,7 @@ def _occluded(
     made: Scored, mel: np.ndarray, hand: np.ndarray | None, hop: float
 ) -> tuple[list[Variant], list[Name]]:
     """Return (log-mel, measures) as observed, then with each part taken away, and the parts' names."""
+    from masd.feats.config import SIZES
     from masd.models.bands import NAMES, band_ranges
 
     config, features = made.system.feats_config(), made.system.features
@@ -238,9 +239,11 @@ def _occluded(
         variants.append((without, hand))
         names.append(("window", (start * hop, stop * hop)))
     if hand is not None and features.hand is not None:
-        for index, measure in enumerate(MEASURES):
+        sizes = dict.fromkeys(MEASURES, 1) | {name: SIZES[name] for name in config.families}
+        ends = np.cumsum(list(sizes.values()))
+        for (measure, size), end in zip(sizes.items(), ends, strict=True):
             changed = hand.copy()
-            changed[index] = features.hand.mean[index]
+            changed[end - size : end] = features.hand.mean[end - size : end]
             variants.append((mel, changed))
             names.append(("measure", measure))
     return variants, names

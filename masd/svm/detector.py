@@ -14,7 +14,7 @@ import numpy as np
 
 from masd.audio import SILENCE_PEAK, AudioInfo, audio_files, normalise, read_audio
 from masd.errors import MasdError
-from masd.feats.config import FeatsConfig, classify_frames, classify_samples
+from masd.feats.config import FeatsConfig, classify_frames, classify_samples, hand_size
 from masd.metrics.scores import p_fake
 from masd.seeding import generator
 from masd.svm.inputs import Inputs, embed, stack_compact
@@ -74,7 +74,7 @@ class Detector:
             )
         self.config: FeatsConfig = config
         hand = self.system.features.hand
-        if hand is not None and len(hand.mean) > 3:
+        if hand is not None and len(hand.mean) != hand_size(config):
             raise MasdError(f"{folder}: takes acoustic tokens too, not audio alone; use masd.bin.score")
         self.encoder = self.system.encoder(fast) if self.system.features.spec.ssl else None
         self.windows = windows
@@ -127,7 +127,7 @@ class Detector:
                 found += embed(self.encoder, mels[first : first + WINDOWS_AT_ONCE])
             inputs.compact = stack_compact([mu for mu, _ in found], [gram for _, gram in found])
         measured = {"seconds": len(x) / config.sample_rate, "bandwidth": bandwidth(mels[0], config)}
-        return inputs, measured | dict(zip(("pcs", "hfer", "sfi"), hand[0].tolist(), strict=True))
+        return inputs, measured | dict(zip(("pcs", "hfer", "sfi"), hand[0, :3].tolist(), strict=True))
 
     def _levelled(self, x: np.ndarray, utt: str) -> np.ndarray:
         if np.abs(x).max() > 0:

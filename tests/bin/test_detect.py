@@ -121,6 +121,21 @@ def test_the_score_is_that_of_the_stages(world, system):
         assert other.judge(world / "wav" / f"{utt}.wav").score == pytest.approx(affine[utt], abs=1e-3)
 
 
+def test_families_of_statistics_are_computed_as_the_dump_has_them(world, tmp_path):
+    config = FeatsConfig(families=("flux_bins", "bispectrum"))
+    for name in ("train", "dev"):
+        dump_shard(world / "data" / name, tmp_path / name, config)
+        finish_dump(tmp_path / name, 1)
+    places = {f"{name}_data": world / "data" / name for name in ("train", "dev")}
+    places |= {f"{name}_dump": tmp_path / name for name in ("train", "dev")}
+    fit_svm("handcrafted", **places, out=tmp_path / "plus", fit=FitConfig(epochs=8, affine_folds=2))
+    score(tmp_path / "plus/model", tmp_path / "scores", data=world / "data/dev", dump=tmp_path / "dev")
+    detector = Detector(tmp_path / "plus" / "model")
+    assert len(detector.system.features.hand.mean) == 3 + 64 + 72
+    for utt, expected in list(read_scores(tmp_path / "scores" / "scores").items())[:4]:
+        assert detector.judge(world / "wav" / f"{utt}.wav").score == pytest.approx(expected, abs=1e-3)
+
+
 def test_label_is_by_the_development_threshold(world, detector):
     threshold = read_yaml(world / "full" / "model" / "model.yaml")["thresholds"]["dev_eer"]
     for utt, value in read_scores(world / "full" / "scores" / "scores").items():

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from masd.errors import MasdError
-from masd.feats.config import FeatsConfig, classify_frames
+from masd.feats.config import FeatsConfig, classify_frames, hand_size
 from masd.files import plain
 
 
@@ -31,6 +31,7 @@ def test_the_defaults_are_those_of_the_method():
         ("max_seconds", 0.1),
         ("classify_seconds", 0.2),
         ("hand_n_fft", 16000),
+        ("families", ("mel_man",)),
     ],
 )
 def test_a_value_out_of_range_is_refused_by_name(key, value):
@@ -52,6 +53,14 @@ def test_a_stored_configuration_comes_back_and_unknown_or_missing_keys_are_named
             FeatsConfig.from_dict(wrong, "x.yaml")
 
 
+def test_what_was_stored_before_there_were_families_is_still_the_same():
+    old = {key: value for key, value in dataclasses.asdict(FeatsConfig()).items() if key != "families"}
+    assert plain(FeatsConfig()) == old and FeatsConfig.from_dict(old) == FeatsConfig()
+    config = FeatsConfig(families=["mel_dev", "flux"])  # as YAML gives them
+    assert plain(config)["families"] == ["mel_dev", "flux"]
+    assert FeatsConfig.from_dict(plain(config)) == config and hand_size(config) == 3 + 64 + 80
+
+
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(FeatsConfig)])
 def test_every_key_counts_when_configurations_are_compared(field):
     base = FeatsConfig()
@@ -64,6 +73,7 @@ def test_every_key_counts_when_configurations_are_compared(field):
         "hand_center": True,
         "hfer_cutoff": 8000.0,
         "hand_n_fft": 1024,
+        "families": ("mel_dev",),
     }
     value = changed.get(field) or (getattr(base, field) * 1.5 or 1)
     other = dataclasses.replace(base, **{field: type(getattr(base, field) or value)(value)})

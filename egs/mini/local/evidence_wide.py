@@ -1,0 +1,77 @@
+"""Third part of the evidence study: copies of the training recordings by classical vocoders drawn at random.
+
+One copy a recording, its kind drawn from masd.vocoders.wide, conditioned as everything else is. The data
+folder that is written names the kinds as attacks, `wide_<kind>`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from pathlib import Path
+
+from condition import condition, load_config
+from plan import load_corpus, read_protocol
+from versions import draw_rate
+
+from masd.audio import load_utterance, write_wav
+from masd.cli import run
+from masd.data.folder import read_folder, write_folder
+from masd.errors import Failures, MasdError
+from masd.seeding import generator
+from masd.vocoders.wide import KINDS, wide_copy
+
+log = logging.getLogger("evidence_wide")
+
+
+def evidence_wide(
+    source: Path, protocol: Path, out: Path, max_fail: float = 0.02, every: int = 1, seed: int = 0
+) -> None:
+    """Write a data folder of random copies of the training recordings.
+
+    Args:
+        source: data folder of the unconditioned sources.
+        protocol: the size's list of utterances.
+        out: the folder, audio in `out`/wav.
+        max_fail: share of the recordings, 0 to 1, that may fail.
+        every: copy every n-th recording of the protocol alone.
+        seed: of the draws.
+    """
+    folder, config, corpus = read_folder(source), load_config(), load_corpus()
+    items = [item for item in read_protocol(protocol) if item.set == "train"][::every]
+    rates = Counter(corpus["attacks"][a]["rate"] for item in items for a in item.attacks)
+    failures, tables = Failures("recording", max_fail), {"wav": {}, "spk": {}, "attack": {}, "source": {}}
+    for item in items:
+        rng = generator(seed, "wide", item.utt)
+        kind = str(rng.choice(list(KINDS)))
+        utt, x = f"{item.utt}-wide", load_utterance(folder, item.utt)
+        path = out / "wav" / f"{item.utt}.flac"
+        try:
+            if not path.is_file():
+                y = wide_copy(x, kind, rng)
+                through = draw_rate(item.utt, rates, config.seed)
+                write_wav(path, condition(y, x, item.utt, "wide", through, config))
+        except MasdError as error:
+            failures.add(item.utt, error)
+            continue
+        for name, value in (
+            ("wav", path),
+            ("spk", item.speaker),
+            ("attack", f"wide_{kind}"),
+            ("source", item.utt),
+        ):
+            tables[name][utt] = str(value)
+    failures.check(len(items))
+    write_folder(
+        out,
+        tables["wav"],
+        tables["spk"],
+        utt2attack=tables["attack"],
+        utt2source=tables["source"],
+        utt2lab=dict.fromkeys(tables["wav"], "spoof"),
+    )
+    log.info("%s: %s", out, dict(Counter(tables["attack"].values())))
+
+
+if __name__ == "__main__":
+    run(evidence_wide)
