@@ -58,14 +58,14 @@ def copy_shard(
     made for. An utterance that fails is one line in the log and in the shard's mark, in `<out>/.jobs`; it is
     tried again until `finish` has accepted it.
     """
-    import torch
-
-    torch.set_num_threads(1)  # jobs run in parallel; and samples must not depend on the machine's cores
     mark = _shards(out).mark(job, num_jobs)
     work = digest(vocoder.digest(), input_digest(data), str(wav_dir), suffix, job, num_jobs, allow_pipes)
     if not force and mark.fresh(work) and complete(mark.read(), out):
         log.info("job %d of %d: %s is done", job, num_jobs, out)
         return
+    import torch  # after the mark: it takes longer than all else where nothing is to be done
+
+    torch.set_num_threads(1)  # jobs run in parallel; and samples must not depend on the machine's cores
     mark.clear()
     folder = read_folder(data)
     utts = shard(folder.utts, job, num_jobs)
