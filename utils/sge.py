@@ -13,7 +13,7 @@ options:
   --time 1:00:00     how long one job may take
   --max-jobs-run N   how many jobs of the array run at once
   --config FILE      what these and any other options mean to qsub, in Kaldi's format
-                     (default: conf/sge.conf, and if there is none, what docs/cluster.md shows)
+                     (default: conf/sge.conf, and if there is none, what the recipes' file holds)
   --poll S           the most seconds between two questions to Grid Engine (default: 15)
   --file-wait S      how long to wait for the exit file of a job that has left the queue (default: 90)
 
