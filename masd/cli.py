@@ -63,9 +63,10 @@ def build_parser(function: Callable[..., Any], name: str) -> ArgumentParser:
     from jsonargparse import ArgumentParser
 
     summary = inspect.cleandoc(function.__doc__ or "").split("\n\nArgs:")[0]
-    parser = ArgumentParser(
-        prog=f"python3 -m masd.bin.{name}", description=summary, exit_on_error=False, allow_abbrev=False
-    )
+    script = Path(sys.argv[0])
+    own = script.stem == name and script.parent.name != "bin"  # a recipe's or a benchmark's
+    prog = f"python3 {script}" if own else f"python3 -m masd.bin.{name}"
+    parser = ArgumentParser(prog=prog, description=summary, exit_on_error=False, allow_abbrev=False)
     parser.add_argument("--config", action="config", help="a YAML file with any of the arguments below")
     parser.add_function_arguments(function, as_group=False)
     return parser

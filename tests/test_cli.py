@@ -67,3 +67,16 @@ def test_failures_are_counted_against_their_share():
     failures.add("u1", "empty")
     with pytest.raises(MasdError, match=r"2 of 3 utterances failed in data/x.*u1: empty"):
         failures.check(3, "data/x")
+
+
+def test_a_script_of_a_recipe_says_in_its_help_how_it_is_called(tmp_path):
+    (tmp_path / "local").mkdir()
+    (tmp_path / "local" / "own.py").write_text(
+        "from masd.cli import run\n\n\ndef own(x: int) -> None:\n    pass\n\n\nrun(own, output='')\n"
+    )
+    words = [sys.executable, "local/own.py", "--help"]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path)
+    assert done.stdout.startswith("usage: python3 local/own.py ")
+    assert call("masd.bin.pack_results", "--help", cwd=tmp_path).stdout.startswith(
+        "usage: python3 -m masd.bin.pack_results "
+    )

@@ -39,7 +39,8 @@ command -v "$python" > /dev/null || fail "no '$python'; install Python 3.11 or n
 wanted=$venv/masd.extras
 mapfile -t all_extras < <({ [ -f "$wanted" ] && cat "$wanted"; printf '%s\n' "${extras[@]}"; } | sort -u)
 joined=$(IFS=,; echo "${all_extras[*]}")
-case ,$joined, in *,all,*) joined=all ;; esac
+# `all` holds every other extra but bench, which is only to compare with.
+case ,$joined, in *,all,*bench,*) joined=all,bench ;; *,all,*) joined=all ;; esac
 stamp=$(printf '%s\n' "$joined" "${MASD_TORCH:-}" "${MASD_TORCH_INDEX:-}" "$root" | cat - "$root/setup.cfg" | sha256sum | cut -d ' ' -f 1)
 if [ -f "$venv/masd.stamp" ] && [ "$(cat "$venv/masd.stamp")" = "$stamp" ]; then
   say "the environment $venv is up to date"

@@ -81,6 +81,8 @@ class Scheduler(ABC):
     title = ""
     conf = Path()
     defaults = ""
+    busy: re.Pattern[str]  # what a refusal for the moment says
+    limit: re.Pattern[str]  # what one of too many jobs says
 
     @abstractmethod
     def max_tasks(self) -> int:
@@ -93,6 +95,15 @@ class Scheduler(ABC):
     @abstractmethod
     def submit(self, command: list[str], batch: Batch, at_once: int) -> str:
         """Submit an array, `at_once` (0: all) tasks of it at a time; return its id, or raise `Refused`."""
+
+    def accepted(self, done: subprocess.CompletedProcess[str], pattern: str) -> str:
+        """Return the array's id, which `pattern` finds in what the submission said, or raise `Refused`."""
+        found = re.search(pattern, done.stdout, re.MULTILINE)
+        if done.returncode == 0 and found:
+            return found[1]
+        said = " ".join((done.stderr or done.stdout).split())
+        message = said or f"{done.args[0]} ended with {done.returncode}"
+        raise Refused(message, bool(self.busy.search(message)), bool(self.limit.search(message)))
 
     @abstractmethod
     def states(self, arrays: Iterable[str]) -> dict[str, State]:

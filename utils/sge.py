@@ -13,7 +13,7 @@ options:
   --time 1:00:00     how long one job may take
   --max-jobs-run N   how many jobs of the array run at once
   --config FILE      what these and any other options mean to qsub, in Kaldi's format
-                     (default: conf/sge.conf, and if there is none, what docs/cluster.md shows)
+                     (default: conf/sge.conf, and if there is none, what the recipes' file holds)
   --poll S           the most seconds between two questions to Grid Engine (default: 15)
   --file-wait S      how long to wait for the exit file of a job that has left the queue (default: 90)
 
@@ -33,7 +33,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import cluster
-from cluster import Batch, Refused, Scheduler, Silent, State, ask
+from cluster import Batch, Scheduler, Silent, State, ask
 
 DEFAULTS = """
 command qsub -V -cwd -S /bin/bash -j y
@@ -56,6 +56,7 @@ class GridEngine(Scheduler):
     title = "Grid Engine"
     conf = Path("conf/sge.conf")
     defaults = DEFAULTS
+    busy, limit = BUSY, LIMIT
 
     @cache  # noqa: B019  one scheduler lives as long as the process
     def max_tasks(self) -> int:
@@ -83,11 +84,7 @@ class GridEngine(Scheduler):
             *("-o", str(batch.queue_log("$TASK_ID"))),
             str(batch.script("SGE_TASK_ID")),
         )
-        found = re.search(r"^(\d+)(?:\.\S+)?$", done.stdout, re.MULTILINE)
-        if done.returncode == 0 and found:
-            return found[1]
-        message = " ".join((done.stderr or done.stdout).split()) or f"qsub ended with {done.returncode}"
-        raise Refused(message, busy=bool(BUSY.search(message)), limit=bool(LIMIT.search(message)))
+        return self.accepted(done, r"^(\d+)(?:\.\S+)?$")
 
     def states(self, arrays: Iterable[str]) -> dict[str, State]:
         """Ask qstat once for all of the user's jobs; it shows none that has ended."""

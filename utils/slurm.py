@@ -13,7 +13,7 @@ options:
   --time 1:00:00     how long one job may take
   --max-jobs-run N   how many jobs of the array run at once
   --config FILE      what these and any other options mean to sbatch, in Kaldi's format
-                     (default: conf/slurm.conf, and if there is none, what docs/cluster.md shows)
+                     (default: conf/slurm.conf, and if there is none, what the recipes' file holds)
   --poll S           the most seconds between two questions to Slurm (default: 15)
   --file-wait S      how long to wait for the exit file of a job that has left the queue (default: 90)
 
@@ -31,7 +31,7 @@ from functools import cache
 from pathlib import Path
 
 import cluster
-from cluster import Batch, Refused, Scheduler, Silent, State, ask
+from cluster import Batch, Scheduler, Silent, State, ask
 
 DEFAULTS = """
 command sbatch --export=ALL
@@ -77,6 +77,7 @@ class Slurm(Scheduler):
     title = "Slurm"
     conf = Path("conf/slurm.conf")
     defaults = DEFAULTS
+    busy, limit = BUSY, LIMIT
 
     @cache  # noqa: B019  one scheduler lives as long as the process
     def max_tasks(self) -> int:
@@ -103,11 +104,7 @@ class Slurm(Scheduler):
             "--open-mode=append",
             str(batch.script("SLURM_ARRAY_TASK_ID")),
         )
-        found = re.search(r"^(\d+)(?:;.*)?$", done.stdout, re.MULTILINE)
-        if done.returncode == 0 and found:
-            return found[1]
-        message = " ".join((done.stderr or done.stdout).split()) or f"sbatch ended with {done.returncode}"
-        raise Refused(message, busy=bool(BUSY.search(message)), limit=bool(LIMIT.search(message)))
+        return self.accepted(done, r"^(\d+)(?:;.*)?$")
 
     def states(self, arrays: Iterable[str]) -> dict[str, State]:
         """Ask squeue once for all arrays."""

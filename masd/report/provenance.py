@@ -127,9 +127,9 @@ class Cost:
 STAGES = {
     0: ("fetch", "locate"),
     2: ("copy_synthesis", "finish_copy_synthesis", "post_copy_synthesis", "choose_vocoders"),
-    3: ("dump_feats", "finish_dump", "add_tokens"),
+    3: ("dump_feats", "finish_dump", "add_tokens", "add_families"),
     4: ("pretrain", "probe_encoder"),
-    5: ("extract_embeddings", "finish_embeddings", "fit_svm", "train_detector", "calibrate"),
+    5: ("extract_embeddings", "finish_embeddings", "fit_svm", "train_detector", "calibrate", "export_model"),
     6: ("score", "score_detector", "time_model", "fuse_scores"),
     7: ("evaluate", "evaluate_sasv", "compare", "results", "report", "systems_table", "key_results"),
 }

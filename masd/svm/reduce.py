@@ -28,7 +28,7 @@ def reduced(machine: KernelSvm, vectors: int, seed: int = 0) -> KernelSvm:
         MasdError: fewer than two vectors.
     """
     if vectors < 2:
-        raise MasdError(f"--vectors {vectors}: an SVM needs at least one on either side, 2 in all")
+        raise MasdError(f"--export.vectors {vectors}: an SVM needs at least one on either side, 2 in all")
     if vectors >= len(machine.dual):
         return machine
     fake = machine.dual > 0

@@ -1,7 +1,7 @@
 """The launchers for Slurm and Grid Engine: no exit status is lost, whatever the batch system does to a job.
 
-A fake batch system (fake_scheduler.py) behaves as documented, or misbehaves as told. Slurm itself is
-tried in tests/recipes/test_slurm.py.
+A fake batch system (fake_scheduler.py) behaves as documented, or misbehaves as told. The real
+ones are tried in tests/recipes/test_mini.py and test_grid_engine.py.
 """
 
 import json

@@ -40,6 +40,18 @@ def test_what_is_missing_is_one_line(tmp_path, case):
     assert not (tmp_path / "venv").exists()
 
 
+def test_what_was_installed_before_neither_goes_nor_hides_an_extra(tmp_path):
+    """`all` has everything but what benchmarks compare with, so `bench` after it is work to do."""
+    python = tmp_path / "python3"
+    python.write_text('#!/bin/sh\n[ "$2" != venv ]\n')
+    python.chmod(0o755)
+    (tmp_path / "venv").mkdir()
+    (tmp_path / "venv" / "masd.extras").write_text("all\nmini\n")
+    done = setup("bench", MASD_VENV=str(tmp_path / "venv"), MASD_PYTHON=str(python))
+    assert "with [all,bench]" in done.stderr
+    assert "venv failed" in done.stderr
+
+
 def sourced(**variables):
     clean = {k: v for k, v in os.environ.items() if k not in {"VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH"}}
     return subprocess.run(

@@ -38,7 +38,7 @@ def evidence_features(
         data: data folders with utt2lab, utt2attack and utt2source.
         protocol: the size's list of utterances.
         set: train or dev; eval is refused, since nothing may be chosen by it.
-        out: npz of utt, speaker, source, attack (`-` for bona fide) and one array (N, D) a family.
+        out: npz of source, attack, speaker (`-` for bona fide) and one array (N, D) a family.
         families: which are computed, all by default.
         every: take every n-th recording of the protocol alone, to save time.
         reuse: npz of an earlier call on the same audio: what it holds is not computed again.
