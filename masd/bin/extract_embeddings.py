@@ -36,10 +36,6 @@ def extract_embeddings(
     """
     from masd.svm.embeddings import extract_shard
 
-    if device == "auto":
-        import torch
-
-        device = "cuda" if torch.cuda.is_available() else "cpu"
     extract_shard(model, dump, out, feats_format, batch, device, job, num_jobs, force)
 
 

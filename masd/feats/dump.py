@@ -24,6 +24,7 @@ from masd.audio import load_utterance
 from masd.data.archive import Reader, Writer, open_reader
 from masd.data.folder import DataFolder, read_folder, shard
 from masd.errors import Failures, MasdError
+from masd.feats import families
 from masd.feats.config import FeatsConfig
 from masd.files import digest, input_digest, read_yaml, stream_lines, write_lines, write_yaml
 from masd.shards import ArchiveShards
@@ -80,7 +81,8 @@ def dump_shard(
         MasdError: the data folder or the shard number is wrong, or there are pipes and they are not allowed.
     """
     out = Path(out)
-    work = digest("feats", VERSION, input_digest(data), config, fmt, compress)
+    versions = (VERSION, families.VERSION) if config.families else (VERSION,)
+    work = digest("feats", *versions, input_digest(data), config, fmt, compress)
     shards = _shards(out)
     if not force and shards.done(work, job, num_jobs):
         return

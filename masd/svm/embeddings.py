@@ -50,8 +50,8 @@ def extract_shard(
 ) -> None:
     """Embed one contiguous part of a dump; skip it if that is done.
 
-    The encoder is frozen and in evaluation mode; of each utterance it sees the frames that cover
-    `classify_seconds`. Batches are made of utterances of like length, always the same ones.
+    `device` is auto, cpu or cuda. The encoder is frozen and in evaluation mode; of each utterance it sees the
+    frames that cover `classify_seconds`. Batches are made of utterances of like length, always the same ones.
 
     Raises:
         MasdError: model or dump are missing, or the dump was made with another feature configuration.
@@ -64,6 +64,10 @@ def extract_shard(
     shards = _shards(out)
     if not force and shards.done(work, job, num_jobs):
         return
+    if device == "auto":
+        import torch  # after the mark: it takes longer than all else where nothing is to be done
+
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     encoder, config = evaluation_encoder(model)
     feats = open_dump(dump, config).feats
     utts = shard(feats.utts, job, num_jobs)
