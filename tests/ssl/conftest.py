@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from toy_corpus import FRAMES, copy_of, toy_mel, write_dump
+from toy_corpus import FRAMES, copy_of, toy_mel, words, write_dump
 
 from masd.feats.config import FeatsConfig
 
@@ -27,24 +27,6 @@ def toy(tmp_path_factory):
             }
             write_dump(root / f"{name}_{vocoder}", copies, FeatsConfig())
     return root
-
-
-def dumps(root, name: str) -> str:
-    return ",".join(f"{v}={root}/{name}_{v}" for v in ("hifigan", "world"))
-
-
-SMALL = "--encoder.channels=[8,8,8,8,8]", "--encoder.dim=16"
-
-
-def words(toy) -> list[str]:
-    """Command-line words of a tiny pretraining on the toy corpus, without --out."""
-    return [
-        *("--train", f"{toy}/train", "--dev", f"{toy}/dev"),
-        *("--vocoded", dumps(toy, "train"), "--dev_vocoded", dumps(toy, "dev")),
-        *SMALL,
-        *("--ssl.batch", "8", "--ssl.crop_seconds", "1", "--ssl.lr", "3e-3", "--ssl.cpc_step", "10"),
-        *("--ssl.cpc_negatives", "16", "--ssl.epochs", "3", "--ssl.bn_recalibrate", "2"),
-    ]
 
 
 @pytest.fixture()

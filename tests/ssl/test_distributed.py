@@ -9,7 +9,6 @@ import subprocess
 import time
 from pathlib import Path
 
-import conftest
 import numpy as np
 import pytest
 import torch
@@ -17,6 +16,7 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from test_training import call, same
 from torchrun import ENVIRONMENT, ROOT, command, torchrun
+from toy_corpus import words as toy_words
 
 from masd.errors import MasdError
 from masd.models.normalization import MaskedBatchNorm2d
@@ -56,7 +56,7 @@ def close(first: Path, second: Path, steps_within: float, weights_within: float)
 @pytest.fixture(scope="module")
 def pair(toy, tmp_path_factory):
     """The words of a run, and the folder of the same run on two processes, left alone."""
-    words = [*conftest.words(toy), *LENGTH]
+    words = [*toy_words(toy), *LENGTH]
     out = tmp_path_factory.mktemp("pair") / "two"
     done = torchrun(2, *ENTRY, *words, "--out", str(out))
     assert done.returncode == 0, done.stderr
@@ -67,7 +67,7 @@ def pair(toy, tmp_path_factory):
 @pytest.mark.slow
 def test_two_processes_take_the_same_steps_as_one(toy, tmp_path):
     more = ("--ssl.epochs=2", "--ssl.cpc_pool=40", "--ssl.cpc_within=0.5")
-    words = [*conftest.words(toy), *LENGTH, *more]
+    words = [*toy_words(toy), *LENGTH, *more]
     for count in (1, 2):
         done = torchrun(
             count, str(Path(__file__).with_name("double.py")), *words, "--out", f"{tmp_path}/{count}"
@@ -85,7 +85,7 @@ def test_two_processes_take_the_same_steps_as_one(toy, tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_with_micro_batches_take_the_same_steps_as_one(toy, tmp_path):
-    words = [*conftest.words(toy), "--ssl.epochs=1", "--ssl.accumulate=2", "--ssl.cpc_within=uniform"]
+    words = [*toy_words(toy), "--ssl.epochs=1", "--ssl.accumulate=2", "--ssl.cpc_within=uniform"]
     done = torchrun(2, *ENTRY, *words, "--out", str(tmp_path / "two"))
     assert done.returncode == 0, done.stderr
     call(words, tmp_path / "one")

@@ -39,3 +39,21 @@ def copy_of(mel: np.ndarray, vocoder: str) -> np.ndarray:
     out = mel.copy()
     out[:, bins] -= 1.5
     return out
+
+
+def dumps(root, name: str) -> str:
+    return ",".join(f"{v}={root}/{name}_{v}" for v in ("hifigan", "world"))
+
+
+SMALL = "--encoder.channels=[8,8,8,8,8]", "--encoder.dim=16"
+
+
+def words(toy) -> list[str]:
+    """Command-line words of a tiny pretraining on the toy corpus, without --out."""
+    return [
+        *("--train", f"{toy}/train", "--dev", f"{toy}/dev"),
+        *("--vocoded", dumps(toy, "train"), "--dev_vocoded", dumps(toy, "dev")),
+        *SMALL,
+        *("--ssl.batch", "8", "--ssl.crop_seconds", "1", "--ssl.lr", "3e-3", "--ssl.cpc_step", "10"),
+        *("--ssl.cpc_negatives", "16", "--ssl.epochs", "3", "--ssl.bn_recalibrate", "2"),
+    ]
