@@ -68,16 +68,14 @@ def part_of(folder: DataFolder, utts: list[str]) -> DataFolder:
     return dataclasses.replace(folder, utt2spk={utt: folder.utt2spk[utt] for utt in utts})
 
 
-def extend_dump(
-    dump: Path, values: Mapping[str, float | np.ndarray], out: Path, work: str, max_fail: float
-) -> None:
-    """Write a dump with further handcrafted features; log-mels are those of the other dump, not copied.
+def extend_dump(dump: Path, values: Mapping[str, float], out: Path, work: str, max_fail: float) -> None:
+    """Write a dump with one more handcrafted feature; log-mels are those of the other dump, not copied.
 
     An utterance without a value is left out and listed in `failures`.
 
     Args:
         dump: the dump to extend.
-        values: {utt: value, or values (D,)}.
+        values: {utt: value}.
         out: folder of the new one.
         work: digest of what went into it, for its mark.
         max_fail: share of the utterances, 0 to 1, that may be without a value.
@@ -91,12 +89,12 @@ def extend_dump(
     kept = [utt for utt in source.utts if utt in values]
     for utt in source.utts:
         if utt not in values:
-            failures.add(utt, "no value to add")
+            failures.add(utt, "no token likelihood")
     failures.check(len(source.utts), dump)
     out.mkdir(parents=True, exist_ok=True)
     with Writer(out, "hand") as writer:
         for utt in kept:
-            writer.write(utt, np.append(source.hand[utt], values[utt]).astype(np.float32))
+            writer.write(utt, np.append(source.hand[utt], np.float32(values[utt])).astype(np.float32))
     for name in ("feats.scp", "utt2num_frames"):
         lines = [line for line in read_text(dump / name).splitlines() if line.split(maxsplit=1)[0] in values]
         write_lines(out / name, lines)

@@ -15,7 +15,7 @@ import evidence_networks  # noqa: E402
 
 from masd.data.folder import write_folder  # noqa: E402
 from masd.errors import MasdError  # noqa: E402
-from masd.files import read_json  # noqa: E402
+from masd.files import read_json, read_yaml  # noqa: E402
 
 ATTACKS, SPEAKERS = ("A01", "A02", "A03"), ("s0", "s1", "s2", "s3")
 
@@ -231,3 +231,8 @@ def test_a_network_learns_what_sets_all_attacks_apart(little):
     assert row["mean"] < 0.2 and set(row["unseen"]) == set(ATTACKS)
     with np.load(little / "net.npz") as made:
         assert np.isfinite(made["A01"]).sum() == 18  # two speakers' recordings and copies
+
+
+def test_the_variant_dumps_what_the_study_calls_plus():
+    families = read_yaml(RECIPE / "conf" / "plus.yaml")["dump_feats"]["feats"]["families"]
+    assert evidence.GROUPS["plus"].split() == families
