@@ -237,14 +237,20 @@ def test_conditioning_is_reproducible_and_differs_by_recording():
 
 def test_half_of_the_recordings_are_turned_over_with_all_their_versions():
     x = speech()
-    signs = {f"s{i}": condition.draw(f"s{i}", CONFIG).sign for i in range(200)}
-    assert 0.4 < np.mean([sign > 0 for sign in signs.values()]) < 0.6
+    strata = {f"s{i}": ("train", f"speaker{i % 3}", f"A0{i % 2}") for i in range(101)}
+    signs = condition.signs(strata, CONFIG)
+    for part in range(2, 4):  # by speaker, and within by attack
+        for stratum in {whole[:part] for whole in strata.values()}:
+            inside = [sign for name, sign in signs.items() if strata[name][:part] == stratum]
+            assert set(inside) == {-1, 1} and abs(sum(inside)) <= 1, stratum
+    alone = {name: whole for name, whole in strata.items() if whole[1] == "speaker1"}
+    assert condition.signs(alone, CONFIG).items() <= signs.items(), "other speakers make no difference"
     for sign in (-1, 1):
-        source = next(name for name, drawn in signs.items() if drawn == sign)
         for version in ("bonafide", "A01"):
-            assert sign * np.corrcoef(x, conditioned(x, source=source, version=version))[0, 1] > 0.5
+            y = condition.condition(x, x, "s", version, RATE, CONFIG, sign=sign)
+            assert sign * np.corrcoef(x, y)[0, 1] > 0.5
     never = dataclasses.replace(CONFIG, polarity=False)
-    assert {condition.draw(name, never).sign for name in signs} == {1}
+    assert set(condition.signs(strata, never).values()) == {1}
 
 
 @pytest.mark.parametrize("codec", condition.CODECS)

@@ -12,7 +12,7 @@ from plan import RECIPE
 from scipy.signal import firwin, firwin2, oaconvolve, welch
 
 from masd.errors import MasdError
-from masd.files import read_yaml
+from masd.files import digest, read_yaml
 from masd.seeding import generator
 
 GUARD = 1600  # samples of mirrored context that codecs see at both ends and that are cut off again
@@ -66,7 +66,6 @@ class Draw:
     noise_db: float
     codec: str
     quality: float
-    sign: int
 
 
 def draw(source: str, config: ConditionConfig) -> Draw:
@@ -78,8 +77,29 @@ def draw(source: str, config: ConditionConfig) -> Draw:
         noise_db=rng.uniform(*config.noise_db),
         codec=config.codecs[int(rng.integers(len(config.codecs)))],
         quality=rng.uniform(0.3, 0.8),
-        sign=int(rng.choice((-1, 1))) if config.polarity else 1,
     )
+
+
+def signs(strata: dict[str, tuple[str, ...]], config: ConditionConfig) -> dict[str, int]:
+    """Return {source: 1 or -1}, the polarity of every source recording and of all its versions.
+
+    Args:
+        strata: {source: what it shares with others}, the finest last (set, speaker, attacks, say).
+        config: `polarity: false` leaves all as they are.
+
+    In every stratum, and in those that it is part of, as many are turned over as not, to one: drawn one by
+    one, a small set would be out of balance, and polarity a cue again.
+    """
+    order = sorted(strata, key=lambda source: (strata[source], digest(config.seed, "polarity", source)))
+    first: dict[tuple[str, ...], int] = {}
+    out = {}
+    for source in order:
+        whole = strata[source][:-1]
+        if whole not in first:
+            first[whole] = int(generator(config.seed, "polarity", *whole).choice((-1, 1)))
+        out[source] = first[whole] if config.polarity else 1
+        first[whole] = -first[whole]
+    return out
 
 
 def condition(
@@ -90,10 +110,11 @@ def condition(
     through: int,
     config: ConditionConfig,
     rate: int = 16000,
+    sign: int = 1,
 ) -> np.ndarray:
     """Return the conditioned version of a waveform.
 
-    In this order: resampling to `through` Hz and back, the drawn polarity, mean removal, the reference's
+    In this order: resampling to `through` Hz and back, polarity, mean removal, the reference's
     long-term spectrum and level over time, both as chance bends them, low-pass, limiting to the drawn crest
     factor, noise at the drawn level under the speech, the drawn codec, the dither floor, the drawn level.
 
@@ -106,6 +127,7 @@ def condition(
             needs it, copies have been there.
         config: see conf/condition.yaml.
         rate: in Hz.
+        sign: -1 turns the waveform over.
 
     Returns:
         float32 (N,), peak below 1.
@@ -119,7 +141,7 @@ def condition(
         raise MasdError(f"{source} ({version}): silent, or not finite numbers")
     chance = draw(source, config)
     noise = generator(config.seed, "noise", source, version).standard_normal((2, len(x) + 2 * GUARD))
-    y = chance.sign * resample(resample(x, rate, through), through, rate)[: len(x)].astype(np.float64)
+    y = sign * resample(resample(x, rate, through), through, rate)[: len(x)].astype(np.float64)
     y = np.pad(y, (0, len(x) - len(y)))
     bends = generator(config.seed, "bends", source)
     y = equalise(y - y.mean(), reference, config.spectrum_bands, config.spectrum_db, bends, rate)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from condition import condition, load_config
 from plan import load_corpus, read_protocol
-from versions import draw_rate
+from versions import draw_rate, item_signs
 
 from masd.audio import load_utterance, write_wav
 from masd.cli import run
@@ -39,6 +39,7 @@ def evidence_wide(
     """
     folder, config, corpus = read_folder(source), load_config(), load_corpus()
     items = [item for item in read_protocol(protocol) if item.set == "train"][::every]
+    polarity = item_signs(items, config)
     rates = Counter(corpus["attacks"][a]["rate"] for item in items for a in item.attacks)
     failures, tables = Failures("recording", max_fail), {"wav": {}, "spk": {}, "attack": {}, "source": {}}
     for item in items:
@@ -50,7 +51,7 @@ def evidence_wide(
             if not path.is_file():
                 y = wide_copy(x, kind, rng)
                 through = draw_rate(item.utt, rates, config.seed)
-                write_wav(path, condition(y, x, item.utt, "wide", through, config))
+                write_wav(path, condition(y, x, item.utt, "wide", through, config, sign=polarity[item.utt]))
         except MasdError as error:
             failures.add(item.utt, error)
             continue

@@ -34,7 +34,7 @@ def finish_sets(protocol: Path, size: str, data: Path, max_fail: float = 0.01) -
     out = audio_folder(data, protocol, config)
     items = read_protocol(protocol)
     made = versions(items, corpus, data, out, config)
-    made += tts_versions(load_size(size).get("tts", {}).get("attacks", []), corpus, data, out)
+    made += tts_versions(load_size(size).get("tts", {}).get("attacks", []), corpus, data, out, config)
     for name in sorted({version.set for version in made}):
         part = [v for v in made if v.set == name and v.out.is_file()]
         check_trials(protocol, name, {v.utt for v in part}, max_fail)

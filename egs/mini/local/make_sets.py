@@ -31,7 +31,7 @@ def make_sets(protocol: Path, size: str, data: Path, job: int = 1, num_jobs: int
     config, corpus = load_config(), load_corpus()
     out = audio_folder(data, protocol, config)
     todo = versions(read_protocol(protocol), corpus, data, out, config)
-    todo += tts_versions(load_size(size).get("tts", {}).get("attacks", []), corpus, data, out)
+    todo += tts_versions(load_size(size).get("tts", {}).get("attacks", []), corpus, data, out, config)
     failures = Failures("utterance")  # finish_sets judges how many there may be
     part = shard(todo, job, num_jobs)
     for version in part:
@@ -47,7 +47,8 @@ def make(version: Version, config: ConditionConfig, rate: int, failures: Failure
     try:
         x = read_audio(version.audio, rate=rate)[0]
         reference = read_audio(version.reference, rate=rate)[0]
-        y = condition(x, reference, version.source, version.attack, version.through, config, rate)
+        ids = (version.source, version.attack)
+        y = condition(x, reference, *ids, version.through, config, rate, version.sign)
         write_wav(version.out, y, rate)
     except MasdError as error:
         failures.add(version.utt, error)

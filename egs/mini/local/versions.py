@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from condition import ConditionConfig
+from condition import ConditionConfig, signs
 from plan import Item, load_corpus
 
 from masd.data.folder import read_folder
@@ -16,7 +16,7 @@ from masd.files import digest, read_json, sha256
 from masd.seeding import generator
 
 BONA_FIDE = "bonafide"
-VERSION = 1  # raise it when the same configuration comes to give other audio
+VERSION = 2  # raise it when the same configuration comes to give other audio
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Version:
         reference: the unconditioned source; text to speech has none but itself.
         through: the rate in Hz it is resampled through.
         out: the conditioned audio.
+        sign: -1 where it is turned over.
     """
 
     utt: str
@@ -44,6 +45,7 @@ class Version:
     reference: Path
     through: int
     out: Path
+    sign: int = 1
 
 
 def audio_folder(data: Path, protocol: Path, config: ConditionConfig) -> Path:
@@ -71,13 +73,15 @@ def versions(
     rates = {name: Counter() for name in {item.set for item in items}}
     for item in items:
         rates[item.set].update(attacks[a]["rate"] for a in item.attacks)
+    polarity = item_signs(items, config)
     result = []
     for item in items:
+        sign = polarity[item.utt]
         source = data / "source" / "wav" / f"{item.utt}.flac"
         through = draw_rate(item.utt, rates[item.set], config.seed) if item.attacks else corpus["rate"]
         own = out / BONA_FIDE / f"{item.utt}.flac"
         result.append(
-            Version(item.utt, item.speaker, item.set, BONA_FIDE, item.utt, source, source, through, own)
+            Version(item.utt, item.speaker, item.set, BONA_FIDE, item.utt, source, source, through, own, sign)
         )
         for attack in item.attacks:
             utt, audio = f"{item.utt}-{attack}", copies[attack].get(item.utt)
@@ -85,23 +89,33 @@ def versions(
                 path = out / attack / f"{item.utt}.flac"
                 result.append(
                     Version(
-                        utt, item.speaker, item.set, attack, item.utt, audio, source, corpus["rate"], path
+                        *(utt, item.speaker, item.set, attack, item.utt),
+                        *(audio, source, corpus["rate"], path, sign),
                     )
                 )
     return sorted(result, key=lambda version: version.utt)
 
 
-def tts_versions(attacks: list[str], corpus: dict[str, Any], data: Path, out: Path) -> list[Version]:
+def item_signs(items: list[Item], config: ConditionConfig) -> dict[str, int]:
+    """Return the polarity of each item, balanced over every speaker and, within, over its attacks."""
+    return signs({i.utt: (i.set, i.speaker, ",".join(i.attacks)) for i in items}, config)
+
+
+def tts_versions(
+    attacks: list[str], corpus: dict[str, Any], data: Path, out: Path, config: ConditionConfig
+) -> list[Version]:
     """Return what the text-to-speech attacks have spoken (local/speak.py), sorted by utterance id."""
     result = []
     for attack in attacks:
         spoken = read_folder(data / "copies" / corpus["attacks"][attack]["tag"])
+        polarity = signs({utt: (attack, spoken.utt2spk[utt], "") for utt in spoken.utts}, config)
         for utt in spoken.utts:
             path = out / attack / f"{utt}.flac"
             speaker, audio = spoken.utt2spk[utt], Path(spoken.wav[utt])
             result.append(
                 Version(
-                    f"{utt}-{attack}", speaker, "eval_tts", attack, utt, audio, audio, corpus["rate"], path
+                    *(f"{utt}-{attack}", speaker, "eval_tts", attack, utt),
+                    *(audio, audio, corpus["rate"], path, polarity[utt]),
                 )
             )
     return sorted(result, key=lambda version: version.utt)
