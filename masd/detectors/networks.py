@@ -170,7 +170,7 @@ class Objective(nn.Module):
 
 
 def _autocast(precision: str) -> dict[str, Any]:
-    from masd.ssl.objective import autocast_options
+    from masd.ssl.precision import autocast_options
 
     return autocast_options(precision)
 

@@ -56,7 +56,8 @@ class PretrainConfig:
         bn_recalibrate: batches of unmasked crops from which batch-norm statistics are estimated anew
             whenever the encoder is saved, since it will see unmasked input; 0 keeps the running ones [0].
         statistics_utts: most utterances the mel statistics are taken from.
-        precision: `float32`, `bf16` or `fp16` (encoder's forward pass; weights stay float32).
+        precision: `float32`, `bf16` or `fp16` (encoder's forward pass; weights stay float32), or `auto`: of
+            bf16 and float32 the one that is faster where the training runs.
         channels_last: memory layout of the convolutions; faster on most machines, same numbers.
         compile: let torch.compile fuse the encoder's operations; needs a C++ compiler on the CPU, Triton on a
             GPU, and a minute or two before it pays; validation stays as it is. Numbers differ by rounding.
@@ -100,7 +101,7 @@ class PretrainConfig:
     adv_lr: float = 10.0
     bn_recalibrate: int = 16
     statistics_utts: int = 10000
-    precision: Literal["float32", "bf16", "fp16"] = "float32"
+    precision: Literal["auto", "float32", "bf16", "fp16"] = "float32"
     channels_last: bool = True
     compile: bool = False
     read: Literal["random", "sequential"] = "random"

@@ -59,6 +59,12 @@ class Processes:
             distributed.all_reduce(values)
         return values
 
+    def most(self, value: Tensor) -> Tensor:
+        """Return the largest `value` of all processes."""
+        if self.world > 1:
+            distributed.all_reduce(value, distributed.ReduceOp.MAX)
+        return value
+
     def share(self, values: Tensor) -> Tensor:
         """Return the sum of `values` over all processes, to be differentiated; all must call it."""
         return _Sum.apply(values) if self.world > 1 else values

@@ -17,6 +17,7 @@ from masd.ssl.cpc import Cpc
 from masd.ssl.distributed import Processes
 from masd.ssl.masking import Decoder, masked_error, patch_mask
 from masd.ssl.place import Place, padded, places
+from masd.ssl.precision import autocast_options
 
 
 class Batch(NamedTuple):
@@ -153,12 +154,6 @@ class Objective(nn.Module):
         _add(sums, torch.tensor(len(labels), device=labels.device), share_vocoded=(labels >= 0).sum())
         for index, name in enumerate(self.vocoders):
             _add(sums, (labels >= 0).sum(), **{f"share_{name}": (labels == index).sum()})
-
-
-def autocast_options(precision: str) -> dict[str, object]:
-    """Return the arguments of torch.autocast for a `precision` key."""
-    types = {"bf16": torch.bfloat16, "fp16": torch.float16}
-    return {"enabled": precision in types, "dtype": types.get(precision)}
 
 
 def _add(sums: dict[str, Tensor], count: Tensor, **values: Tensor) -> None:

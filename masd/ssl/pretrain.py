@@ -17,6 +17,7 @@ from masd.ssl.config import PretrainConfig
 from masd.ssl.data import open_crops
 from masd.ssl.distributed import processes
 from masd.ssl.objective import Objective
+from masd.ssl.precision import chosen
 from masd.ssl.training import Trainer
 
 log = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ def pretrain(
         group.wait()
         crops, feats = open_crops(train, copies, config, seed)
         held_out, _ = open_crops(dev, dev_copies, config, seed, crops.names, feats)
+        config = dataclasses.replace(config, precision=chosen(config.precision, group))
         objective = initial(encoder_config, config, feats, crops.names, seed)
         best = Trainer(objective, crops, held_out, feats, out, seed, work, group).run()
         if group.first:

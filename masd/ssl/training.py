@@ -19,7 +19,8 @@ from masd.ssl.config import PretrainConfig
 from masd.ssl.data import FIXED, Crops, mel_statistics
 from masd.ssl.distributed import Processes
 from masd.ssl.loop import Loop, accumulate, learning_rate
-from masd.ssl.objective import Batch, Objective, autocast_options, summarise
+from masd.ssl.objective import Batch, Objective, summarise
+from masd.ssl.precision import autocast_options
 
 __all__ = ["Trainer", "learning_rate", "recalibrated"]
 
