@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Table II of a recipe: every row with several seeds; as more rows the full system without gradient reversal, with a
-# strong one, and the literal reading of the paper; the probe of the encoders, and the results page with paired
+# Table II of a recipe: every row with several seeds; as more rows, with the first seed, the full system without gradient
+# reversal, with a strong one, and the literal reading of the paper; the probe of the encoders, and the results page with paired
 # differences. A stopped run goes on from where it was. Called in the recipe's folder; what follows -- are options of
 # its run.sh.
 #
@@ -18,7 +18,7 @@ size=full             # the recipe's --size
 seeds="0 1 2"         # each row is trained once for each
 nj=1                  # jobs at a time; each trains one encoder with its systems
 threads=1             # threads of a job
-literal=true          # also run conf/paper_literal.yaml, with the first seed
+literal=true          # also run conf/paper_literal.yaml
 results=""            # the page to write [exp/<size>/RESULTS.md]
 command=""            # the command that the page names [this one]
 only_job=""           # internal: run this one job of the array
@@ -36,9 +36,10 @@ jobs() {
     echo "$seed masd ssl_multi concat attention"
     echo "$seed masd ssl_single"
     echo "$seed masd handcrafted"
+    [ "$seed" = "${seeds%% *}" ] || continue
     echo "$seed no_reversal full"
     echo "$seed strong_reversal full"
-    if [ "$literal" = true ] && [ "$seed" = "${seeds%% *}" ]; then echo "$seed paper_literal full"; fi
+    [ "$literal" = false ] || echo "$seed paper_literal full"
   done
 }
 
@@ -60,14 +61,19 @@ $train_cmd --max-jobs-run "$nj" --num-threads "$threads" JOB=1:"$(jobs | wc -l)"
   "$MASD_ROOT/utils/run_table2.sh" --size "$size" --seeds "$seeds" --threads "$threads" --literal "$literal" \
   --only-job JOB -- "$@"
 
+first=${seeds%% *}
+# Probe the encoder NAME into probe_<OUT>.json: probe NAME OUT [OPTION...]
+probe() {
+  single "probe_$2" python3 -m masd.bin.probe_encoder --seed "$first" --model "$exp/$1" --out "$exp/probe_$2.json" \
+    --dump "$dump/pretrain_dev" --vocoded "$(copies pretrain_dev)" \
+    --train "$dump/pretrain" --train-vocoded "$(copies pretrain)" "${@:3}"
+}
 for seed in $seeds; do
-  for strength in "" strong_reversal_; do
-    single "probe_${strength}s$seed" python3 -m masd.bin.probe_encoder --seed "$seed" \
-      --model "$exp/ssl_adversarial_${strength}s$seed" --without-grl "$exp/ssl_adversarial_no_reversal_s$seed" \
-      --out "$exp/probe_${strength}s$seed.json" \
-      --dump "$dump/pretrain_dev" --vocoded "$(copies pretrain_dev)" \
-      --train "$dump/pretrain" --train-vocoded "$(copies pretrain)"
-  done
+  against=()
+  [ "$seed" != "$first" ] || against=(--without-grl "$exp/ssl_adversarial_no_reversal_s$seed")
+  probe "ssl_adversarial_s$seed" "s$seed" "${against[@]}"
 done
-./run.sh "${common[@]}" --stage 7 --seed "${seeds%% *}" --results "$results" --command "$command"
+probe "ssl_adversarial_strong_reversal_s$first" "strong_reversal_s$first" \
+  --without-grl "$exp/ssl_adversarial_no_reversal_s$first"
+./run.sh "${common[@]}" --stage 7 --seed "$first" --results "$results" --command "$command"
 log "done, ${results:-$exp/RESULTS.md}"

@@ -37,7 +37,7 @@ def call(recipe, *options, check=True):
     return subprocess.run(command, cwd=recipe, env=environment, capture_output=True, text=True, check=False)
 
 
-def test_every_row_is_trained_with_every_seed_and_the_recipes_own_options_go_along(recipe):
+def test_the_papers_rows_are_trained_with_every_seed_and_the_recipes_own_options_go_along(recipe):
     done = call(recipe, "--size", "tiny", "--seeds", "0 1", "--", "--corpus", "a dir")
     calls = (recipe / "calls").read_text().splitlines()
     assert all("--size tiny --corpus a dir" in line for line in calls)
@@ -47,7 +47,7 @@ def test_every_row_is_trained_with_every_seed_and_the_recipes_own_options_go_alo
     rows = [(words[0], words[2], words[4]) for words in trained]
     systems = ("full", "ssl_multi", "concat", "attention", "ssl_single", "handcrafted")
     expected = {(seed, "masd", system) for seed in "01" for system in systems}
-    expected |= {(seed, f"{kind}_reversal", "full") for seed in "01" for kind in ("no", "strong")}
+    expected |= {("0", f"{kind}_reversal", "full") for kind in ("no", "strong")}
     expected |= {("0", "paper_literal", "full")}
     assert set(rows) == expected and len(rows) == len(expected)
     assert done.returncode == 1, "the toy recipe leaves no encoder to probe"
