@@ -60,7 +60,7 @@ prepared() { sets; pretrain_sets; enrolment_sets; }
 copies() { sed "s|.*|&=$dump/$1_&|" "$data/pretrain_tags" | paste -sd ,; }
 # The sets that are dumped: none but those of pretraining for a system that reads waveforms.
 dumped() {
-  [ "$waveforms" = true ] || sets
+  [ "$waveforms" = true ] || sets | sed "s/^train\$/$fitted/"
   pretrain_sets
   tags | sed 's/^/pretrain_/; p; s/^pretrain_/pretrain_dev_/'
 }
@@ -69,12 +69,41 @@ dumped() {
 
 of_ssl() { [ -z "$ssl_kind" ] || echo "$1"; }
 
+# The training set with copies of its bona fide speech by vocoders drawn at random, which --system plus is fitted on:
+# widen [SOURCE COMMAND...], copies of SOURCE in place of train's own audio, from which COMMAND makes train_wide
+widen() {
+  local source=${1:-$data/wide_source} raw=$data/train_wide
+  log "stage 2: copies of the training set by vocoders drawn at random"
+  if [ $# -eq 0 ]; then
+    awk '$2 == "bonafide" {print $1}' "$data/train/utt2lab" > "$data/train_bonafide"
+    single wide_source python3 -m masd.bin.subset_data --data "$data/train" --utt-list "$data/train_bonafide" --out "$source"
+  else
+    raw=$data/train_wide_raw
+  fi
+  sharded copy_wide copy_synthesis --data "$source" --vocoder wide --out "$raw" --wav-dir "$data/copies/wide/wav" \
+    --audio-format flac
+  single copy_wide.finish python3 -m masd.bin.finish_copy_synthesis --data "$source" --vocoder wide --out "$raw" \
+    --num-jobs "$nj"
+  [ $# -eq 0 ] || single copy_wide.post "${@:2}"
+  single merge_wide python3 -m masd.bin.merge_data --data "[$data/train,$data/train_wide]" --out "$data/$fitted"
+}
+
+# Features of one set: dump_set SET
+dump_set() {
+  local folder=$mel config=("${conf[@]}") name
+  case $1 in pretrain*) folder=$dump config=("${base[@]}") ;; esac
+  name=dump${folder#dump/"$size"}_$1
+  sharded "$name" dump_feats "${config[@]}" "${like[@]}" --data "$data/$1" --out "$folder/$1" \
+    --feats-format "$feats_format" --compress "$compress"
+  single "$name.finish" python3 -m masd.bin.finish_dump --out "$folder/$1" --num-jobs "$nj"
+}
+
 # Embeddings of the sets named, where the system has an encoder: embed SET...
 embed() {
   local name
   [ -n "$ssl_kind" ] || return 0
   for name in "$@"; do
-    sharded "embed_${tag}_$name" extract_embeddings "${conf[@]}" --model "$ssl" --dump "$dump/$name" --out "$emb/$name"
+    sharded "embed_${tag}_$name" extract_embeddings "${conf[@]}" --model "$ssl" --dump "$mel/$name" --out "$emb/$name"
     single "embed_${tag}_$name.finish" python3 -m masd.bin.finish_embeddings --out "$emb/$name" --num-jobs "$nj"
   done
 }
@@ -92,7 +121,7 @@ tokens() {
       by=(--ssl "$ssl")
     fi
     single "tokens_${tag}_$name" python3 -m masd.bin.add_tokens "${config[@]}" "${by[@]}" --data "$data/$name" \
-      --dump "$dump/$name" --out "$hand/$name" --seed "$seed" --force "$force"
+      --dump "$mel/$name" --out "$hand/$name" --seed "$seed" --force "$force"
   done
 }
 
@@ -116,12 +145,13 @@ beside() {
 # What the options come to
 
 # Check the options and set, for the stages:
-#   conf         --config of method, size and variant      data, dump, exp, logs   folders
+#   conf, base   --config of the run, of pretraining       data, dump, exp, logs   folders
 #   system, row  what is run, and its row in tables        tag                     its folder's name below exp/<size>
 #   ssl_kind     which encoder, "" for none                ssl, emb                its folder, its embeddings
 #   pretraining  whether it is trained here                kind                    options of that
 #   detector     a comparison system's options, or ()      waveforms               whether it reads no dumps
-#   hand         dumps with the handcrafted features       token_model             model of --features +tokens
+#   mel, hand    dumps for embeddings, handcrafted ones    token_model             model of --features +tokens
+#   fitted       the set that stage 5 fits on              widened                 whether it has copies beside train
 #   scorer       what scores: options of the entry point   calibration             options of evaluate
 #   like         options of dumping for a given model      launch                  what starts a training
 begin() {
@@ -132,14 +162,17 @@ begin() {
   done
   [ -f "conf/$variant.yaml" ] || fail "no conf/$variant.yaml for --variant $variant"
   [ -f "conf/$size.yaml" ] || fail "no conf/$size.yaml for --size $size"
-  conf=(--config conf/masd.yaml --config "conf/$size.yaml") like=()
+  base=(--config conf/masd.yaml --config "conf/$size.yaml") conf=() like=()
   data=data/$size dump=dump/$size logs=exp/$size/log systems=$MASD_ROOT/utils/conf/systems
-  if [ "$variant" != masd ]; then
-    conf+=(--config "conf/$variant.yaml") suffix=_$variant
-    ! grep -q '^dump_feats:' "conf/$variant.yaml" || dump+=$suffix  # dumps of its own where features differ
-  fi
+  mel=$dump fitted=train widened=false
   model=${model%/}
   choose_system
+  conf=("${base[@]}" "${conf[@]}")
+  if [ "$variant" != masd ]; then
+    conf+=(--config "conf/$variant.yaml") base+=(--config "conf/$variant.yaml") suffix=_$variant
+    # dumps of its own where features differ
+    ! grep -q '^dump_feats:' "conf/$variant.yaml" || { dump+=$suffix mel+=$suffix; }
+  fi
   if [ "$zero_shot" = true ]; then use_model; else train_here "$suffix"; fi
   add_features
   choose_launch
@@ -156,13 +189,17 @@ choose_system() {
   case $system in
     handcrafted) return ;;
     ssl_single) ssl_kind=single kind=(--encoder.bands single --ssl.objectives "[mask,cpc]"); return ;;
+    plus | plus_handcrafted)
+      [ "$system" = plus_handcrafted ] || { ssl_kind=multi kind=(--encoder.bands multi --ssl.objectives "[mask,cpc]"); }
+      conf=(--config "$systems/plus.yaml") mel=${dump}_plus fitted=train_plus widened=true
+      return ;;
     ssl_multi | concat | attention) ssl_kind=multi kind=(--encoder.bands multi --ssl.objectives "[mask,cpc]"); return ;;
     full | tokens) ssl_kind=adversarial kind=(--encoder.bands multi --ssl.objectives "[mask,cpc,adv]") ;;
   esac
   [ "$system" != full ] || return 0
   [ -f "$systems/$system.yaml" ] ||
     fail "unknown --system $system; there are handcrafted, ssl_single, ssl_multi, concat, attention, full," \
-      "$(basename -s .yaml "$systems"/*.yaml | paste -sd , | sed 's/,/, /g')"
+      "plus_handcrafted, $(basename -s .yaml "$systems"/*.yaml | paste -sd , | sed 's/,/, /g')"
   waveforms=true detector=(--config "$systems/$system.yaml")
   [ ! -f "conf/systems/$system.yaml" ] || detector+=(--config "conf/systems/$system.yaml")
   [ -z "$front_ends" ] || detector+=(--detector.front_end.checkpoints "[${front_ends// /,}]")
@@ -177,6 +214,8 @@ train_here() {
   exp=exp/$size/$tag
   local own=exp/$size/ssl_$ssl_kind${1}_s$seed
   ssl=${ssl:-$own} emb=$own/emb pretraining=false
+  # an encoder of this size, trained or not by this run, has its embeddings beside it
+  [ "$(dirname "$ssl")" != "exp/$size" ] || emb=$ssl/emb${mel#"$dump"}
   [ -z "$ssl_kind" ] || [ "$ssl" != "$own" ] || pretraining=true
   scorer=(--model "$exp/model") calibration=(--model "$exp/model")
 }
@@ -202,12 +241,12 @@ use_model() {
     fi
     scorer=(--model "$model") calibration=(--model "$model")
   fi
-  exp=exp/$size/$tag ssl=$model emb=exp/$size/$tag/emb
+  exp=exp/$size/$tag ssl=$model emb=exp/$size/$tag/emb mel=$dump widened=false
 }
 
 # --features +tokens: handcrafted features with the token model's beside them.
 add_features() {
-  hand=$dump token_model=$exp/tokens/model
+  hand=$mel token_model=$exp/tokens/model
   [ -n "$features" ] || return 0
   [ "$features" = +tokens ] || fail "--features $features: only +tokens can be added"
   hand=$exp/dump

@@ -82,12 +82,12 @@ if asked 2 && [ "$pretraining" = true ]; then
   done
 fi
 
+if asked 2 && [ "$widened" = true ]; then widen; fi
+
 if asked 3; then
   for name in $(dumped); do
     log "stage 3: features of $name"
-    sharded "dump_$name" dump_feats "${conf[@]}" "${like[@]}" --data "$data/$name" --out "$dump/$name" \
-      --feats-format "$feats_format" --compress "$compress"
-    single "dump_$name.finish" python3 -m masd.bin.finish_dump --out "$dump/$name" --num-jobs "$nj"
+    dump_set "$name"
   done
 fi
 
@@ -105,12 +105,12 @@ if asked 5 && [ "$zero_shot" = false ]; then
       --train-data "$data/train" --dev-data "$data/dev" $(of_ssl "--ssl $ssl") --out "$exp" --seed "$seed" --force "$force"
   else
     log "stage 5: embeddings, fusion, SVM and calibration, $exp/model (log: $exp/fit.log)"
-    embed train dev
+    embed "$fitted" dev
     tokens train dev
     # shellcheck disable=SC2046
     trained "$exp/fit.log" fit_svm "${conf[@]}" --system "$system" --out "$exp" \
-      --train-data "$data/train" --train-dump "$hand/train" --dev-data "$data/dev" --dev-dump "$hand/dev" \
-      $(of_ssl "--ssl $ssl --train-embeddings $emb/train --dev-embeddings $emb/dev") --seed "$seed" --force "$force"
+      --train-data "$data/$fitted" --train-dump "$hand/$fitted" --dev-data "$data/dev" --dev-dump "$hand/dev" \
+      $(of_ssl "--ssl $ssl --train-embeddings $emb/$fitted --dev-embeddings $emb/dev") --seed "$seed" --force "$force"
   fi
 fi
 

@@ -164,12 +164,13 @@ def _shards(out: Path) -> ArchiveShards:
     return ArchiveShards(out, "dump_feats", ("feats", "hand"), LISTS, kept, ("utt2num_frames",))
 
 
-def open_dump(path: str | Path, expected: FeatsConfig | None = None) -> Dump:
+def open_dump(path: str | Path, expected: FeatsConfig | None = None, families: bool = True) -> Dump:
     """Open a finished dump.
 
     Args:
         path: the dump folder.
         expected: the configuration it must have been made with; None to take what there is.
+        families: whether the families of statistics must be the same too, which an encoder does not take.
 
     Raises:
         MasdError: the dump is not finished, damaged, or was made with another configuration (the
@@ -183,7 +184,7 @@ def open_dump(path: str | Path, expected: FeatsConfig | None = None) -> Dump:
             )
     config = FeatsConfig.from_dict(read_yaml(path / "feats.yaml"), path / "feats.yaml")
     if expected is not None:
-        config.check_same(expected, path)
+        config.check_same(expected, path, families)
     feats = open_reader(path / "feats.scp")
     if (path / "utt2num_frames").is_file():
         feats.read_lengths(path / "utt2num_frames")

@@ -103,7 +103,7 @@ class Analysis:
 
     @cached_property
     def pitch(self) -> np.ndarray:
-        """(T,) F0 in Hz every 10 ms, 0 where unvoiced; from a quarter of the rate, which holds its harmonics."""
+        """(T,) F0 in Hz every 10 ms, 0 where unvoiced, from a quarter of the rate, where harmonics are."""
         from scipy.signal import resample_poly
 
         from masd.vocoders.excitation import pitch

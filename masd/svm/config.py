@@ -7,7 +7,9 @@ from typing import Literal
 
 from masd.errors import MasdError
 
-SystemName = Literal["handcrafted", "ssl_single", "ssl_multi", "concat", "attention", "full"]
+SystemName = Literal[
+    "handcrafted", "ssl_single", "ssl_multi", "concat", "attention", "full", "plus", "plus_handcrafted"
+]
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,9 @@ SYSTEMS: dict[str, SystemSpec] = {
     "concat": SystemSpec(ssl=True, hand=True, fused=False, bands=3),
     "attention": SystemSpec(ssl=True, hand=True, fused=True, bands=3),
     "full": SystemSpec(ssl=True, hand=True, fused=True, bands=3, adversarial=True),
+    # not of the paper: families of statistics and copies by random vocoders (docs/evidence.md)
+    "plus": SystemSpec(ssl=True, hand=True, fused=False, bands=3),
+    "plus_handcrafted": SystemSpec(ssl=False, hand=True, fused=False, bands=0),
 }
 
 
@@ -70,7 +75,9 @@ class FitConfig:
         svm_every: also fit an SVM every so many epochs and log its dev EER; 0 never [5].
         c: the SVM's C.
         gamma: kernel width, or `mean_distance` for 1 / mean squared distance between inputs [0.01].
-        class_weight: `balanced` or `none`.
+        class_weight: of the SVM's slack: `balanced`: both classes alike; `attack`: and within spoofed speech
+            every attack alike; `none`.
+        leave_out: attacks whose utterances are not trained on.
         svm_standardise: f_SSL and f_hand standardised where they go into the SVM unfused [false].
         calibration_share: share of the training utterances kept out of the fit for the temperature.
         affine_holdout: `cross`: the affine map is fitted on training data held out by speaker and
@@ -96,7 +103,8 @@ class FitConfig:
     svm_every: int = 0
     c: float = 10.0
     gamma: Literal["mean_distance"] | float = "mean_distance"
-    class_weight: Literal["balanced", "none"] = "balanced"
+    class_weight: Literal["balanced", "attack", "none"] = "balanced"
+    leave_out: tuple[str, ...] = ()
     svm_standardise: bool = True
     calibration_share: float = 0.2
     affine_holdout: Literal["cross", "random"] = "cross"

@@ -69,7 +69,7 @@ def extract_shard(
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
     encoder, config = evaluation_encoder(model)
-    feats = open_dump(dump, config).feats
+    feats = open_dump(dump, config, families=False).feats
     utts = shard(feats.utts, job, num_jobs)
     mark = shards.begin(job, num_jobs)
     failures = Failures("utterance")

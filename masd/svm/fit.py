@@ -6,7 +6,7 @@ import dataclasses
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -171,11 +171,26 @@ def fit_machine(
 
 def _with_svm(features: FeatureMap, train: LabelledSet, config: FitConfig) -> Machine:
     values = features.values(train.inputs)
-    svm = fit_svm(values, train.is_fake, config.c, config.gamma, config.class_weight)
+    svm = fit_svm(values, train.is_fake, config.c, config.gamma, slack_weights(train, config.class_weight))
     log.info(
         "SVM: %d of %d utterances are support vectors, gamma %.4g", len(svm.dual), len(values), svm.gamma
     )
     return Machine(features, svm)
+
+
+def slack_weights(data: LabelledSet, kind: Literal["balanced", "attack", "none"]) -> np.ndarray | None:
+    """Return what each utterance's slack weighs (N,), of mean 1; None where the classes weigh alike.
+
+    `attack`: and within spoofed speech every attack weighs alike; `none`: every utterance.
+    """
+    if kind != "attack":
+        return None if kind == "balanced" else np.ones(len(data))
+    attacks = np.array(data.attacks)
+    attacks[~data.is_fake] = "-"
+    names, counts = np.unique(attacks[data.is_fake], return_counts=True)
+    share = dict(zip(names, 1 / (2 * len(names) * counts), strict=True))
+    share["-"] = 1 / (2 * (~data.is_fake).sum())
+    return len(data) * np.array([share[attack] for attack in attacks])
 
 
 def temperature(decisions: np.ndarray, is_fake: np.ndarray) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import subprocess
@@ -90,11 +91,13 @@ def fit_to_folder(job: Job, out: Path, config: FitConfig, seed: int, max_fail: f
         log.info("%s: fitted already; nothing to do", model)
         return
     mark.clear()
-    alpha, config_of_encoder = _encoder(job, spec)
-    train, kind = _load(
-        job.train_data, Source(job.train_embeddings, job.train_dump), spec, max_fail, config_of_encoder
-    )
-    feats = config_of_encoder or kind
+    alpha, wanted = _encoder(job, spec)
+    if wanted is not None and job.train_dump is not None:  # families are the dump's own matter
+        wanted = dataclasses.replace(wanted, families=open_dump(job.train_dump).config.families)
+    train, kind = _load(job.train_data, Source(job.train_embeddings, job.train_dump), spec, max_fail, wanted)
+    if config.leave_out:
+        train = train.rows(np.array([i for i, a in enumerate(train.attacks) if a not in config.leave_out]))
+    feats = wanted or kind
     dev, _ = _load(job.dev_data, Source(job.dev_embeddings, job.dev_dump), spec, max_fail, feats)
     system, history = fit_system(job.system, train, dev, config, seed, alpha)
     ranges: dict[str, Any] = {}

@@ -132,7 +132,7 @@ def fit_svm(
     is_fake: np.ndarray,
     c: float = 10.0,
     gamma: float | Literal["mean_distance"] = "mean_distance",
-    class_weight: Literal["balanced", "none"] = "balanced",
+    weights: np.ndarray | None = None,
 ) -> KernelSvm:
     """Fit an RBF support vector classifier, positive side fake.
 
@@ -141,7 +141,7 @@ def fit_svm(
         is_fake: (N,) booleans.
         c: the cost of slack.
         gamma: the kernel width, or `mean_distance` for 1 / mean squared distance between the inputs.
-        class_weight: `balanced` weighs both classes alike.
+        weights: (N,) of each utterance's slack; None weighs both classes alike.
 
     Raises:
         MasdError: one class is missing, or a value is not finite.
@@ -155,8 +155,8 @@ def fit_svm(
     if not np.isfinite(values).all():
         raise MasdError("the SVM's training inputs hold NaN or infinity")
     width = 1.0 / mean_squared_distance(values) if gamma == "mean_distance" else float(gamma)
-    weight = "balanced" if class_weight == "balanced" else None
+    weight = "balanced" if weights is None else None
     machine = SVC(C=c, kernel="rbf", gamma=width, class_weight=weight, cache_size=1000)
-    machine.fit(values.astype(np.float64), is_fake)
+    machine.fit(values.astype(np.float64), is_fake, sample_weight=weights)
     dual = np.ascontiguousarray(machine.dual_coef_[0], dtype=np.float64)
     return KernelSvm(values[machine.support_], dual, float(machine.intercept_[0]), width)

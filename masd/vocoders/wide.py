@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import ClassVar
 
 import numpy as np
 from numpy.random import Generator
 
 from masd.errors import MasdError
-from masd.vocoders.base import fit, rms
+from masd.vocoders.base import Adapter, Config, fit, rms
 
 RATE = 16000
 
@@ -72,8 +73,9 @@ def lpc(x: np.ndarray, rng: Generator) -> np.ndarray:
 
 def world(x: np.ndarray, rng: Generator) -> np.ndarray:
     """WORLD with DIO, frames of 2 to 12 ms, aperiodicity raised or lowered, sometimes a smoothed envelope."""
-    import pyworld
     from scipy.ndimage import gaussian_filter1d
+
+    from masd.vocoders.world import pyworld
 
     samples, period = x.astype(np.float64), float(rng.uniform(2, 12))
     coarse, times = pyworld.dio(samples, RATE, frame_period=period)
@@ -152,3 +154,14 @@ def _projection(size: int, mels: int) -> np.ndarray:
 KINDS: dict[str, Callable[[np.ndarray, Generator], np.ndarray]] = {
     f.__name__: f for f in (griffin_lim, lpc, world, phase_noise, mel_magnitude, upsampling)
 }
+
+
+class Wide(Adapter[Config]):
+    """Another vocoder for each utterance: its kind, and all that can be chosen of it, drawn by chance."""
+
+    config_class: ClassVar[type[Config]] = Config
+
+    def synthesise(self, x: np.ndarray, seed: int) -> np.ndarray:
+        """Return the re-synthesis of `x` (N,) at 16 kHz by what `seed` draws."""
+        rng = np.random.default_rng(seed)
+        return wide_copy(x, str(rng.choice(list(KINDS))), rng)
