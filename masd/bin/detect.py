@@ -1,4 +1,4 @@
-"""Judge audio files with a fitted model: `python3 -m masd.bin.detect --model exp/<tag>/model FILE|DIR|-`."""
+"""Judge audio files: `python3 -m masd.bin.detect FILE|DIR|-`, or with a model of one's own, `--model DIR`."""
 
 from __future__ import annotations
 
@@ -21,26 +21,30 @@ def detect(
     windows: bool = False,
     calibration: Literal["temperature", "affine"] = "temperature",
     fast: bool = False,
+    explain: bool = False,
 ) -> None:
-    """Say of each audio file whether it is fake: `detect --model exp/<tag>/model FILE|DIR|- ...`
+    """Say of each audio file whether it is fake: `detect FILE|DIR|- ...`
 
-    Any format, rate and number of channels that can be decoded; folders are searched for audio files;
-    `-` reads one file from standard input. A line a file: label, P(fake), score (higher is more bona
-    fide), file, warnings where the audio is unlike the training data. The label is by the model's
-    development threshold, P(fake) = 1 / (1 + exp(score)). The dither is seeded by the file's stem, so
-    that a file named as its utterance id gets the score the recipe gives it. `--system aasist --checkpoint
-    FILE` takes the authors' released weights instead: the score is the difference of their logits, not
-    calibrated, the label by its sign.
+    Without `--model` by the model that comes with this package, whose card (docs/model_card.md) says what it
+    was trained on and where it fails. Any format, rate and number of channels that can be decoded; folders
+    are searched for audio files; `-` reads one file from standard input. A line a file: label, P(fake), score
+    (higher is more bona fide), file, warnings where the audio is unlike the training data. The label is by
+    the model's development threshold, P(fake) = 1 / (1 + exp(score)). The dither is seeded by the file's
+    stem, so that a file named as its utterance id gets the score the recipe gives it. `--system aasist
+    --checkpoint FILE` takes the authors' released weights instead: the score is the difference of their
+    logits, not calibrated, the label by its sign.
 
     Args:
         files: files, folders or `-`; written without `--files`, anywhere on the command line.
-        model: model folder, of fit_svm or of train_detector.
+        model: model folder, of fit_svm or of train_detector, e.g. exp/<size>/<tag>/model.
         system: aasist, aasist_l or rawnet2, with `checkpoint`.
         checkpoint: released weights, in place of a model folder.
         json: print a JSON object a file: file, score, p_fake, label, warnings (`--json` alone will do).
         windows: score windows over the whole recording and average, instead of its first seconds.
         calibration: the score is -f / T (`temperature`) or -(a f + b) (`affine`).
         fast: run the encoder as the ONNX graph that export_model put into the model folder.
+        explain: also say what moved the score (`--explain` alone will do): the effect of each frequency band,
+            of each handcrafted measure and of each half second; above 0 it speaks for bona fide.
 
     Raises:
         MasdError: the model cannot be used; or, at the end, some files could not be judged.
@@ -49,7 +53,11 @@ def detect(
 
     if not files:
         raise MasdError("no audio given; name files, folders or - for standard input")
-    detector, name = open_judge(model, system, checkpoint, windows, calibration, fast)
+    if model is None and checkpoint is None and not system:
+        from masd.pretrained import PLUS
+
+        model = PLUS
+    detector, name = open_judge(model, system, checkpoint, windows, calibration, fast, explain)
     if not json:
         where = "the EER threshold of its development set" if model else "where its logits are equal"
         print(f"# {name}: spoof where the score is at or below {detector.threshold:.4f}, {where}")
@@ -66,13 +74,36 @@ def detect(
             print(f"detect: error: {error}", file=sys.stderr, flush=True)
             continue
         if json:
-            print(json_format.dumps(vars(verdict), ensure_ascii=False), flush=True)
+            print(json_format.dumps(described(verdict), ensure_ascii=False), flush=True)
         else:
             notes = f"  [{'; '.join(verdict.warnings)}]" if verdict.warnings else ""
             row = f"{verdict.label:<10} {verdict.p_fake:>7.4f} {verdict.score:>9.4f}  {verdict.file}{notes}"
-            print(row, flush=True)
+            print("\n".join([row, *reasons(getattr(verdict, "effects", None))]), flush=True)
     if failed:
         raise MasdError(f"{failed} of {total} could not be judged")
+
+
+def described(verdict: Any) -> dict[str, Any]:
+    """Return a verdict as a JSON object; the effects only where they were asked for."""
+    values = dict(vars(verdict))
+    effects = values.pop("effects", None)
+    return values if effects is None else values | {"effects": vars(effects)}
+
+
+def reasons(effects: Any) -> list[str]:
+    """Return lines that say what moved a score, the strongest of each kind first; time in its order."""
+    if effects is None:
+        return []
+    kinds = [("band", effects.bands), ("measure", effects.measures)]
+    lines = []
+    for kind, found in kinds:
+        ordered = sorted(found.items(), key=lambda item: -abs(item[1]))
+        if ordered:
+            lines.append(f"    {kind:<8} " + "  ".join(f"{name} {effect:+.3f}" for name, effect in ordered))
+    if effects.windows:
+        parts = [f"{start:.1f}-{stop:.1f} {effect:+.3f}" for start, stop, effect in effects.windows]
+        lines.append(f"    {'seconds':<8} " + "  ".join(parts))
+    return lines
 
 
 def open_judge(
@@ -82,6 +113,7 @@ def open_judge(
     windows: bool,
     calibration: Literal["temperature", "affine"],
     fast: bool = False,
+    explain: bool = False,
 ) -> tuple[Any, str]:
     """Return what judges recordings, and what it is called: MASD's own, or a comparison system's.
 
@@ -99,10 +131,11 @@ def open_judge(
     if model and not (isinstance(content, dict) and "detector" in content):
         from masd.svm.detector import Detector
 
-        masd = Detector(model, windows, calibration, fast)
+        masd = Detector(model, windows, calibration, fast, explain)
         return masd, f"{masd.system.name} model {model}"
-    if fast:
-        raise MasdError("--fast true: only MASD's own models have a graph of their encoder")
+    if fast or explain:
+        option = "fast" if fast else "explain"
+        raise MasdError(f"--{option} true: only MASD's own models can do that")
     from masd.detectors.detector import load_detector, released_detector
     from masd.detectors.judge import DetectorJudge
 
@@ -111,7 +144,7 @@ def open_judge(
 
 
 def command_line(words: list[str]) -> list[str]:
-    """Return `words` with the files gathered in one `--files` argument and `--json` given its value."""
+    """Return `words` with the files gathered in one `--files` argument, flags given their value."""
     options: list[str] = []
     files: list[str] = []
     left = list(words)
@@ -120,9 +153,9 @@ def command_line(words: list[str]) -> list[str]:
         if word == "--":
             files += left
             break
-        if word == "--json":
+        if word in ("--json", "--explain"):
             value = left.pop(0) if left and left[0] in ("true", "false") else "true"
-            options.append(f"--json={value}")
+            options.append(f"{word}={value}")
         elif word.startswith("-") and word != "-":
             takes_value = word.startswith("--") and "=" not in word and word != "--help"
             options += [word, left.pop(0)] if takes_value and left else [word]

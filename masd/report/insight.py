@@ -15,13 +15,14 @@ from masd.files import read_text, read_yaml
 from masd.report.experiments import Run
 from masd.report.trials import Trials
 from masd.seeding import generator
+from masd.svm.explain import MEASURES
 
 if TYPE_CHECKING:
+    from masd.svm.explain import Effects
     from masd.svm.system import System
 
 log = logging.getLogger(__name__)
 
-MEASURES = ("PCS", "HFER", "SFI")
 POINTS = 1500  # utterances of a projection at most
 WINDOW = 0.2  # seconds of an occluded stretch
 
@@ -136,10 +137,10 @@ def _sample(trials: Trials, limit: int) -> Trials:
 
 @dataclass
 class Explanation:
-    """What each part of one utterance does to its score: score with it less score without it.
+    """What each part of one utterance does to its score.
 
-    Positive: the part speaks for bona fide. A part is taken away by setting its log-mel cells to the
-    training mean (bands, stretches of time), or a measure to its training mean.
+    A part is taken away by setting its log-mel cells to the training mean (bands, stretches of time), or a
+    measure to its training mean.
 
     Attributes:
         utt: the utterance.
@@ -147,9 +148,7 @@ class Explanation:
         score: of the whole utterance.
         mel: (T, M) log-mel frames the encoder saw.
         hop: seconds a frame.
-        bands: {band: effect}.
-        measures: {measure: effect}; empty where the system has none.
-        windows: (start, end, effect) of each stretch, seconds.
+        effects: of bands, measures and stretches of time.
     """
 
     utt: str
@@ -157,9 +156,7 @@ class Explanation:
     score: float
     mel: np.ndarray
     hop: float
-    bands: dict[str, float]
-    measures: dict[str, float]
-    windows: list[tuple[float, float, float]]
+    effects: Effects
 
 
 def explain(run: Run, utt: str = "") -> Explanation:
@@ -177,19 +174,21 @@ def explain(run: Run, utt: str = "") -> Explanation:
     if not row.size:
         raise MasdError(f"--explain {utt}: not a trial of {run.set}")
     mel, hand, hop = _observed(made, utt)
-    variants, names = _occluded(made, mel, hand, hop)
-    scores = _scores(system, variants)
-    effects = dict(zip(names, (scores[0] - scores[1:]).tolist(), strict=True))
-    return Explanation(
-        utt,
-        str(trials.attack[row[0]]) if trials.fake[row[0]] else "bona fide",
-        float(scores[0]),
-        mel,
-        hop,
-        {name[1]: value for name, value in effects.items() if name[0] == "band"},
-        {name[1]: value for name, value in effects.items() if name[0] == "measure"},
-        [(*name[1], value) for name, value in effects.items() if name[0] == "window"],
-    )
+    kind = str(trials.attack[row[0]]) if trials.fake[row[0]] else "bona fide"
+    return Explanation(utt, kind, float(trials.scores[row[0]]), mel, hop, _effects(system, mel, hand, hop))
+
+
+def _effects(system: System, mel: np.ndarray, hand: np.ndarray | None, hop: float) -> Effects:
+    from masd.svm import explain as parts
+
+    config, features, encoder = system.feats_config(), system.features, system.encoder()
+    assert config is not None  # _observed refuses such systems
+    neutral = encoder.mel_mean.numpy()
+    variants = parts.without_bands(mel, hand, config, neutral)
+    variants += parts.without_stretches(mel, hand, hop, WINDOW, neutral)
+    if hand is not None and features.hand is not None:
+        variants += parts.without_measures(mel, hand, config, features.hand.mean)
+    return parts.effects(system, encoder, parts.Variant("", mel, hand), variants)
 
 
 def _observed(made: Scored, utt: str) -> tuple[np.ndarray, np.ndarray | None, float]:
@@ -207,60 +206,6 @@ def _observed(made: Scored, utt: str) -> tuple[np.ndarray, np.ndarray | None, fl
     hand = np.asarray(dump.hand[utt], dtype=np.float32).reshape(-1)
     uses = made.system.features.spec.hand
     return mel, hand if uses else None, config.hop_length / config.sample_rate
-
-
-Variant = tuple[np.ndarray, np.ndarray | None]
-Name = tuple[str, Any]
-
-
-def _occluded(
-    made: Scored, mel: np.ndarray, hand: np.ndarray | None, hop: float
-) -> tuple[list[Variant], list[Name]]:
-    """Return (log-mel, measures) as observed, then with each part taken away, and the parts' names."""
-    from masd.feats.config import SIZES
-    from masd.models.bands import NAMES, band_ranges
-
-    config, features = made.system.feats_config(), made.system.features
-    assert config is not None  # _observed refuses such systems
-    neutral = made.system.encoder().mel_mean.numpy()
-    variants: list[Variant] = [(mel, hand)]
-    names: list[Name] = []
-    ranges = band_ranges("multi", config.n_mels, config.f_min, config.f_max)
-    for band, (first, last) in zip(NAMES["multi"], ranges, strict=True):
-        without = mel.copy()
-        without[:, first:last] = neutral[first:last]
-        variants.append((without, hand))
-        names.append(("band", band))
-    step = max(1, round(WINDOW / hop))
-    for start in range(0, len(mel), step):
-        stop = min(start + step, len(mel))
-        without = mel.copy()
-        without[start:stop] = neutral
-        variants.append((without, hand))
-        names.append(("window", (start * hop, stop * hop)))
-    if hand is not None and features.hand is not None:
-        sizes = dict.fromkeys(MEASURES, 1) | {name: SIZES[name] for name in config.families}
-        ends = np.cumsum(list(sizes.values()))
-        for (measure, size), end in zip(sizes.items(), ends, strict=True):
-            changed = hand.copy()
-            changed[end - size : end] = features.hand.mean[end - size : end]
-            variants.append((mel, changed))
-            names.append(("measure", measure))
-    return variants, names
-
-
-def _scores(system: System, variants: Sequence[Variant]) -> np.ndarray:
-    from masd.svm.inputs import Inputs, embed, stack_compact
-
-    encoder = system.encoder()
-    found = []
-    for start in range(0, len(variants), 8):
-        found += embed(encoder, [mel for mel, _ in variants[start : start + 8]])
-    inputs = Inputs([str(i) for i in range(len(variants))])
-    inputs.compact = stack_compact([mu for mu, _ in found], [gram for _, gram in found])
-    if variants[0][1] is not None:
-        inputs.hand = np.stack([hand for _, hand in variants if hand is not None])
-    return np.asarray(system.scores(system.decision(system.values(inputs))))
 
 
 def with_names(weights: Mapping[str, np.ndarray], names: Mapping[str, str]) -> dict[str, np.ndarray]:

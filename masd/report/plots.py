@@ -344,11 +344,12 @@ def explanation_plot(found: Explanation) -> Draw:
         mel_ax.grid(visible=False)
         mel_ax.set(ylabel="mel bin", title=f"{found.utt} ({found.kind}), score {found.score:.2f}")
         mel_ax.title.set_fontsize(10)
-        starts, stops, effects = (np.array(column) for column in zip(*found.windows, strict=True))
+        starts, stops, effects = (np.array(column) for column in zip(*found.effects.windows, strict=True))
         colours = np.where(effects >= 0, "C0", "C1")
         time_ax.bar((starts + stops) / 2, effects, stops - starts, color=colours, alpha=0.85)
         time_ax.set(xlim=(0, seconds), xlabel="time (s)", ylabel="effect")
-        parts = {**{f"{name} band": v for name, v in found.bands.items()}, **found.measures}
+        bands, measures = found.effects.bands, found.effects.measures
+        parts = {**{f"{name} band": v for name, v in bands.items()}, **measures}
         values = np.array(list(parts.values()))
         part_ax.barh(range(len(parts)), values, 0.66, color=np.where(values >= 0, "C0", "C1"), alpha=0.85)
         part_ax.set_yticks(range(len(parts)), list(parts))

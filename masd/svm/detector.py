@@ -17,11 +17,14 @@ from masd.errors import MasdError
 from masd.feats.config import FeatsConfig, classify_frames, classify_samples, hand_size
 from masd.metrics.scores import p_fake
 from masd.seeding import generator
+from masd.svm.explain import Effects
 from masd.svm.inputs import Inputs, embed, stack_compact
 from masd.svm.ranges import CLIPPED_SHARE, bandwidth, clipped_share, unlike_training
 from masd.svm.system import System
 
 WINDOWS_AT_ONCE = 16
+STRETCH = 0.5  # seconds of a stretch that is taken away to explain a score
+LEAST = 0.5  # seconds that must be left of it
 
 
 @dataclass
@@ -34,6 +37,7 @@ class Verdict:
         p_fake: 1 / (1 + exp(score)).
         label: `spoof` where the score is at or below the development threshold, else `bonafide`.
         warnings: one line for each way in which the recording is unlike the training data.
+        effects: what its parts do to the score, where that was asked for.
     """
 
     file: str
@@ -41,6 +45,7 @@ class Verdict:
     p_fake: float
     label: str
     warnings: list[str]
+    effects: Effects | None = None
 
 
 class Detector:
@@ -54,9 +59,11 @@ class Detector:
         windows: score windows over the whole recording and average, instead of the first seconds.
         calibration: which map from f to the score, `temperature` (Eq. 10) or `affine`.
         fast: run the encoder's ONNX graph that export_model made.
+        explained: also say what moved each score.
 
     Raises:
-        MasdError: the folder is no model, or one that takes embeddings made elsewhere, or has no graph.
+        MasdError: the folder is no model, or one that takes embeddings made elsewhere, or has no graph;
+            windows are to be explained.
     """
 
     def __init__(
@@ -65,7 +72,13 @@ class Detector:
         windows: bool = False,
         calibration: Literal["temperature", "affine"] = "temperature",
         fast: bool = False,
+        explained: bool = False,
     ) -> None:
+        if windows and explained:
+            raise MasdError(
+                "--explain true explains the score of a recording's first seconds, not of windows"
+            )
+        self.explained = explained
         self.system = System.load(folder)
         config = self.system.feats_config()
         if config is None:
@@ -94,12 +107,14 @@ class Detector:
         if len(x) < least * self.config.sample_rate:
             length = len(x) / self.config.sample_rate
             raise MasdError(f"{name}: too short: {length:.3f} s, at least {least:g} s are needed")
-        inputs, measured = self.inputs(x, "stdin" if name == "-" else Path(name).stem)
+        utt = "stdin" if name == "-" else Path(name).stem
+        inputs, measured = self.inputs(x, utt)
         f = float(self.system.decision(self.system.values(inputs)).mean())
         score = float(self.system.affine_scores(f) if self.affine else self.system.scores(f))
         warnings = self._warnings(x, info, audio, measured)
         label = "spoof" if score <= self.threshold else "bonafide"
-        return Verdict(name, score, float(p_fake(np.float64(score))), label, warnings)
+        why = self.explain(x, utt) if self.explained else None
+        return Verdict(name, score, float(p_fake(np.float64(score))), label, warnings, why)
 
     def inputs(self, x: np.ndarray, utt: str) -> tuple[Inputs, dict[str, float]]:
         """Return the inputs of one recording (one row, or one a window), and what is compared to training.
@@ -128,6 +143,37 @@ class Detector:
             inputs.compact = stack_compact([mu for mu, _ in found], [gram for _, gram in found])
         measured = {"seconds": len(x) / config.sample_rate, "bandwidth": bandwidth(mels[0], config)}
         return inputs, measured | dict(zip(("pcs", "hfer", "sfi"), hand[0, :3].tolist(), strict=True))
+
+    def explain(self, x: np.ndarray, utt: str) -> Effects:
+        """Return what bands, measures and stretches of `STRETCH` seconds do to the score of `inputs(x, utt)`.
+
+        A band's log-mel cells, a measure or a family of statistics are set to the mean of the training set; a
+        stretch is cut out of the recording, and everything measured on what is left.
+        """
+        from masd.feats.handcrafted import handcrafted
+        from masd.feats.logmel import logmel
+        from masd.svm import explain as parts
+
+        config, hand = self.config, self.system.features.hand
+        x = self._levelled(x, utt)[: classify_samples(config)]
+
+        def variant(part: str | tuple[float, float], y: np.ndarray) -> parts.Variant:
+            mel = logmel(y, config).numpy()[: classify_frames(config)]
+            return parts.Variant(part, mel, handcrafted(y, config) if hand is not None else None)
+
+        whole = variant("", x)
+        encoder = None if self.encoder is None else self.system.encoder()
+        variants = []
+        if encoder is not None:
+            variants += parts.without_bands(whole.mel, whole.hand, config, encoder.mel_mean.numpy())
+        if hand is not None:
+            variants += parts.without_measures(whole.mel, whole.hand, config, hand.mean)
+        rate = config.sample_rate
+        variants += [
+            variant((start / rate, stop / rate), cut)
+            for start, stop, cut in stretches(x, round(STRETCH * rate), round(LEAST * rate))
+        ]
+        return parts.effects(self.system, encoder, whole, variants)
 
     def _levelled(self, x: np.ndarray, utt: str) -> np.ndarray:
         if np.abs(x).max() > 0:
@@ -168,6 +214,24 @@ def window_starts(total: int, window: int, hop: int) -> list[int]:
         return [0]
     last = (total - window) // hop
     return [hop * round(last * i / (count - 1)) for i in range(count)]
+
+
+def stretches(x: np.ndarray, size: int, least: int, fade: int = 160) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Yield (start, stop, what is left) of x (N,) for every `size` samples, while `least` samples are left.
+
+    The ends are joined by fading one into the other over `fade` samples, so that no edge is heard.
+    """
+    ramp = np.linspace(0, 1, fade, dtype=np.float32)
+    for start in range(0, len(x), size):
+        stop = min(start + size, len(x))
+        left, right = x[:start], x[stop:]
+        if len(left) + len(right) < least + fade:
+            return
+        if len(left) >= fade and len(right) >= fade:
+            both = left[-fade:] * (1 - ramp) + right[:fade] * ramp
+            yield start, stop, np.concatenate([left[:-fade], both, right[fade:]])
+        else:
+            yield start, stop, left if len(left) > len(right) else right
 
 
 def expand(sources: list[str]) -> Iterator[str | MasdError]:

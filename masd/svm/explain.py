@@ -1,0 +1,110 @@
+"""What moved a score: every part of a recording is taken away in turn, and the score taken again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from masd.feats.config import SIZES, FeatsConfig
+from masd.models.bands import NAMES, band_ranges
+from masd.svm.inputs import Inputs, embed, stack_compact
+
+if TYPE_CHECKING:
+    from masd.models.encoder import Encoder
+    from masd.svm.system import System
+
+MEASURES = ("PCS", "HFER", "SFI")
+AT_ONCE = 8  # variants that the encoder takes in one batch
+
+
+@dataclass
+class Effects:
+    """What each part does to the score: score with it less score without it; positive speaks for bona fide.
+
+    Attributes:
+        bands: {band: effect}; none where there is no encoder.
+        measures: {handcrafted measure or family of statistics: effect}; none where the system has none.
+        windows: (start, end, effect) of each stretch of time, seconds.
+    """
+
+    bands: dict[str, float] = field(default_factory=dict)
+    measures: dict[str, float] = field(default_factory=dict)
+    windows: list[tuple[float, float, float]] = field(default_factory=list)
+
+
+@dataclass
+class Variant:
+    """A recording with one part taken away.
+
+    Attributes:
+        part: the band's or the measure's name, or the stretch's start and end in seconds.
+        mel: (T, M) log-mel.
+        hand: handcrafted features, None where the system has none.
+    """
+
+    part: str | tuple[float, float]
+    mel: np.ndarray
+    hand: np.ndarray | None
+
+
+def without_bands(mel: np.ndarray, hand: np.ndarray | None, config: FeatsConfig, neutral: np.ndarray) -> list:
+    """Return a variant a band, its log-mel cells (T, M) set to the training mean `neutral` (M,)."""
+    variants = []
+    ranges = band_ranges("multi", config.n_mels, config.f_min, config.f_max)
+    for band, (first, last) in zip(NAMES["multi"], ranges, strict=True):
+        without = mel.copy()
+        without[:, first:last] = neutral[first:last]
+        variants.append(Variant(band, without, hand))
+    return variants
+
+
+def without_measures(mel: np.ndarray, hand: np.ndarray, config: FeatsConfig, neutral: np.ndarray) -> list:
+    """Return a variant a measure or family of statistics, its figures set to the training mean `neutral`."""
+    sizes = dict.fromkeys(MEASURES, 1) | {name: SIZES[name] for name in config.families}
+    variants, start = [], 0
+    for name, size in sizes.items():
+        changed = hand.copy()
+        changed[start : start + size] = neutral[start : start + size]
+        variants.append(Variant(name, mel, changed))
+        start += size
+    return variants
+
+
+def without_stretches(
+    mel: np.ndarray, hand: np.ndarray | None, hop: float, window: float, neutral: np.ndarray
+) -> list:
+    """Return a variant for every `window` seconds of log-mel, set to the training mean; `hand` stays."""
+    variants, step = [], max(1, round(window / hop))
+    for start in range(0, len(mel), step):
+        stop = min(start + step, len(mel))
+        without = mel.copy()
+        without[start:stop] = neutral
+        variants.append(Variant((start * hop, stop * hop), without, hand))
+    return variants
+
+
+def effects(system: System, encoder: Encoder | None, whole: Variant, variants: Sequence[Variant]) -> Effects:
+    """Return what the part taken away in each of `variants` does to the score of `whole`."""
+    scores = _scores(system, encoder, [whole, *variants])
+    found = Effects()
+    for variant, effect in zip(variants, (scores[0] - scores[1:]).tolist(), strict=True):
+        if isinstance(variant.part, tuple):
+            found.windows.append((*variant.part, effect))
+        else:
+            (found.bands if variant.part in NAMES["multi"] else found.measures)[variant.part] = effect
+    return found
+
+
+def _scores(system: System, encoder: Encoder | None, variants: Sequence[Variant]) -> np.ndarray:
+    inputs = Inputs([str(i) for i in range(len(variants))])
+    if encoder is not None:
+        found = []
+        for start in range(0, len(variants), AT_ONCE):
+            found += embed(encoder, [variant.mel for variant in variants[start : start + AT_ONCE]])
+        inputs.compact = stack_compact([mu for mu, _ in found], [gram for _, gram in found])
+    if variants[0].hand is not None:
+        inputs.hand = np.stack([variant.hand for variant in variants if variant.hand is not None])
+    return np.asarray(system.scores(system.decision(system.values(inputs))))

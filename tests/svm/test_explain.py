@@ -1,0 +1,47 @@
+"""What explaining a score takes away: one measure, band or stretch at a time, and nothing else with it."""
+
+import numpy as np
+import pytest
+
+from masd.feats.config import FeatsConfig, hand_size
+from masd.svm.detector import stretches
+from masd.svm.explain import without_bands, without_measures, without_stretches
+
+MEL = np.ones((40, 64), np.float32)
+
+
+def test_a_family_is_taken_away_as_a_whole_and_nothing_else_with_it():
+    config = FeatsConfig(families=("waveform", "polarity"))
+    mean = np.arange(hand_size(config), dtype=np.float32) + 100
+    found = without_measures(MEL, np.zeros(hand_size(config), np.float32), config, mean)
+    assert [variant.part for variant in found] == ["PCS", "HFER", "SFI", "waveform", "polarity"]
+    places = {variant.part: np.flatnonzero(variant.hand).tolist() for variant in found}
+    assert places["SFI"] == [2] and places["waveform"] == list(range(3, 21))
+    assert places["polarity"] == list(range(21, 34))
+    np.testing.assert_array_equal(found[3].hand[3:21], mean[3:21])
+
+
+def test_bands_and_stretches_of_the_log_mel_become_the_training_mean():
+    neutral = np.arange(64, dtype=np.float32) + 5
+    bands = without_bands(MEL, None, FeatsConfig(), neutral)
+    touched = [np.flatnonzero((variant.mel != MEL).any(0)) for variant in bands]
+    assert [variant.part for variant in bands] == ["low", "mid", "high"]
+    assert touched[0][0] == 0 and touched[-1][-1] == 63
+    for variant, columns in zip(bands, touched, strict=True):
+        np.testing.assert_array_equal(variant.mel[0, columns], neutral[columns])
+    parts = without_stretches(MEL, None, 0.01, 0.15, neutral)
+    assert np.array([variant.part for variant in parts]) == pytest.approx(
+        np.array([(0.0, 0.15), (0.15, 0.3), (0.3, 0.4)])
+    )
+    assert sum((variant.mel != MEL).all(1).sum() for variant in parts) == len(MEL)
+
+
+def test_stretches_are_cut_out_without_an_edge():
+    x = np.sin(np.arange(16000) / 50).astype(np.float32)
+    found = list(stretches(x, 4000, 8000))
+    assert [(start, stop) for start, stop, _ in found] == [(i, i + 4000) for i in range(0, 16000, 4000)]
+    step = np.abs(np.diff(x)).max()
+    for start, _, rest in found:
+        assert len(rest) == (12000 if start in (0, 12000) else 12000 - 160)
+        assert np.abs(np.diff(rest)).max() < 1.5 * step
+    assert list(stretches(x, 12000, 8000)) == [], "too little would be left to measure anything on"
