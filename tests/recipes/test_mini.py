@@ -124,6 +124,19 @@ def test_the_single_scale_row_has_an_encoder_of_its_own(twin):
     assert len(twin.scores("ssl_single_s0").splitlines()) == len(twin.scores().splitlines())
 
 
+def test_plus_is_fitted_on_train_and_on_random_copies_of_its_bona_fide_speech(twin):
+    shutil.copytree(twin.path / "exp/tiny/ssl_adversarial_s0", twin.path / "exp/tiny/ssl_multi_s0")
+    twin.run("--system", "plus", "--stage", 2, "--stop-stage", 3, "--nj", 2)
+    twin.run("--system", "plus", "--stage", 5)
+    train, widened = (read_folder(twin.path / "data/tiny" / name) for name in ("train", "train_plus"))
+    real = [utt for utt in train.utts if train.lab(utt) == "bonafide"]
+    assert sorted(set(widened.utts) - set(train.utts)) == sorted(f"wide-{utt}" for utt in real)
+    assert {widened.tables["utt2attack"][f"wide-{utt}"] for utt in real} == {"wide"}
+    assert len(twin.scores("plus_s0").splitlines()) == len(twin.scores().splitlines())
+    twin.run("--system", "plus_handcrafted", "--stage", 5)
+    assert not (twin.path / "exp/tiny/plus_handcrafted_s0/model/encoder.safetensors").exists()
+
+
 def test_the_literal_reading_runs_end_to_end(twin):
     twin.run("--variant", "paper_literal", "--stage", 3, "--nj", 2)
     assert len(twin.scores("full_paper_literal_s0").splitlines()) == len(twin.scores().splitlines())

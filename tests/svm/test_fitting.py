@@ -1,5 +1,7 @@
 """Stage 5 and 6 on folders: external embeddings, missing utterances, marks, what is refused."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import yaml
@@ -14,6 +16,7 @@ from masd.files import read_yaml, write_lines, write_yaml
 from masd.metrics.eer import eer
 from masd.metrics.scores import read_scores
 from masd.svm.config import FitConfig
+from masd.svm.fit import slack_weights
 from masd.svm.system import System
 
 FAST = FitConfig(epochs=3, affine_folds=2)
@@ -252,6 +255,24 @@ def test_the_literal_configuration_runs(world):
     assert {line.split()[1] for line in (world / "out" / "attention").read_text().splitlines()} == {
         "1.000000"
     }
+
+
+def test_attacks_weigh_alike_and_together_as_much_as_bona_fide_speech(train):
+    rows = np.array([i for i, a in enumerate(train.attacks) if a != "A2" or i % 3 == 0])
+    few = train.rows(rows)
+    weights, attacks = slack_weights(few, "attack"), np.array(few.attacks)
+    sums = {attack: weights[attacks == attack].sum() for attack in set(few.attacks)}
+    assert sums["-"] == pytest.approx(len(few) / 2)
+    assert {round(sums[a], 6) for a in ("A1", "A2", "A3")} == {round(len(few) / 6, 6)}
+    assert slack_weights(few, "balanced") is None, "which scikit-learn does itself"
+    assert set(slack_weights(few, "none")) == {1.0}
+
+
+def test_an_attack_left_out_is_not_trained_on(world):
+    without = dataclasses.replace(FAST, leave_out=("A2",), class_weight="attack")
+    fit_svm("plus_handcrafted", **sources(world, fit=without))
+    info = System.load(world / "exp" / "model").info
+    assert info["training"][0]["attacks"] == 2 and info["development"][0]["attacks"] == 3
 
 
 @pytest.mark.parametrize("key", ["prior", "calibration_share", "gamma", "c"])

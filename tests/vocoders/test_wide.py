@@ -7,6 +7,7 @@ import pytest
 from vocoder_samples import speech
 
 from masd.errors import MasdError
+from masd.vocoders import get
 from masd.vocoders.wide import KINDS, wide_copy
 
 
@@ -30,6 +31,16 @@ def test_these_stay_close_to_the_waveform(kind):
     x = speech()
     near = [np.corrcoef(x, wide_copy(x, kind, np.random.default_rng(k)))[0, 1] for k in range(5)]
     assert np.median(near) > 0.5
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("pyworld"), reason="one kind in six is WORLD")
+def test_as_a_vocoder_each_utterance_has_its_own_draw():
+    x, vocoder = speech(), get("wide")
+    copies = {utt: vocoder(x, 16000, utt) for utt in ("a", "b", "c")}
+    np.testing.assert_array_equal(copies["a"], get("wide")(x, 16000, "a"))
+    for one, other in (("a", "b"), ("b", "c"), ("a", "c")):
+        assert np.abs(copies[one] - copies[other]).max() > 1e-4
+    assert all(y.shape == x.shape for y in copies.values())
 
 
 def test_what_cannot_be_copied_is_refused():
