@@ -70,9 +70,9 @@ dumped() {
 of_ssl() { [ -z "$ssl_kind" ] || echo "$1"; }
 
 # The training set with copies of its bona fide speech by vocoders drawn at random, which --system plus is fitted on:
-# widen [SOURCE COMMAND...], copies of SOURCE in place of train's own audio, from which COMMAND makes train_wide
+# widen [SOURCE COMMAND...], copies of SOURCE in place of train's own audio, from which COMMAND makes train_added
 widen() {
-  local source=${1:-$data/wide_source} raw=$data/train_wide
+  local source=${1:-$data/wide_source} raw=$data/train_added
   log "stage 2: copies of the training set by vocoders drawn at random"
   if [ $# -eq 0 ]; then
     awk '$2 == "bonafide" {print $1}' "$data/train/utt2lab" > "$data/train_bonafide"
@@ -85,7 +85,7 @@ widen() {
   single copy_wide.finish python3 -m masd.bin.finish_copy_synthesis --data "$source" --vocoder wide --out "$raw" \
     --num-jobs "$nj"
   [ $# -eq 0 ] || single copy_wide.post "${@:2}"
-  single merge_wide python3 -m masd.bin.merge_data --data "[$data/train,$data/train_wide]" --out "$data/$fitted"
+  single merge_wide python3 -m masd.bin.merge_data --data "[$data/train,$data/train_added]" --out "$data/$fitted"
 }
 
 # Features of one set: dump_set SET

@@ -77,7 +77,7 @@ class FitConfig:
         gamma: kernel width, or `mean_distance` for 1 / mean squared distance between inputs [0.01].
         class_weight: of the SVM's slack: `balanced`: both classes alike; `attack`: and within spoofed speech
             every attack alike; `none`.
-        leave_out: attacks whose utterances are not trained on.
+        leave_out: what is not trained on: patterns of attacks or utterances, e.g. `A0[12]` or `raw-*`.
         svm_standardise: f_SSL and f_hand standardised where they go into the SVM unfused [false].
         calibration_share: share of the training utterances kept out of the fit for the temperature.
         affine_holdout: `cross`: the affine map is fitted on training data held out by speaker and

@@ -7,6 +7,7 @@ import json
 import logging
 import subprocess
 from dataclasses import astuple, dataclass
+from fnmatch import fnmatchcase
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,7 @@ def fit_to_folder(job: Job, out: Path, config: FitConfig, seed: int, max_fail: f
         wanted = dataclasses.replace(wanted, families=open_dump(job.train_dump).config.families)
     train, kind = _load(job.train_data, Source(job.train_embeddings, job.train_dump), spec, max_fail, wanted)
     if config.leave_out:
-        train = train.rows(np.array([i for i, a in enumerate(train.attacks) if a not in config.leave_out]))
+        train = train.rows(_kept(train, config.leave_out))
     feats = wanted or kind
     dev, _ = _load(job.dev_data, Source(job.dev_embeddings, job.dev_dump), spec, max_fail, feats)
     system, history = fit_system(job.system, train, dev, config, seed, alpha)
@@ -119,6 +120,23 @@ def fit_to_folder(job: Job, out: Path, config: FitConfig, seed: int, max_fail: f
     system.save(model, job.ssl if spec.ssl else None)
     mark.write(work)
     log.info("%s: written", model)
+
+
+def _kept(data: LabelledSet, patterns: tuple[str, ...]) -> np.ndarray:
+    """Return the numbers of the utterances that no pattern fits, nor their attacks.
+
+    Raises:
+        MasdError: a pattern fits none, or all of a class.
+    """
+    names = list(zip(data.inputs.utts, data.attacks, strict=True))
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for pair in names for name in pair):
+            raise MasdError(f"fit.leave_out: no attack or utterance of the training set is {pattern!r}")
+    out = [any(fnmatchcase(name, p) for p in patterns for name in pair) for pair in names]
+    kept = np.flatnonzero(~np.array(out))
+    if not 0 < data.is_fake[kept].sum() < len(kept):
+        raise MasdError(f"fit.leave_out: {', '.join(patterns)}: nothing is left of a class")
+    return kept
 
 
 def _encoder(job: Job, spec: SystemSpec) -> tuple[np.ndarray | None, FeatsConfig | None]:

@@ -124,14 +124,19 @@ def test_the_single_scale_row_has_an_encoder_of_its_own(twin):
     assert len(twin.scores("ssl_single_s0").splitlines()) == len(twin.scores().splitlines())
 
 
-def test_plus_is_fitted_on_train_and_on_random_copies_of_its_bona_fide_speech(twin):
+def test_plus_is_fitted_on_random_copies_and_unconditioned_audio_too(twin):
     shutil.copytree(twin.path / "exp/tiny/ssl_adversarial_s0", twin.path / "exp/tiny/ssl_multi_s0")
     twin.run("--system", "plus", "--stage", 2, "--stop-stage", 3, "--nj", 2)
     twin.run("--system", "plus", "--stage", 5)
     train, widened = (read_folder(twin.path / "data/tiny" / name) for name in ("train", "train_plus"))
     real = [utt for utt in train.utts if train.lab(utt) == "bonafide"]
-    assert sorted(set(widened.utts) - set(train.utts)) == sorted(f"wide-{utt}" for utt in real)
-    assert {widened.tables["utt2attack"][f"wide-{utt}"] for utt in real} == {"wide"}
+    wide = [f"wide-{utt}" for utt in real]
+    raw = [f"raw-{utt}" for utt in [*train.utts, *wide]]
+    assert sorted(set(widened.utts) - set(train.utts)) == sorted(wide + raw)
+    assert {widened.tables["utt2attack"][utt] for utt in wide} == {"wide"}
+    assert all(
+        f"raw-{utt}" in widened.utts and widened.lab(f"raw-{utt}") == train.lab(utt) for utt in train.utts
+    )
     assert len(twin.scores("plus_s0").splitlines()) == len(twin.scores().splitlines())
     twin.run("--system", "plus_handcrafted", "--stage", 5)
     assert not (twin.path / "exp/tiny/plus_handcrafted_s0/model/encoder.safetensors").exists()

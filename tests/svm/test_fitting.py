@@ -273,6 +273,13 @@ def test_an_attack_left_out_is_not_trained_on(world):
     fit_svm("plus_handcrafted", **sources(world, fit=without))
     info = System.load(world / "exp" / "model").info
     assert info["training"][0]["attacks"] == 2 and info["development"][0]["attacks"] == 3
+    halved = dataclasses.replace(FAST, leave_out=("t0-*", "t1-*"))
+    fit_svm("plus_handcrafted", **sources(world, fit=halved))
+    assert System.load(world / "exp" / "model").info["training"][0]["speakers"] == 6
+    for pattern, words in (("A7", "is 'A7'"), ("A*", "nothing is left")):
+        with pytest.raises(MasdError, match=words):
+            unknown = dataclasses.replace(FAST, leave_out=(pattern,))
+            fit_svm("plus_handcrafted", **sources(world, fit=unknown))
 
 
 @pytest.mark.parametrize("key", ["prior", "calibration_share", "gamma", "c"])

@@ -1,15 +1,15 @@
-"""Stage 2 of --system plus: train's copies by random vocoders, conditioned as everything else is."""
+"""Stage 2 of --system plus: what stands beside train: copies by random vocoders, and all audio unconditioned."""
 
 from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
 
-from condition import load_config
+from condition import ConditionConfig, load_config
 from finish_sets import tables
 from make_sets import make
 from plan import load_corpus, read_protocol
-from versions import Version, audio_folder, copied, draw_rate, item_signs
+from versions import Version, audio_folder, copied, draw_rate, item_signs, versions
 
 from masd.cli import run
 from masd.data.folder import write_folder
@@ -19,7 +19,11 @@ NAME = "wide"
 
 
 def post_wide(protocol: Path, data: Path, max_fail: float = 0.01) -> None:
-    """Write `<data>/train_wide` from `<data>/train_wide_raw`.
+    """Write `<data>/train_added` from `<data>/train_wide_raw`, the sources and the copies of train.
+
+    Copies by random vocoders, conditioned as everything else is, are `wide-<utt>`. Recordings and all their
+    copies as they were before conditioning are `raw-<utt>`: a detector that never heard a clean recording
+    calls it spoofed (docs/evidence.md).
 
     Args:
         protocol: the list of utterances.
@@ -27,24 +31,37 @@ def post_wide(protocol: Path, data: Path, max_fail: float = 0.01) -> None:
         max_fail: the share of utterances that may be rejected.
     """
     config, corpus = load_config(), load_corpus()
-    out = audio_folder(data, protocol, config) / NAME
+    out = audio_folder(data, protocol, config)
     items = [item for item in read_protocol(protocol) if item.set == "train"]
     copies, polarity = copied(data / "train_wide_raw"), item_signs(items, config)
     rates = Counter(corpus["attacks"][a]["rate"] for item in items for a in item.attacks)
-    part = [
+    wide = [
         Version(
             *(f"{NAME}-{i.utt}", i.speaker, i.set, NAME, i.utt),
             *(copies[i.utt], data / "source" / "wav" / f"{i.utt}.flac"),
-            *(draw_rate(i.utt, rates, config.seed), out / f"{i.utt}.flac", polarity[i.utt]),
+            *(draw_rate(i.utt, rates, config.seed), out / NAME / f"{i.utt}.flac", polarity[i.utt]),
         )
         for i in items
         if i.utt in copies
     ]
     failures = Failures("utterance", max_fail)
-    for version in part:
+    for version in wide:
         make(version, config, corpus["rate"], failures)
-    failures.check(len(part), data / "train_wide_raw")
-    write_folder(data / "train_wide", **tables({v.utt: v for v in part if v.out.is_file()}, config))
+    failures.check(len(wide), data / "train_wide_raw")
+    part = [v for v in [*versions(items, corpus, data, out, config), *wide] if v.out.is_file()]
+    added = tables({v.utt: v for v in wide if v.out.is_file()}, config)
+    for name, table in unconditioned(part, config).items():
+        added[name] |= table
+    write_folder(data / "train_added", **added)
+
+
+def unconditioned(part: list[Version], config: ConditionConfig) -> dict[str, dict]:
+    """Return the lists of `raw-<utt>`: the same utterances, their audio as it was, no codec."""
+    made = tables({f"raw-{v.utt}": v for v in part}, config)
+    return made | {
+        "wav": {f"raw-{v.utt}": v.audio for v in part},
+        "utt2codec": {f"raw-{v.utt}": "none" for v in part},
+    }
 
 
 if __name__ == "__main__":
