@@ -1,4 +1,4 @@
-"""Stage 2 of --system plus: what stands beside train: copies by random vocoders, and all audio unconditioned."""
+"""Stage 2 of --system plus, beside train: copies by random vocoders, and all audio unconditioned."""
 
 from __future__ import annotations
 
