@@ -262,11 +262,37 @@ def half_state(encoder: Encoder) -> dict[str, Tensor]:
     return {name: value.detach().half() for name, value in state.items()} | whole
 
 
-def save_half(folder: Path, encoder: Encoder, content: dict[str, Any]) -> None:
-    """Write `half_state` and `content`, that of the encoder's encoder.yaml, as a folder of `load_encoder`."""
+def save_half(folder: Path, encoder: Encoder, content: dict[str, Any], int8: bool = False) -> None:
+    """Write `half_state` and `content`, that of the encoder's encoder.yaml, as a folder of `load_encoder`.
+
+    With `int8` its matrices and kernels are stored in 8 bits.
+    """
+    state = half_state(encoder)
+    if int8:
+        state = {part: value for name, whole in state.items() for part, value in _in_8_bits(name, whole)}
     write_yaml(folder / "encoder.yaml", content | {"extra": (content.get("extra") or {}) | {"half": True}})
     with atomic(folder / "encoder.safetensors") as path:
-        path.write_bytes(save({name: value.contiguous() for name, value in half_state(encoder).items()}))
+        path.write_bytes(save({name: value.contiguous() for name, value in state.items()}))
+
+
+_SCALE = ".scale"  # after the name of a tensor in 8 bits: what a step is, for each output channel
+
+
+def _in_8_bits(name: str, value: Tensor) -> list[tuple[str, Tensor]]:
+    if value.dim() < 2:
+        return [(name, value)]
+    value = value.float()
+    scale = value.flatten(1).abs().amax(1).clamp_min(1e-12) / 127
+    steps = (value / scale.view(-1, *[1] * (value.dim() - 1))).round().to(torch.int8)
+    return [(name, steps), (f"{name}{_SCALE}", scale)]
+
+
+def _from_8_bits(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    scales = {name: state.pop(name) for name in list(state) if name.endswith(_SCALE)}
+    for name, scale in scales.items():
+        steps = state[name.removesuffix(_SCALE)]
+        state[name.removesuffix(_SCALE)] = steps.float() * scale.view(-1, *[1] * (steps.dim() - 1))
+    return state
 
 
 def _norm_constants(encoder: Encoder) -> dict[str, Tensor]:
@@ -290,8 +316,8 @@ def load_weights(module: nn.Module, path: str | Path, left_out: dict[str, Tensor
         left_out: tensors that the file need not hold.
     """
     try:
-        state = (left_out or {}) | load_file(path)
-    except (OSError, SafetensorError) as error:
+        state = (left_out or {}) | _from_8_bits(load_file(path))
+    except (OSError, SafetensorError, KeyError) as error:
         raise MasdError(f"{path}: cannot be read as safetensors ({' '.join(str(error).split())})") from None
     check_state(module.state_dict(), state, path)
     module.load_state_dict(state)

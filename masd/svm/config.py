@@ -134,6 +134,8 @@ class ExportConfig:
 
     Args:
         half: encoder, fusion and support vectors in half precision.
+        int8: the encoder's kernels stored in 8 bits, with a scale for each output channel; they are float32
+            again when it runs.
         vectors: the SVM's vectors at most, see `masd.svm.reduce`; 0 keeps the support vectors.
         onnx: the encoder's graph for `detect --fast true`: `float32`, `int8` (which needs a calibration dump)
             or `none`.
@@ -141,6 +143,7 @@ class ExportConfig:
     """
 
     half: bool = True
+    int8: bool = False
     vectors: int = 0
     onnx: Literal["none", "float32", "int8"] = "none"
     calibration: int = 64
@@ -148,5 +151,9 @@ class ExportConfig:
     def __post_init__(self) -> None:
         if self.vectors < 0 or self.vectors == 1:
             raise MasdError(f"export.vectors: {self.vectors}: 0 for all, or at least 2")
+        if self.int8 and not self.half:
+            raise MasdError(
+                "export.int8: what is not in 8 bits is in half precision; give --export.half true"
+            )
         if self.calibration < 1:
             raise MasdError(f"export.calibration: {self.calibration} must be above 0")

@@ -61,10 +61,13 @@ def export_to_folder(
     system = System.load(model)
     small = replace(system, svm=reduced(system.svm, config.vectors) if config.vectors else system.svm)
     small.info = copy.deepcopy(system.info)
-    small.info["exported"] = {"from": input_digest(model / "model.yaml"), "half": config.half}
+    small.info["exported"] = {
+        "from": input_digest(model / "model.yaml"), "half": config.half, "int8": config.int8
+    }  # fmt: skip
     small.info["svm"] = {**small.info.get("svm", {}), "vectors": len(small.svm.dual)}
     encoder = model if system.info.get("encoder") else None
-    small.save(out, encoder, config.half, _graph(system, config, calibration_dump))
+    graph = _graph(system, config, calibration_dump)
+    small.save(out, encoder, config.half, graph, config.int8)
     sizes = {path.name: path.stat().st_size for path in sorted(out.iterdir()) if path.name[0] != "."}
     cost: dict[str, Any] = {
         "bytes": sizes,

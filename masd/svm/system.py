@@ -236,6 +236,7 @@ class System:
         encoder: str | Path | None = None,
         half: bool = False,
         graph: bytes | None = None,
+        int8: bool = False,
     ) -> None:
         """Write the model folder; `model.yaml`, which states the other files' digests, comes last.
 
@@ -244,6 +245,7 @@ class System:
             encoder: the pretraining folder whose encoder is copied, so that the model stands alone.
             half: weights and support vectors in half precision.
             graph: the encoder as an ONNX graph, serialised.
+            int8: the encoder's kernels in 8 bits, where `half` is.
         """
         folder = Path(folder)
         (folder / "model.yaml").unlink(missing_ok=True)
@@ -257,7 +259,7 @@ class System:
             with atomic(folder / "fusion.safetensors") as tmp:  # save_file leaves it to the owner alone
                 tmp.write_bytes(save({name: w.half() if half else w for name, w in weights.items()}))
         if encoder is not None:
-            _copy_encoder(Path(encoder), folder, half)
+            _copy_encoder(Path(encoder), folder, half, int8)
         if graph is not None:
             with atomic(folder / GRAPH) as tmp:
                 tmp.write_bytes(graph)
@@ -304,7 +306,7 @@ class System:
         return cls(info["system"], features, KernelSvm.from_arrays(arrays, folder / "svm.npz"), info, folder)
 
 
-def _copy_encoder(source: Path, folder: Path, half: bool) -> None:
+def _copy_encoder(source: Path, folder: Path, half: bool, int8: bool) -> None:
     if not half:
         for name in ENCODER_FILES:
             with atomic(folder / name) as tmp:
@@ -312,7 +314,7 @@ def _copy_encoder(source: Path, folder: Path, half: bool) -> None:
         return
     from masd.models.encoder import load_encoder, save_half
 
-    save_half(folder, load_encoder(source)[0], read_yaml(source / "encoder.yaml"))
+    save_half(folder, load_encoder(source)[0], read_yaml(source / "encoder.yaml"), int8)
 
 
 def read_info(folder: Path) -> dict[str, Any]:
