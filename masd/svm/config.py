@@ -153,7 +153,7 @@ class ExportConfig:
             raise MasdError(f"export.vectors: {self.vectors}: 0 for all, or at least 2")
         if self.int8 and not self.half:
             raise MasdError(
-                "export.int8: what is not in 8 bits is in half precision; give --export.half true"
+                "export.int8: all else is in half precision then; give --export.half true"
             )
         if self.calibration < 1:
             raise MasdError(f"export.calibration: {self.calibration} must be above 0")

@@ -184,7 +184,7 @@ def test_no_strided_pointwise_convolution():
 @pytest.mark.parametrize("batch_norm", ["per_band", "shared"])
 @pytest.mark.parametrize(("int8", "far"), [(False, 0.01), (True, 0.05)])
 def test_half_precision_there_and_back(batch_norm, int8, far, tmp_path):
-    """Folded and rounded to 11 or 8 bits, a loaded encoder gives what the whole one does, with padding too."""
+    """Folded and rounded to 11 or 8 bits, an encoder gives what the whole one does, with padding too."""
     encoder = randomised(tiny(batch_norm=batch_norm)).eval()
     save_encoder(tmp_path / "whole", encoder, encoder.config, FeatsConfig(), {"seed": 7})
     save_half(tmp_path / "half", encoder, read_yaml(tmp_path / "whole" / "encoder.yaml"), int8)
