@@ -152,8 +152,6 @@ class ExportConfig:
         if self.vectors < 0 or self.vectors == 1:
             raise MasdError(f"export.vectors: {self.vectors}: 0 for all, or at least 2")
         if self.int8 and not self.half:
-            raise MasdError(
-                "export.int8: all else is in half precision then; give --export.half true"
-            )
+            raise MasdError("export.int8: all else is in half precision then; give --export.half true")
         if self.calibration < 1:
             raise MasdError(f"export.calibration: {self.calibration} must be above 0")

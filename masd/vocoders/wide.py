@@ -163,5 +163,11 @@ class Wide(Adapter[Config]):
 
     def synthesise(self, x: np.ndarray, seed: int) -> np.ndarray:
         """Return the re-synthesis of `x` (N,) at 16 kHz by what `seed` draws."""
+        kind, rng = self.draw(seed)
+        return wide_copy(x, kind, rng)
+
+    @staticmethod
+    def draw(seed: int) -> tuple[str, Generator]:
+        """Return the kind that `seed` draws, and the generator that draws the rest."""
         rng = np.random.default_rng(seed)
-        return wide_copy(x, str(rng.choice(list(KINDS))), rng)
+        return str(rng.choice(list(KINDS))), rng
