@@ -23,7 +23,7 @@ from masd.files import read_yaml, write_json
 from masd.metrics.eer import eer
 from masd.seeding import derive, generator
 from masd.svm.config import FitConfig, system_spec
-from masd.svm.fit import LabelledSet, fit_machine
+from masd.svm.fit import LabelledSet, Machine, fit_machine
 from masd.svm.inputs import Source, load_inputs
 from masd.vocoders.wide import Wide
 
@@ -129,7 +129,7 @@ def figures(
     table = {name: np.array(getattr(train, name)) for name in ("speakers", "attacks")}
     result: dict[str, dict[str, float]] = {"train": {}, "dev": {}, "seen": {}}
 
-    def machine(rows: np.ndarray):
+    def machine(rows: np.ndarray) -> Machine:
         return fit_machine(system_spec(row.system), train.rows(np.flatnonzero(rows)), fit, seed, alpha)
 
     whole = machine(np.ones(len(train), bool)).decision(dev.inputs)
