@@ -68,8 +68,8 @@ def plus_ablation(
     dump: Path,
     embeddings: Path,
     encoder: Path,
+    settings: Path,
     out: Path,
-    fit: FitConfig = FitConfig(),  # noqa: B008 - never changed
     rows: list[str] | None = None,
     seed: int = 0,
 ) -> None:
@@ -80,8 +80,8 @@ def plus_ablation(
         dump: dumps of these sets, families included.
         embeddings: embeddings of these sets.
         encoder: the pretraining folder that made them.
+        settings: utils/conf/systems/plus.yaml.
         out: where the figures go as JSON.
-        fit: plus's own settings (`--config utils/conf/systems/plus.yaml`).
         rows: names of the rows, all by default.
         seed: of the groups of speakers.
     """
@@ -90,6 +90,8 @@ def plus_ablation(
     train, dev = (load(data, dump, embeddings, name, config) for name in ("train_plus", "dev"))
     if not encoder.is_dir():
         raise MasdError(f"--encoder {encoder}: no such folder")
+    fit = FitConfig(**read_yaml(settings)["fit_svm"]["fit"])
+    logging.getLogger("masd.svm").setLevel(logging.WARNING)
     found = {}
     print(f"{'':40}{'train, unseen':>34}{'dev, unseen':>34}{'dev, seen':>11}")
     for row in ROWS:
