@@ -189,8 +189,8 @@ choose_system() {
   case $system in
     handcrafted) return ;;
     ssl_single) ssl_kind=single kind=(--encoder.bands single --ssl.objectives "[mask,cpc]"); return ;;
-    plus | plus_handcrafted)
-      [ "$system" = plus_handcrafted ] || { ssl_kind=multi kind=(--encoder.bands multi --ssl.objectives "[mask,cpc]"); }
+    plus | plus_encoder)
+      [ "$system" = plus ] || { ssl_kind=multi kind=(--encoder.bands multi --ssl.objectives "[mask,cpc]"); }
       conf=(--config "$systems/plus.yaml") mel=${dump}_plus fitted=train_plus widened=true
       return ;;
     ssl_multi | concat | attention) ssl_kind=multi kind=(--encoder.bands multi --ssl.objectives "[mask,cpc]"); return ;;
@@ -199,7 +199,7 @@ choose_system() {
   [ "$system" != full ] || return 0
   [ -f "$systems/$system.yaml" ] ||
     fail "unknown --system $system; there are handcrafted, ssl_single, ssl_multi, concat, attention, full," \
-      "plus_handcrafted, $(basename -s .yaml "$systems"/*.yaml | paste -sd , | sed 's/,/, /g')"
+      "plus_encoder, $(basename -s .yaml "$systems"/*.yaml | paste -sd , | sed 's/,/, /g')"
   waveforms=true detector=(--config "$systems/$system.yaml")
   [ ! -f "conf/systems/$system.yaml" ] || detector+=(--config "conf/systems/$system.yaml")
   [ -z "$front_ends" ] || detector+=(--detector.front_end.checkpoints "[${front_ends// /,}]")

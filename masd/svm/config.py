@@ -8,7 +8,7 @@ from typing import Literal
 from masd.errors import MasdError
 
 SystemName = Literal[
-    "handcrafted", "ssl_single", "ssl_multi", "concat", "attention", "full", "plus", "plus_handcrafted"
+    "handcrafted", "ssl_single", "ssl_multi", "concat", "attention", "full", "plus", "plus_encoder"
 ]
 
 
@@ -39,8 +39,8 @@ SYSTEMS: dict[str, SystemSpec] = {
     "attention": SystemSpec(ssl=True, hand=True, fused=True, bands=3),
     "full": SystemSpec(ssl=True, hand=True, fused=True, bands=3, adversarial=True),
     # not of the paper: families of statistics and copies by random vocoders (docs/evidence.md)
-    "plus": SystemSpec(ssl=True, hand=True, fused=False, bands=3),
-    "plus_handcrafted": SystemSpec(ssl=False, hand=True, fused=False, bands=0),
+    "plus": SystemSpec(ssl=False, hand=True, fused=False, bands=0),
+    "plus_encoder": SystemSpec(ssl=True, hand=True, fused=False, bands=3),
 }
 
 
@@ -75,6 +75,7 @@ class FitConfig:
         svm_every: also fit an SVM every so many epochs and log its dev EER; 0 never [5].
         c: the SVM's C.
         gamma: kernel width, or `mean_distance` for 1 / mean squared distance between inputs [0.01].
+        gamma_scale: `mean_distance` times this.
         class_weight: of the SVM's slack: `balanced`: both classes alike; `attack`: and within spoofed speech
             every attack alike; `none`.
         leave_out: what is not trained on: patterns of attacks or utterances, e.g. `A0[12]` or `raw-*`.
@@ -103,6 +104,7 @@ class FitConfig:
     svm_every: int = 0
     c: float = 10.0
     gamma: Literal["mean_distance"] | float = "mean_distance"
+    gamma_scale: float = 1.0
     class_weight: Literal["balanced", "attack", "none"] = "balanced"
     leave_out: tuple[str, ...] = ()
     svm_standardise: bool = True
@@ -121,6 +123,7 @@ class FitConfig:
             if not 0.0 < value < 1.0:
                 raise MasdError(f"fit.{key}: {value:g} must lie strictly between 0 and 1")
         positive = {"lr": self.lr, "batch_size": self.batch_size, "epochs": self.epochs, "c": self.c}
+        positive["gamma_scale"] = self.gamma_scale
         if self.gamma != "mean_distance":
             positive["gamma"] = float(self.gamma)
         for key, value in positive.items():

@@ -126,8 +126,7 @@ def test_the_single_scale_row_has_an_encoder_of_its_own(twin):
 
 def test_plus_is_fitted_on_random_copies_and_unconditioned_audio_too(twin):
     shutil.copytree(twin.path / "exp/tiny/ssl_adversarial_s0", twin.path / "exp/tiny/ssl_multi_s0")
-    twin.run("--system", "plus", "--stage", 2, "--stop-stage", 3, "--nj", 2)
-    twin.run("--system", "plus", "--stage", 5)
+    twin.run("--system", "plus", "--stage", 2, "--nj", 2)
     train, widened = (read_folder(twin.path / "data/tiny" / name) for name in ("train", "train_plus"))
     real = [utt for utt in train.utts if train.lab(utt) == "bonafide"]
     wide = [f"wide-{utt}" for utt in real]
@@ -138,8 +137,9 @@ def test_plus_is_fitted_on_random_copies_and_unconditioned_audio_too(twin):
         f"raw-{utt}" in widened.utts and widened.lab(f"raw-{utt}") == train.lab(utt) for utt in train.utts
     )
     assert len(twin.scores("plus_s0").splitlines()) == len(twin.scores().splitlines())
-    twin.run("--system", "plus_handcrafted", "--stage", 5)
-    assert not (twin.path / "exp/tiny/plus_handcrafted_s0/model/encoder.safetensors").exists()
+    assert not (twin.path / "exp/tiny/plus_s0/model/encoder.safetensors").exists()
+    twin.run("--system", "plus_encoder", "--stage", 5, "--stop-stage", 5)
+    assert (twin.path / "exp/tiny/plus_encoder_s0/model/encoder.safetensors").exists()
 
 
 def test_the_literal_reading_runs_end_to_end(twin):

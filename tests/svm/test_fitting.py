@@ -270,16 +270,16 @@ def test_attacks_weigh_alike_and_together_as_much_as_bona_fide_speech(train):
 
 def test_an_attack_left_out_is_not_trained_on(world):
     without = dataclasses.replace(FAST, leave_out=("A2",), class_weight="attack")
-    fit_svm("plus_handcrafted", **sources(world, fit=without))
+    fit_svm("plus", **sources(world, fit=without))
     info = System.load(world / "exp" / "model").info
     assert info["training"][0]["attacks"] == 2 and info["development"][0]["attacks"] == 3
     halved = dataclasses.replace(FAST, leave_out=("t0-*", "t1-*"))
-    fit_svm("plus_handcrafted", **sources(world, fit=halved))
+    fit_svm("plus", **sources(world, fit=halved))
     assert System.load(world / "exp" / "model").info["training"][0]["speakers"] == 6
     for pattern, words in (("A7", "is 'A7'"), ("A*", "nothing is left")):
         with pytest.raises(MasdError, match=words):
             unknown = dataclasses.replace(FAST, leave_out=(pattern,))
-            fit_svm("plus_handcrafted", **sources(world, fit=unknown))
+            fit_svm("plus", **sources(world, fit=unknown))
 
 
 @pytest.mark.parametrize("key", ["prior", "calibration_share", "gamma", "c"])
