@@ -18,7 +18,7 @@ from masd.svm.calibration import T_BOUNDS, Affine, cross_folds, fit_affine, fit_
 from masd.svm.config import FitConfig, SystemSpec, system_spec
 from masd.svm.fusion_training import TrainedFusion, stratified_rows, train_fusion
 from masd.svm.inputs import Inputs
-from masd.svm.kernel import KernelSvm, fit_svm, mean_squared_distance
+from masd.svm.kernel import KernelSvm, fit_svm
 from masd.svm.system import HAND_NAMES, FeatureMap, Scaler, System
 
 if TYPE_CHECKING:
@@ -171,10 +171,8 @@ def fit_machine(
 
 def _with_svm(features: FeatureMap, train: LabelledSet, config: FitConfig) -> Machine:
     values = features.values(train.inputs)
-    gamma = config.gamma
-    if gamma == "mean_distance":
-        gamma = config.gamma_scale / mean_squared_distance(values)
-    svm = fit_svm(values, train.is_fake, config.c, gamma, slack_weights(train, config.class_weight))
+    weights = slack_weights(train, config.class_weight)
+    svm = fit_svm(values, train.is_fake, config.c, config.gamma, weights, config.gamma_scale)
     log.info(
         "SVM: %d of %d utterances are support vectors, gamma %.4g", len(svm.dual), len(values), svm.gamma
     )

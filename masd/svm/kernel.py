@@ -133,6 +133,7 @@ def fit_svm(
     c: float = 10.0,
     gamma: float | Literal["mean_distance"] = "mean_distance",
     weights: np.ndarray | None = None,
+    gamma_scale: float = 1.0,
 ) -> KernelSvm:
     """Fit an RBF support vector classifier, positive side fake.
 
@@ -142,6 +143,7 @@ def fit_svm(
         c: the cost of slack.
         gamma: the kernel width, or `mean_distance` for 1 / mean squared distance between the inputs.
         weights: (N,) of each utterance's slack; None weighs both classes alike.
+        gamma_scale: `mean_distance` times this.
 
     Raises:
         MasdError: one class is missing, or a value is not finite.
@@ -154,7 +156,7 @@ def fit_svm(
         raise MasdError("the SVM needs both bona fide and spoof utterances to fit")
     if not np.isfinite(values).all():
         raise MasdError("the SVM's training inputs hold NaN or infinity")
-    width = 1.0 / mean_squared_distance(values) if gamma == "mean_distance" else float(gamma)
+    width = gamma_scale / mean_squared_distance(values) if gamma == "mean_distance" else float(gamma)
     weight = "balanced" if weights is None else None
     machine = SVC(C=c, kernel="rbf", gamma=width, class_weight=weight, cache_size=1000)
     machine.fit(values.astype(np.float64), is_fake, sample_weight=weights)

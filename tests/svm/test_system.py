@@ -57,10 +57,11 @@ def test_pack_and_unpack():
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_every_row_of_table_2_there_and_back(name, train, dev, alpha, tmp_path):
+def test_every_system_there_and_back(name, train, dev, alpha, tmp_path):
     """What goes into the SVM has the row's size; a loaded model gives the same bits."""
     (system, history), (_, test) = fitted(name, train, dev, alpha)
     sizes = {"handcrafted": 3, "ssl_single": 12, "ssl_multi": 12, "concat": 15, "attention": 256, "full": 256}
+    sizes |= {"plus": 3, "plus_encoder": 15}
     values = system.values(test.inputs)
     assert values.shape == (len(test), sizes[name]) and bool(history) == (sizes[name] == 256)
     system.save(tmp_path / "model")
@@ -81,6 +82,8 @@ def test_unfused_inputs_are_standardised_side_by_side(train, dev, alpha):
     np.testing.assert_allclose(ratio, np.broadcast_to(np.median(ratio, 0), ratio.shape), rtol=0.05)
     np.testing.assert_allclose(values.std(0), 1.0, atol=0.1)
     assert system.svm.gamma == pytest.approx(1 / (2 * 15), rel=0.02)
+    (narrow, _), _ = fitted("concat", train, dev, alpha, calibration_share=0.05, gamma_scale=2.0)
+    assert narrow.svm.gamma == pytest.approx(2 * system.svm.gamma)
 
 
 def test_literal_svm_takes_raw_features_and_a_fixed_gamma(train, dev, alpha):
