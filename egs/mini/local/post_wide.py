@@ -19,11 +19,11 @@ NAME = "wide"
 
 
 def post_wide(protocol: Path, data: Path, max_fail: float = 0.01) -> None:
-    """Write `<data>/train_added` from `<data>/train_wide_raw`, the sources and the copies of train.
+    """Write `<data>/train_added` from `train_wide_raw`, the sources and the copies of train; and `dev_raw`.
 
     Copies by random vocoders, conditioned as everything else is, are `wide-<utt>`. Recordings and all their
     copies as they were before conditioning are `raw-<utt>`: a detector that never heard a clean recording
-    calls it spoofed (docs/evidence.md).
+    calls it spoofed (docs/evidence.md). `<data>/dev_raw` is dev so, to measure that on.
 
     Args:
         protocol: the list of utterances.
@@ -32,7 +32,8 @@ def post_wide(protocol: Path, data: Path, max_fail: float = 0.01) -> None:
     """
     config, corpus = load_config(), load_corpus()
     out = audio_folder(data, protocol, config)
-    items = [item for item in read_protocol(protocol) if item.set == "train"]
+    both = [item for item in read_protocol(protocol) if item.set in ("train", "dev")]
+    items = [item for item in both if item.set == "train"]
     copies, polarity = copied(data / "train_wide_raw"), item_signs(items, config)
     rates = Counter(corpus["attacks"][a]["rate"] for item in items for a in item.attacks)
     wide = [
@@ -48,11 +49,12 @@ def post_wide(protocol: Path, data: Path, max_fail: float = 0.01) -> None:
     for version in wide:
         make(version, config, corpus["rate"], failures)
     failures.check(len(wide), data / "train_wide_raw")
-    part = [v for v in [*versions(items, corpus, data, out, config), *wide] if v.out.is_file()]
+    made = [v for v in [*versions(both, corpus, data, out, config), *wide] if v.out.is_file()]
     added = tables({v.utt: v for v in wide if v.out.is_file()}, config)
-    for name, table in unconditioned(part, config).items():
+    for name, table in unconditioned([v for v in made if v.set == "train"], config).items():
         added[name] |= table
     write_folder(data / "train_added", **added)
+    write_folder(data / "dev_raw", **unconditioned([v for v in made if v.set == "dev"], config))
 
 
 def unconditioned(part: list[Version], config: ConditionConfig) -> dict[str, dict]:
