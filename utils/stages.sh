@@ -242,6 +242,8 @@ use_model() {
     scorer=(--model "$model") calibration=(--model "$model")
   fi
   exp=exp/$size/$tag ssl=$model emb=exp/$size/$tag/emb mel=$dump widened=false
+  # features as plus has them are dumped apart
+  [ -z "$model" ] || ! grep -q '^  families:' "$model/model.yaml" || mel=${dump}_plus
 }
 
 # --features +tokens: handcrafted features with the token model's beside them.

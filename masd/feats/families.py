@@ -15,6 +15,7 @@ from itertools import pairwise
 import numpy as np
 
 from masd.errors import MasdError
+from masd.feats.config import SIZES
 
 VERSION = 2  # raise it when a family comes to give other figures
 RATE = 16000
@@ -568,3 +569,15 @@ FAMILIES: dict[str, Family] = {
         waveform, bispectrum, handcrafted, polarity,
     )
 }  # fmt: skip
+
+
+def frequencies(name: str) -> np.ndarray:
+    """Return the frequency in Hz that each figure of a family is about (D,), NaN where it is of none."""
+    bands = (np.arange(BANDS) + 0.5) * TOP / BANDS
+    if name in ("flux_bins", "phase_advance", "phase_mixed"):
+        return np.tile(bands, 4)
+    if name == "waveform":
+        return np.repeat([(low + high) / 2 for low, high in OCTAVES], 3)
+    if name == "residual":  # the shape of its samples, its spectrum, and two figures of voicing
+        return np.concatenate([np.full(50, np.nan), bands, np.full(2, np.nan)])
+    return np.full(SIZES[name], np.nan)

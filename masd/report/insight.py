@@ -184,10 +184,11 @@ def _effects(system: System, mel: np.ndarray, hand: np.ndarray | None, hop: floa
     config, features, encoder = system.feats_config(), system.features, system.encoder()
     assert config is not None  # _observed refuses such systems
     neutral = encoder.mel_mean.numpy()
-    variants = parts.without_bands(mel, hand, config, neutral)
+    of_hand = None if features.hand is None else features.hand.mean
+    variants = parts.without_bands(mel, hand, config, neutral, of_hand)
     variants += parts.without_stretches(mel, hand, hop, WINDOW, neutral)
-    if hand is not None and features.hand is not None:
-        variants += parts.without_measures(mel, hand, config, features.hand.mean)
+    if hand is not None and of_hand is not None:
+        variants += parts.without_measures(mel, hand, config, of_hand)
     return parts.effects(system, encoder, parts.Variant("", mel, hand), variants)
 
 

@@ -147,8 +147,8 @@ class Detector:
     def explain(self, x: np.ndarray, utt: str) -> Effects:
         """Return what bands, measures and stretches of `STRETCH` seconds do to the score of `inputs(x, utt)`.
 
-        A band's log-mel cells, a measure or a family of statistics are set to the mean of the training set; a
-        stretch is cut out of the recording, and everything measured on what is left.
+        A band's log-mel cells and figures, a measure or a family of statistics are set to the mean of the
+        training set; a stretch is cut out of the recording, and everything measured on what is left.
         """
         from masd.feats.handcrafted import handcrafted
         from masd.feats.logmel import logmel
@@ -163,11 +163,11 @@ class Detector:
 
         whole = variant("", x)
         encoder = None if self.encoder is None else self.system.encoder()
-        variants = []
-        if encoder is not None:
-            variants += parts.without_bands(whole.mel, whole.hand, config, encoder.mel_mean.numpy())
-        if hand is not None:
-            variants += parts.without_measures(whole.mel, whole.hand, config, hand.mean)
+        neutral = None if encoder is None else encoder.mel_mean.numpy()
+        of_hand = None if hand is None else hand.mean
+        variants = parts.without_bands(whole.mel, whole.hand, config, neutral, of_hand)
+        if of_hand is not None:
+            variants += parts.without_measures(whole.mel, whole.hand, config, of_hand)
         rate = config.sample_rate
         variants += [
             variant((start / rate, stop / rate), cut)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from masd.feats.config import SIZES, FeatsConfig
-from masd.models.bands import NAMES, band_ranges
+from masd.models.bands import EDGES_HZ, NAMES, band_ranges
 from masd.svm.inputs import Inputs, embed, stack_compact
 
 if TYPE_CHECKING:
@@ -50,18 +50,52 @@ class Variant:
     hand: np.ndarray | None
 
 
-def without_bands(mel: np.ndarray, hand: np.ndarray | None, config: FeatsConfig, neutral: np.ndarray) -> list:
-    """Return a variant a band, its log-mel cells (T, M) set to the training mean `neutral` (M,)."""
+def without_bands(
+    mel: np.ndarray,
+    hand: np.ndarray | None,
+    config: FeatsConfig,
+    neutral: np.ndarray | None,
+    neutral_hand: np.ndarray | None,
+) -> list[Variant]:
+    """Return a variant a band: its log-mel cells and the families' figures of its frequencies at their mean.
+
+    Args:
+        mel: (T, M) log-mel.
+        hand: handcrafted features, None where the system has none.
+        config: the front end's.
+        neutral: (M,) training mean of the log-mel, None where the system has no encoder.
+        neutral_hand: training mean of the handcrafted features, None where it has none.
+    """
     variants = []
     ranges = band_ranges("multi", config.n_mels, config.f_min, config.f_max)
-    for band, (first, last) in zip(NAMES["multi"], ranges, strict=True):
-        without = mel.copy()
-        without[:, first:last] = neutral[first:last]
-        variants.append(Variant(band, without, hand))
+    edges = (0.0, *EDGES_HZ, np.inf)
+    for number, (band, (first, last)) in enumerate(zip(NAMES["multi"], ranges, strict=True)):
+        changed, without = hand, mel
+        if neutral is not None:
+            without = mel.copy()
+            without[:, first:last] = neutral[first:last]
+        if hand is not None and neutral_hand is not None:
+            here = frequencies(config)[: len(hand)]
+            inside = (here >= edges[number]) & (here < edges[number + 1])
+            changed = np.where(inside, neutral_hand, hand)
+        if neutral is not None or not np.array_equal(changed, hand):
+            variants.append(Variant(band, without, changed))
     return variants
 
 
-def without_measures(mel: np.ndarray, hand: np.ndarray, config: FeatsConfig, neutral: np.ndarray) -> list:
+def frequencies(config: FeatsConfig) -> np.ndarray:
+    """Return the frequency in Hz that each handcrafted feature is about, NaN where it is of none."""
+    parts = [np.full(len(MEASURES), np.nan)]
+    if config.families:
+        from masd.feats.families import frequencies as of_family
+
+        parts += [of_family(name) for name in config.families]
+    return np.concatenate(parts)
+
+
+def without_measures(
+    mel: np.ndarray, hand: np.ndarray, config: FeatsConfig, neutral: np.ndarray
+) -> list[Variant]:
     """Return a variant a measure or family of statistics, its figures set to the training mean `neutral`."""
     sizes = dict.fromkeys(MEASURES, 1) | {name: SIZES[name] for name in config.families}
     variants, start = [], 0
@@ -75,7 +109,7 @@ def without_measures(mel: np.ndarray, hand: np.ndarray, config: FeatsConfig, neu
 
 def without_stretches(
     mel: np.ndarray, hand: np.ndarray | None, hop: float, window: float, neutral: np.ndarray
-) -> list:
+) -> list[Variant]:
     """Return a variant for every `window` seconds of log-mel, set to the training mean; `hand` stays."""
     variants, step = [], max(1, round(window / hop))
     for start in range(0, len(mel), step):

@@ -26,6 +26,7 @@ from masd.feats.dump import dump_shard, finish_dump
 from masd.files import read_yaml
 from masd.metrics.scores import read_scores
 from masd.models.encoder import Encoder, EncoderConfig, save_encoder
+from masd.pretrained import PLUS
 from masd.seeding import generator
 from masd.svm.config import ExportConfig, FitConfig
 from masd.svm.detector import Detector, window_starts
@@ -460,3 +461,36 @@ def test_what_cannot_be_exported_or_fast(world, tmp_path):
         export_model(world / "handcrafted" / "model", tmp_path / "x", ExportConfig(onnx="float32"))
     with pytest.raises(MasdError, match="0 for all, or at least 2"):
         ExportConfig(vectors=1)
+
+
+def test_explaining_says_what_moved_the_score(world, detector):
+    """The sum is not the score, but a part's effect is the score with it less the score without it."""
+    path = world / "wav" / "v4-00.wav"
+    explained = Detector(world / "full" / "model", explained=True)
+    verdict = explained.judge(path)
+    assert verdict.score == detector.judge(path).score, "explaining changes nothing"
+    effects = verdict.effects
+    assert list(effects.bands) == ["low", "mid", "high"] and list(effects.measures) == ["PCS", "HFER", "SFI"]
+    assert [(start, stop) for start, stop, _ in effects.windows] == [(i / 2, i / 2 + 0.5) for i in range(8)]
+    x = soundfile.read(path, dtype="float32")[0]
+    hand = explained.inputs(x, "v4-00")[0]
+    hand.hand[0, 1] = explained.system.features.hand.mean[1]
+    without = explained.system.scores(explained.system.decision(explained.system.values(hand)))
+    assert effects.measures["HFER"] == pytest.approx(verdict.score - without[0], abs=1e-3)
+    with pytest.raises(MasdError, match="not of windows"):
+        Detector(world / "full" / "model", windows=True, explained=True)
+
+
+def test_without_a_model_the_packaged_one_judges_and_explains(tmp_path):
+    write_wav(tmp_path / "x.wav", speech("x", 5.0))
+    done = command(tmp_path / "x.wav", "--explain")
+    head, columns, row, *reasons = done.stdout.decode().splitlines()
+    assert done.returncode == 0 and head.startswith("# plus model") and "P(fake)" in columns
+    assert row.split()[0] in ("spoof", "bonafide") and "x.wav" in row
+    assert [line.split()[0] for line in reasons][-2:] == ["measure", "seconds"]
+    assert "residual" in reasons[-2] and "3.5-4.0" in reasons[-1]
+    plain = json.loads(command(tmp_path / "x.wav", "--json").stdout)
+    assert "effects" not in plain
+    full = json.loads(command("--explain", tmp_path / "x.wav", "--json").stdout)
+    assert full["score"] == plain["score"] and full["effects"]["windows"][0][:2] == [0.0, 0.5]
+    assert sum(path.stat().st_size for path in PLUS.iterdir()) < 6e6

@@ -23,7 +23,7 @@ def test_a_family_is_taken_away_as_a_whole_and_nothing_else_with_it():
 
 def test_bands_and_stretches_of_the_log_mel_become_the_training_mean():
     neutral = np.arange(64, dtype=np.float32) + 5
-    bands = without_bands(MEL, None, FeatsConfig(), neutral)
+    bands = without_bands(MEL, None, FeatsConfig(), neutral, None)
     touched = [np.flatnonzero((variant.mel != MEL).any(0)) for variant in bands]
     assert [variant.part for variant in bands] == ["low", "mid", "high"]
     assert touched[0][0] == 0 and touched[-1][-1] == 63
@@ -34,6 +34,19 @@ def test_bands_and_stretches_of_the_log_mel_become_the_training_mean():
         np.array([(0.0, 0.15), (0.15, 0.3), (0.3, 0.4)])
     )
     assert sum((variant.mel != MEL).all(1).sum() for variant in parts) == len(MEL)
+
+
+def test_a_band_takes_the_figures_of_its_frequencies_with_it():
+    config = FeatsConfig(families=("flux_bins", "lfcc", "waveform", "residual"))
+    size, mean = hand_size(config), np.full(hand_size(config), 9.0, np.float32)
+    found = without_bands(MEL, np.zeros(size, np.float32), config, None, mean)
+    counts = {variant.part: int((variant.hand == 9).sum()) for variant in found}
+    # of 16 bands of 462 Hz two lie below 1 kHz, and six more below 4; of six octaves two, and two more
+    assert counts == {"low": 4 * 2 + 2 * 3 + 2, "mid": 4 * 7 + 2 * 3 + 7, "high": 4 * 7 + 2 * 3 + 7}
+    assert all(variant.mel is MEL for variant in found), "without an encoder the log-mel is of no use"
+    assert not any((variant.hand == 9)[3 + 64 : 3 + 64 + 120].any() for variant in found), (
+        "cepstra have no band"
+    )
 
 
 def test_stretches_are_cut_out_without_an_edge():
