@@ -8,7 +8,7 @@ from pathlib import Path
 from condition import ConditionConfig, load_config
 from finish_sets import tables
 from make_sets import make
-from plan import load_corpus, read_protocol
+from plan import SETS, load_corpus, read_protocol
 from versions import Version, audio_folder, copied, draw_rate, item_signs, versions
 
 from masd.cli import run
@@ -19,11 +19,11 @@ NAME = "wide"
 
 
 def post_wide(protocol: Path, data: Path, max_fail: float = 0.01) -> None:
-    """Write `<data>/train_added` from `train_wide_raw`, the sources and the copies of train; and `dev_raw`.
+    """Write `<data>/train_added` from `train_wide_raw`, the sources and the copies of train.
 
     Copies by random vocoders, conditioned as everything else is, are `wide-<utt>`. Recordings and all their
     copies as they were before conditioning are `raw-<utt>`: a detector that never heard a clean recording
-    calls it spoofed (docs/evidence.md). `<data>/dev_raw` is dev so, to measure that on.
+    calls it spoofed (docs/evidence.md). `<data>/dev_raw` and `eval_raw` are these sets so, to measure it on.
 
     Args:
         protocol: the list of utterances.
@@ -32,8 +32,8 @@ def post_wide(protocol: Path, data: Path, max_fail: float = 0.01) -> None:
     """
     config, corpus = load_config(), load_corpus()
     out = audio_folder(data, protocol, config)
-    both = [item for item in read_protocol(protocol) if item.set in ("train", "dev")]
-    items = [item for item in both if item.set == "train"]
+    every = read_protocol(protocol)
+    items = [item for item in every if item.set == "train"]
     copies, polarity = copied(data / "train_wide_raw"), item_signs(items, config)
     rates = Counter(corpus["attacks"][a]["rate"] for item in items for a in item.attacks)
     wide = [
@@ -49,12 +49,14 @@ def post_wide(protocol: Path, data: Path, max_fail: float = 0.01) -> None:
     for version in wide:
         make(version, config, corpus["rate"], failures)
     failures.check(len(wide), data / "train_wide_raw")
-    made = [v for v in [*versions(both, corpus, data, out, config), *wide] if v.out.is_file()]
+    made = [v for v in [*versions(every, corpus, data, out, config), *wide] if v.out.is_file()]
     added = tables({v.utt: v for v in wide if v.out.is_file()}, config)
-    for name, table in unconditioned([v for v in made if v.set == "train"], config).items():
+    raw = {name: unconditioned([v for v in made if v.set == name], config) for name in SETS}
+    for name, table in raw["train"].items():
         added[name] |= table
     write_folder(data / "train_added", **added)
-    write_folder(data / "dev_raw", **unconditioned([v for v in made if v.set == "dev"], config))
+    for name in ("dev", "eval"):
+        write_folder(data / f"{name}_raw", **raw[name])
 
 
 def unconditioned(part: list[Version], config: ConditionConfig) -> dict[str, dict]:
