@@ -25,8 +25,8 @@ def detect(
 ) -> None:
     """Say of each audio file whether it is fake: `detect FILE|DIR|- ...`
 
-    Without `--model` by the model that comes with this package, whose card (docs/model_card.md) says what it
-    was trained on and where it fails. Any format, rate and number of channels that can be decoded; folders
+    Without `--model` by the model that comes with this package; its card, masd/pretrained/plus/README.md, says
+    what it was trained on and where it fails. Any format, rate and number of channels that can be decoded; folders
     are searched for audio files; `-` reads one file from standard input. A line a file: label, P(fake), score
     (higher is more bona fide), file, warnings where the audio is unlike the training data. The label is by
     the model's development threshold, P(fake) = 1 / (1 + exp(score)). The dither is seeded by the file's

@@ -1,4 +1,4 @@
-"""The model that comes with the package; docs/model_card.md describes it."""
+"""The model that comes with the package; its card is plus/README.md."""
 
 from __future__ import annotations
 
