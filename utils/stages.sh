@@ -191,7 +191,7 @@ choose_system() {
     ssl_single) ssl_kind=single kind=(--encoder.bands single --ssl.objectives "[mask,cpc]"); return ;;
     plus | plus_encoder)
       [ "$system" = plus ] || { ssl_kind=multi kind=(--encoder.bands multi --ssl.objectives "[mask,cpc]"); }
-      conf=(--config "$systems/plus.yaml") mel=${dump}_plus fitted=train_plus widened=true
+      conf=(--config "$MASD_ROOT/utils/conf/plus.yaml") mel=${dump}_plus fitted=train_plus widened=true
       return ;;
     ssl_multi | concat | attention) ssl_kind=multi kind=(--encoder.bands multi --ssl.objectives "[mask,cpc]"); return ;;
     full | tokens) ssl_kind=adversarial kind=(--encoder.bands multi --ssl.objectives "[mask,cpc,adv]") ;;
@@ -199,7 +199,7 @@ choose_system() {
   [ "$system" != full ] || return 0
   [ -f "$systems/$system.yaml" ] ||
     fail "unknown --system $system; there are handcrafted, ssl_single, ssl_multi, concat, attention, full," \
-      "plus_encoder, $(basename -s .yaml "$systems"/*.yaml | paste -sd , | sed 's/,/, /g')"
+      "plus, plus_encoder, $(basename -s .yaml "$systems"/*.yaml | paste -sd , | sed 's/,/, /g')"
   waveforms=true detector=(--config "$systems/$system.yaml")
   [ ! -f "conf/systems/$system.yaml" ] || detector+=(--config "conf/systems/$system.yaml")
   [ -z "$front_ends" ] || detector+=(--detector.front_end.checkpoints "[${front_ends// /,}]")

@@ -83,7 +83,9 @@ if asked 2 && [ "$pretraining" = true ]; then
   done
 fi
 
-if asked 2 && [ "$widened" = true ]; then widen; fi
+if asked 2 && [ "$widened" = true ]; then
+  widen
+fi
 
 if asked 3; then
   for name in $(dumped); do

@@ -102,7 +102,7 @@ CORPUS = (
     r"^  single prepare python3 local/.*\n(?:    .*\n)*",
 )
 # A corpus that makes its recordings prepares and copies them by scripts of its own, too.
-MADE_HERE = (r"^if asked 1.*?^fi\n", r"^if asked 2.*?^fi\n")
+MADE_HERE = (r"^if asked 1.*?^fi\n", r"^if asked 2.*?^fi\n\nif asked 2.*?^fi\n")
 
 
 def without(patterns, text):
@@ -144,11 +144,11 @@ def test_options_differ_in_where_the_corpus_is_and_in_its_size():
 
 
 def entry_points(recipe, number):
-    """The entry points that a stage calls, in order, and the functions that make embeddings and tokens."""
+    """The entry points that a stage calls, in order, and the functions of stages.sh that call some."""
     text = (recipe / "run.sh").read_text()
     body = text[text.index(f"if asked {number}") :].split("\nfi\n")[0]
     return re.findall(
-        r"masd\.bin\.(\w+)|(?:sharded|trained) \S+ (\w+)|^ +(embed|tokens) ", body, re.MULTILINE
+        r"masd\.bin\.(\w+)|(?:sharded|trained) \S+ (\w+)|^ +(embed|tokens|dump_set) ", body, re.MULTILINE
     )
 
 

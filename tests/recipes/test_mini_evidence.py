@@ -234,5 +234,5 @@ def test_a_network_learns_what_sets_all_attacks_apart(little):
 
 
 def test_the_variant_dumps_what_the_study_calls_plus():
-    families = read_yaml(RECIPE / "../../utils/conf/systems/plus.yaml")["dump_feats"]["feats"]["families"]
+    families = read_yaml(RECIPE / "../../utils/conf/plus.yaml")["dump_feats"]["feats"]["families"]
     assert evidence.GROUPS["plus"].split() == families

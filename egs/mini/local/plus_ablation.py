@@ -81,7 +81,7 @@ def plus_ablation(
         dump: dumps of these sets, families included.
         embeddings: embeddings of these sets.
         encoder: the pretraining folder that made them.
-        settings: utils/conf/systems/plus.yaml.
+        settings: utils/conf/plus.yaml.
         out: where the figures go as JSON.
         rows: names of the rows, all by default.
         seed: of the groups of speakers.
