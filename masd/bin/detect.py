@@ -25,14 +25,14 @@ def detect(
 ) -> None:
     """Say of each audio file whether it is fake: `detect FILE|DIR|- ...`
 
-    Without `--model` by the model that comes with this package; its card, masd/pretrained/plus/README.md, says
-    what it was trained on and where it fails. Any format, rate and number of channels that can be decoded; folders
-    are searched for audio files; `-` reads one file from standard input. A line a file: label, P(fake), score
-    (higher is more bona fide), file, warnings where the audio is unlike the training data. The label is by
-    the model's development threshold, P(fake) = 1 / (1 + exp(score)). The dither is seeded by the file's
-    stem, so that a file named as its utterance id gets the score the recipe gives it. `--system aasist
-    --checkpoint FILE` takes the authors' released weights instead: the score is the difference of their
-    logits, not calibrated, the label by its sign.
+    Without `--model` by the model that comes with this package; its card, README.md in masd/pretrained/plus,
+    says what it was trained on and where it fails. Any format, rate and number of channels that can be
+    decoded; folders are searched for audio files; `-` reads one file from standard input. A line a file:
+    label, P(fake), score (higher is more bona fide), file, warnings where the audio is unlike the training
+    data. The label is by the model's development threshold, P(fake) = 1 / (1 + exp(score)). The dither is
+    seeded by the file's stem, so that a file named as its utterance id gets the score the recipe gives it.
+    `--system aasist --checkpoint FILE` takes the authors' released weights instead: the score is the
+    difference of their logits, not calibrated, the label by its sign.
 
     Args:
         files: files, folders or `-`; written without `--files`, anywhere on the command line.
