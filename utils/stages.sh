@@ -70,21 +70,18 @@ dumped() {
 of_ssl() { [ -z "$ssl_kind" ] || echo "$1"; }
 
 # The training set with copies of its bona fide speech by vocoders drawn at random, which --system plus is fitted on:
-# widen [SOURCE COMMAND...], copies of SOURCE in place of train's own audio, from which COMMAND makes train_added
+# widen SET [COMMAND...], copies of SET's bona fide speech; COMMAND makes train_added of them where they are not it yet
 widen() {
-  local source=${1:-$data/wide_source} raw=$data/train_added
+  local source=$data/wide_source raw=$data/train_added
+  [ $# -eq 1 ] || raw=$data/train_wide_raw
   log "stage 2: copies of the training set by vocoders drawn at random"
-  if [ $# -eq 0 ]; then
-    awk '$2 == "bonafide" {print $1}' "$data/train/utt2lab" > "$data/train_bonafide"
-    single wide_source python3 -m masd.bin.subset_data --data "$data/train" --utt-list "$data/train_bonafide" --out "$source"
-  else
-    raw=$data/train_wide_raw
-  fi
+  awk '$2 == "bonafide" {print $1}' "$data/$1/utt2lab" > "$data/wide_utts"
+  single wide_source python3 -m masd.bin.subset_data --data "$data/$1" --utt-list "$data/wide_utts" --out "$source"
   sharded copy_wide copy_synthesis --data "$source" --vocoder wide --out "$raw" --wav-dir "$data/copies/wide/wav" \
     --audio-format flac
   single copy_wide.finish python3 -m masd.bin.finish_copy_synthesis --data "$source" --vocoder wide --out "$raw" \
     --num-jobs "$nj"
-  [ $# -eq 0 ] || single copy_wide.post "${@:2}"
+  [ $# -eq 1 ] || single copy_wide.post "${@:2}"
   single merge_wide python3 -m masd.bin.merge_data --data "[$data/train,$data/train_added]" --out "$data/$fitted"
 }
 

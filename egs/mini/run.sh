@@ -80,7 +80,7 @@ if asked 2 && [ "$pretraining" = true ]; then
 fi
 
 if asked 2 && [ "$widened" = true ]; then
-  widen "$data/pretrain_source" python3 local/post_wide.py --protocol "$trials" --data "$data"
+  widen pretrain_source python3 local/post_wide.py --protocol "$trials" --data "$data"
 fi
 
 if asked 3; then

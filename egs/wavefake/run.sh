@@ -88,7 +88,7 @@ if asked 2 && [ "$pretraining" = true ]; then
 fi
 
 if asked 2 && [ "$widened" = true ]; then
-  widen
+  widen train
 fi
 
 if asked 3; then
