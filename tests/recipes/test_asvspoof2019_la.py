@@ -4,6 +4,7 @@ With ASVSPOOF2019_LA_PROTOCOLS, the protocols and the verifier's scores are the 
 """
 
 import collections
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -151,6 +152,17 @@ def test_a_comparison_system_stands_in_the_papers_table_and_samo_is_told_who_spe
     assert f"| SAMO | 1.09 | {100 * eer:.2f} |" in page
     assert "| RawNet2 | 95.03 | 2.11 | 94.21 | - | - | - |" in page, "not run, so not measured"
     assert "reported of MASD (ASVspoof 2019 LA eval)" in page
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not importlib.util.find_spec("pyworld"), reason="one random vocoder in six is WORLD")
+def test_plus_is_fitted_on_random_copies_of_its_bona_fide_speech_too(finished, corpora):
+    finished.run(*options(corpora, "--stage", 2, "--system", "plus", "--results-page", "false"))
+    train, widened = (read_folder(finished.path / "data/tiny" / name) for name in ("train", "train_plus"))
+    real = [utt for utt in train.utts if train.lab(utt) == "bonafide"]
+    assert sorted(set(widened.utts) - set(train.utts)) == sorted(f"wide-{utt}" for utt in real)
+    scores = read_table(finished.path / "exp/tiny/plus_s0/scores/eval/scores")
+    assert list(scores) == read_folder(finished.path / "data/tiny/eval").utts
 
 
 @pytest.mark.slow
