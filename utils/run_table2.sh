@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Table II of a recipe: every row with several seeds; as more rows, with the first seed, the full system without gradient
-# reversal, with a strong one, and the literal reading of the paper; the probe of the encoders, and the results page with paired
-# differences. A stopped run goes on from where it was. Called in the recipe's folder; what follows -- are options of
-# its run.sh.
+# reversal, with a strong one, the literal reading of the paper, and plus, which is not the paper's; the probe of the
+# encoders, and the results page with paired differences. A stopped run goes on from where it was. Called in the
+# recipe's folder; what follows -- are options of its run.sh.
 #
 #   ../../utils/run_table2.sh -- --corpus DIR/LA --librispeech DIR/LibriSpeech
 
@@ -40,13 +40,16 @@ jobs() {
     echo "$seed no_reversal full"
     echo "$seed strong_reversal full"
     [ "$literal" = false ] || echo "$seed paper_literal full"
+    echo "$seed masd plus"
   done
 }
 
 if [ -n "$only_job" ]; then
   read -r seed variant systems < <(jobs | sed -n "${only_job}p")
   for system in $systems; do
-    ./run.sh "${common[@]}" --stage 4 --stop-stage 7 --nj "$threads" --seed "$seed" --variant "$variant" \
+    first=4
+    [ "$system" != plus ] || first=2  # fitted on more, and other, features
+    ./run.sh "${common[@]}" --stage "$first" --stop-stage 7 --nj "$threads" --seed "$seed" --variant "$variant" \
       --system "$system" --results-page false
   done
   exit 0

@@ -44,11 +44,13 @@ def test_the_papers_rows_are_trained_with_every_seed_and_the_recipes_own_options
     assert calls[0].endswith("--stage 0 --stop-stage 3")
     assert calls[1].endswith("--stage 3 --stop-stage 3 --variant paper_literal")
     trained = [line.split(" --seed ")[1].split() for line in calls[2:]]
+    early = [line for line in calls[2:] if "--stage 2 " in line]
+    assert len(early) == 1 and "--system plus" in early[0], "which has features of its own"
     rows = [(words[0], words[2], words[4]) for words in trained]
     systems = ("full", "ssl_multi", "concat", "attention", "ssl_single", "handcrafted")
     expected = {(seed, "masd", system) for seed in "01" for system in systems}
     expected |= {("0", f"{kind}_reversal", "full") for kind in ("no", "strong")}
-    expected |= {("0", "paper_literal", "full")}
+    expected |= {("0", "paper_literal", "full"), ("0", "masd", "plus")}
     assert set(rows) == expected and len(rows) == len(expected)
     assert done.returncode == 1, "the toy recipe leaves no encoder to probe"
     assert "probe_encoder" in done.stderr and "Traceback" not in done.stderr
