@@ -145,7 +145,6 @@ class Explanation:
     Attributes:
         utt: the utterance.
         kind: its attack, or `bona fide`.
-        score: of the whole utterance.
         mel: (T, M) log-mel frames the encoder saw.
         hop: seconds a frame.
         effects: of bands, measures and stretches of time.
@@ -153,7 +152,6 @@ class Explanation:
 
     utt: str
     kind: str
-    score: float
     mel: np.ndarray
     hop: float
     effects: Effects
@@ -175,7 +173,7 @@ def explain(run: Run, utt: str = "") -> Explanation:
         raise MasdError(f"--explain {utt}: not a trial of {run.set}")
     mel, hand, hop = _observed(made, utt)
     kind = str(trials.attack[row[0]]) if trials.fake[row[0]] else "bona fide"
-    return Explanation(utt, kind, float(trials.scores[row[0]]), mel, hop, _effects(system, mel, hand, hop))
+    return Explanation(utt, kind, mel, hop, _effects(system, mel, hand, hop))
 
 
 def _effects(system: System, mel: np.ndarray, hand: np.ndarray | None, hop: float) -> Effects:

@@ -342,7 +342,7 @@ def explanation_plot(found: Explanation) -> Draw:
             cmap="magma",
         )
         mel_ax.grid(visible=False)
-        mel_ax.set(ylabel="mel bin", title=f"{found.utt} ({found.kind}), score {found.score:.2f}")
+        mel_ax.set(ylabel="mel bin", title=f"{found.utt} ({found.kind}), score {found.effects.score:.2f}")
         mel_ax.title.set_fontsize(10)
         starts, stops, effects = (np.array(column) for column in zip(*found.effects.windows, strict=True))
         colours = np.where(effects >= 0, "C0", "C1")

@@ -25,11 +25,13 @@ class Effects:
     """What each part does to the score: score with it less score without it; positive speaks for bona fide.
 
     Attributes:
-        bands: {band: effect}; none where there is no encoder.
+        score: of the whole recording.
+        bands: {band: effect}; none where neither encoder nor families of statistics know bands.
         measures: {handcrafted measure or family of statistics: effect}; none where the system has none.
         windows: (start, end, effect) of each stretch of time, seconds.
     """
 
+    score: float
     bands: dict[str, float] = field(default_factory=dict)
     measures: dict[str, float] = field(default_factory=dict)
     windows: list[tuple[float, float, float]] = field(default_factory=list)
@@ -123,7 +125,7 @@ def without_stretches(
 def effects(system: System, encoder: Encoder | None, whole: Variant, variants: Sequence[Variant]) -> Effects:
     """Return what the part taken away in each of `variants` does to the score of `whole`."""
     scores = _scores(system, encoder, [whole, *variants])
-    found = Effects()
+    found = Effects(float(scores[0]))
     for variant, effect in zip(variants, (scores[0] - scores[1:]).tolist(), strict=True):
         if isinstance(variant.part, tuple):
             found.windows.append((*variant.part, effect))

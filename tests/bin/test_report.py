@@ -130,11 +130,11 @@ def test_the_projection_holds_the_utterances_by_kind(world):
 def test_an_explanation_starts_from_the_score_in_the_file(world):
     run = run_of(world)
     found = explain(run, "v5-3")
-    assert found.score == pytest.approx(read_scores(run.folder / "scores/eval/scores")["v5-3"], abs=1e-4)
-    assert (found.kind, list(found.bands)) == ("A3", ["low", "mid", "high"])
-    assert list(found.measures) == ["PCS", "HFER", "SFI"]
-    assert [round(start, 2) for start, _, _ in found.windows] == [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
-    assert any(abs(effect) > 1e-6 for effect in found.bands.values())
+    assert found.effects.score == pytest.approx(read_scores(run.folder / "scores/eval/scores")["v5-3"], abs=1e-4)
+    assert (found.kind, list(found.effects.bands)) == ("A3", ["low", "mid", "high"])
+    assert list(found.effects.measures) == ["PCS", "HFER", "SFI"]
+    assert [round(start, 2) for start, _, _ in found.effects.windows] == [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+    assert any(abs(effect) > 1e-6 for effect in found.effects.bands.values())
     pooled = run.trials.pooled
     surest = pooled.utts[pooled.fake][np.argmin(pooled.scores[pooled.fake])]
     assert explain(run).utt == surest
