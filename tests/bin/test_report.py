@@ -130,7 +130,8 @@ def test_the_projection_holds_the_utterances_by_kind(world):
 def test_an_explanation_starts_from_the_score_in_the_file(world):
     run = run_of(world)
     found = explain(run, "v5-3")
-    assert found.effects.score == pytest.approx(read_scores(run.folder / "scores/eval/scores")["v5-3"], abs=1e-4)
+    scores = read_scores(run.folder / "scores/eval/scores")
+    assert found.effects.score == pytest.approx(scores["v5-3"], abs=1e-4)
     assert (found.kind, list(found.effects.bands)) == ("A3", ["low", "mid", "high"])
     assert list(found.effects.measures) == ["PCS", "HFER", "SFI"]
     assert [round(start, 2) for start, _, _ in found.effects.windows] == [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
