@@ -17,12 +17,13 @@ seed=0                         # seeds each training, and the choice of trials
 aasist_checkpoint=""           # released AASIST weights: one more row, zero-shot
 nj=2                           # parallel jobs of dumps
 downloads=downloads            # where packages are kept
-results=""                     # the table [exp/<size>/systems/SYSTEMS.md]
+results=""                     # the table [SYSTEMS.md for report, else exp/<size>/systems/SYSTEMS.md]
 . "$MASD_ROOT/utils/parse_options.sh"
 . "$MASD_ROOT/utils/stages.sh"
 
 [ $# -eq 0 ] || fail "'$1' is not an option; --help lists them"
 data=data/$size exp=exp/$size top=exp/$size/systems logs=exp/$size/log
+[ -n "$results" ] || [ "$size" != report ] || results=SYSTEMS.md
 results=${results:-$top/SYSTEMS.md}
 
 [ -f "$data/eval/utt2lab" ] || ./run.sh --size "$size" --downloads "$downloads" --stage 0 --stop-stage 1 --nj "$nj"
@@ -61,14 +62,17 @@ if [ -n "$aasist_checkpoint" ]; then
   row aasist_released ""
 fi
 
-masd=$exp/full_s$seed/model
-if [ -f "$masd/model.yaml" ]; then
-  log "MASD as it is, $masd"
-  single systems_score_masd python3 -m masd.bin.score --model "$masd" --dump "dump/$size/eval" --data "$list" \
-    --embeddings "$exp/ssl_adversarial_s$seed/emb/eval" --out "$top/masd"
-  single systems_time_masd python3 -m masd.bin.time_model --model "$masd" --data "$list" --out "$top/masd"
-  row masd "$masd"
-fi
+# MASD and plus as they are, where run.sh has made them: ours NAME SYSTEM OPTION_OF_SCORE...
+ours() {
+  local model=$exp/$2_s$seed/model
+  [ -f "$model/model.yaml" ] || return 0
+  log "$1 as it is, $model"
+  single "systems_score_$1" python3 -m masd.bin.score --model "$model" --data "$list" --out "$top/$1" "${@:3}"
+  single "systems_time_$1" python3 -m masd.bin.time_model --model "$model" --data "$list" --out "$top/$1"
+  row "$1" "$model"
+}
+ours masd full --dump "dump/$size/eval" --embeddings "$exp/ssl_adversarial_s$seed/emb/eval"
+ours plus plus --dump "dump/${size}_plus/eval"
 
 single systems_table python3 -m masd.bin.systems_table --systems "[$(IFS=,; echo "${rows[*]}")]" --out "$results" \
   --title "Comparison systems on the mini corpus, size $size" \
