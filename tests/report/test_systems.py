@@ -31,6 +31,13 @@ def folders(tmp_path):
     return tmp_path
 
 
+def test_a_model_of_fit_svm_has_no_supervised_training_to_tell_of(folders):
+    write_yaml(folders / "svm" / "model.yaml", {"training": [{"name": "train"}]})
+    row = read_row(folders / "gmm", folders / "svm")
+    assert row.training == {} and not row.under_trained
+    assert systems_table([row]).rows[0][2:4] == ["-", "-"]
+
+
 def test_a_row_says_what_it_cost_and_how_good_it_is(folders):
     table = systems_table([read_row(folders / "lcnn", folders / "lcnn" / "model")])
     row = dict(zip(table.header, table.rows[0], strict=True))
