@@ -56,6 +56,7 @@ def results(
     from masd.files import Mark, digest, sha256
     from masd.report.manifest import manifest_path, write_manifest
     from masd.report.page import gather, write_page
+    from masd.report.sections import COUNTED
 
     if bootstrap < 2:
         raise MasdError(f"--bootstrap {bootstrap}: the page's intervals need at least 2 draws")
@@ -63,6 +64,8 @@ def results(
     fixed = [Path(word.strip()) for word in protocol.split(",") if word.strip()]
     shown = [p for pattern in INPUTS for p in sorted(exp.rglob(pattern))]
     shown += [p for p in (reported, data and data / "nuisance_probe.json", *fixed) if p and p.is_file()]
+    counted = [word.strip() for word in sets.split(",") if word.strip()]
+    shown += [p for name in counted if data for p in (data / name / one for one in COUNTED) if p.is_file()]
     settings = [VERSION, system, eval_set, dev_set, sets, title, command, bootstrap, seed, str(out)]
     work = digest([[str(p), sha256(p)] for p in shown], settings)
     mark = Mark(folder)
@@ -71,7 +74,6 @@ def results(
         log.info("%s is up to date", out)
         return
     mark.clear()
-    counted = [word.strip() for word in sets.split(",") if word.strip()]
     arguments = {
         "exp": exp,
         "system": system,

@@ -48,6 +48,12 @@ class Run:
         path = self.folder / "model" / "model.yaml"
         return read_yaml(path) if path.is_file() else {}
 
+    @cached_property
+    def weights(self) -> int:
+        """Bytes of the fitted system's weights, 0 where it is not there."""
+        files = (self.folder / "model").glob("*")
+        return sum(path.stat().st_size for path in files if path.suffix in (".npz", ".safetensors"))
+
     @property
     def name(self) -> str:
         """The tag; of a folder evaluated elsewhere, what it was called."""

@@ -56,6 +56,7 @@ def write_manifest(page: Page, arguments: dict[str, Any], shown: list[Path]) -> 
         "page_sha256": sha256(page.out),
         "arguments": plain(arguments),
         "evaluations": [str(folder) for folder in evaluations],
+        "weights": {str(run.folder): run.weights for run in page.runs},
         "files": files,
     }
     write_json(manifest_path(page.out), content)
@@ -86,7 +87,7 @@ def verify(manifest: Path) -> list[str]:
         problems += [f"{path}: {line}" for line in differences(metrics, stated, skip=("inputs",))]
         found[folder] = (trials, plain(metrics))
     page = Path(content["page"])
-    made = to_markdown(_document(content["arguments"], found))
+    made = to_markdown(_document(content["arguments"], found, content.get("weights", {})))
     problems += [f"{page}: {line}" for line in line_differences(made, read_text(page))]
     if not problems and sha256(page) != content["page_sha256"]:
         problems.append(f"{page}: not the page the manifest was written for; only its origin or times differ")
@@ -101,11 +102,18 @@ def _changed(files: dict[str, str]) -> Iterator[str]:
             yield f"{name}: its sha256 is not the stated one; it was changed after the results were made"
 
 
-def _document(arguments: dict[str, Any], found: dict[Path, tuple[Any, dict[str, Any]]]) -> Any:
-    """Return the page's document, its runs' trials and figures being those just computed."""
+def _document(
+    arguments: dict[str, Any], found: dict[Path, tuple[Any, dict[str, Any]]], weights: dict[str, int]
+) -> Any:
+    """Return the page's document, its runs' trials and figures being those just computed.
+
+    `weights` says how many bytes those models have that are not here.
+    """
 
     def recomputed(run: Run) -> Run:
         run.trials, run.metrics = found[run.results]
+        if not run.weights:
+            run.weights = weights.get(str(run.folder), 0)
         return run
 
     info = dict(arguments)

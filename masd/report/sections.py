@@ -136,11 +136,12 @@ def corpus(page: Page) -> Section | None:
     return Section("Corpus", [Table(header, rows)]) if rows else None
 
 
+COUNTED = ("utt2lab", "utt2spk", "utt2source", "utt2dur", "utt2attack")
+"""The lists of a data folder that the page counts."""
+
+
 def _count(folder: Path) -> list[str]:
-    tables = {
-        name: read_table(folder / name) if (folder / name).is_file() else {}
-        for name in ("utt2lab", "utt2spk", "utt2source", "utt2dur", "utt2attack")
-    }
+    tables = {name: read_table(folder / name) if (folder / name).is_file() else {} for name in COUNTED}
     labels = Counter(tables["utt2lab"].values())
     attacks = Counter(a for a in tables["utt2attack"].values() if a != "-")
     hours = sum(float(d) for d in tables["utt2dur"].values()) / 3600
@@ -358,8 +359,7 @@ def _covered(metrics: Mapping[str, Any], coverage: float) -> float | None:
 
 
 def _model_size(run: Run) -> str:
-    files = [p for p in (run.folder / "model").glob("*") if p.suffix in (".npz", ".safetensors")]
-    return f"{sum(p.stat().st_size for p in files) / 1e6:.1f}" if files else "-"
+    return f"{run.weights / 1e6:.1f}" if run.weights else "-"
 
 
 def pretraining(page: Page) -> Section | None:

@@ -22,6 +22,7 @@ def page(corpus, monkeypatch):
     for seed in (0, 1):
         tag = Path("exp") / f"full_s{seed}"
         corpus.make_model(tag / "model")
+        (tag / "model" / "svm.npz").write_bytes(bytes(1_300_000))
         for name in ("dev", "eval"):
             key = {f"{name}-{utt}": row for utt, row in corpus.key.items()}
             corpus.make_data(Path("data") / name, key)
@@ -39,7 +40,9 @@ def page(corpus, monkeypatch):
                 breakdown="attack",
                 **options,
             )
-    results(exp=Path("exp"), out=Path("RESULTS.md"), data=Path("data"), bootstrap=30)
+    corpus.make_data(Path("data/train"), {f"train-{utt}": row for utt, row in corpus.key.items()})
+    (Path("data/train") / "utt2dur").write_text("".join(f"train-{utt} 36.0\n" for utt in sorted(corpus.key)))
+    results(exp=Path("exp"), out=Path("RESULTS.md"), data=Path("data"), bootstrap=30, sets="train,dev,eval")
     return corpus.root
 
 
@@ -100,7 +103,7 @@ def test_differences_name_the_value():
     assert list(differences({"c": "x"}, stated)) == ["a is not computed"]
 
 
-def test_a_proof_verifies_far_from_where_it_was_made(page, tmp_path, monkeypatch):
+def test_a_proof_verifies_far_from_where_it_was_made(page, corpus, tmp_path, monkeypatch):
     """Archive and page alone, in another folder; an edited page beside it is found."""
     pack_results(Path("RESULTS.manifest.json"))
     there = tmp_path / "elsewhere"
@@ -109,6 +112,8 @@ def test_a_proof_verifies_far_from_where_it_was_made(page, tmp_path, monkeypatch
         shutil.copy(page / name, there / name)
     monkeypatch.chdir(there)
     verify_results(Path("RESULTS.proof.tar.xz"))
+    text = (there / "RESULTS.md").read_text()
+    assert f"| {len(corpus.key) * 0.01:.2f} |" in text and "| 1.3 |" in text, "hours and model's size"
     (there / "RESULTS.md").write_text((there / "RESULTS.md").read_text() + "\n")
     with pytest.raises(MasdError, match=r"RESULTS.md: not the page of RESULTS.proof.tar.xz"):
         verify_results(Path("RESULTS.proof.tar.xz"))
