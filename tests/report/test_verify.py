@@ -1,6 +1,8 @@
 """A results page is proved by computing it again; every kind of tampering is found and named."""
 
+import io
 import shutil
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from masd.errors import MasdError
 from masd.files import read_json, sha256, write_json
 from masd.metrics.scores import write_scores
 from masd.report.manifest import differences, verify
+from masd.report.proof import unpack
 
 
 @pytest.fixture
@@ -130,3 +133,17 @@ def test_a_proof_is_the_same_for_the_same_files_and_refuses_changed_ones(page):
     (page / "RESULTS.proof.tar.xz").write_bytes(b"no archive")
     with pytest.raises(MasdError, match="not an archive of pack_results"):
         verify_results(Path("RESULTS.proof.tar.xz"))
+
+
+@pytest.mark.parametrize("kind", ["above", "link"])
+def test_a_proof_that_would_write_outside_is_refused(tmp_path, kind):
+    """A proof is taken from anyone, also by Pythons whose tarfile trusts every member."""
+    proof = tmp_path / "RESULTS.proof.tar.xz"
+    member = tarfile.TarInfo("../above.txt" if kind == "above" else "link")
+    if kind == "link":
+        member.type, member.linkname = tarfile.SYMTYPE, "/etc/hostname"
+    with tarfile.open(proof, "w:xz") as archive:
+        archive.addfile(member, io.BytesIO())
+    with pytest.raises(MasdError, match=r"is no plain file inside the folder"):
+        unpack(proof, tmp_path / "there")
+    assert not (tmp_path / "above.txt").exists() and not (tmp_path / "there").exists()
