@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import math
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -104,6 +106,18 @@ class DataFolder:
         if where.recording not in self.wav or (self.segments and utt not in self.segments):
             raise MasdError(f"{self.path}: no utterance '{utt}' with audio in wav.scp")
         return where
+
+    def shard(self, job: int, num_jobs: int) -> list[str]:
+        """Return the utterances of job number `job`: a contiguous part with its share of the folder's speech.
+
+        Jobs then take about as long as each other. Without utt2dur every part has as many utterances.
+
+        Raises:
+            MasdError: `job` is not within 1..num_jobs.
+        """
+        durations = self.tables.get("utt2dur")
+        utts = self.utts
+        return shard(utts, job, num_jobs, durations and [float(durations[utt]) for utt in utts])
 
     def _get(self, name: str, utt: str) -> str:
         table = self.table(name)
@@ -305,10 +319,18 @@ def write_folder(
     return folder
 
 
-def shard(items: Sequence[T] | Iterable[T], job: int, num_jobs: int) -> list[T]:
+def shard(
+    items: Sequence[T] | Iterable[T], job: int, num_jobs: int, costs: Sequence[float] | None = None
+) -> list[T]:
     """Return the contiguous part of `items` that job number `job` (from 1) of `num_jobs` does.
 
     Parts differ by one item at most, their order joined is `items`, and a part may be empty.
+
+    Args:
+        items: what is to be done.
+        job: the job's number.
+        num_jobs: how many there are.
+        costs: what each item takes, above 0: parts then cost the same, but for half of an item at each end.
 
     Raises:
         MasdError: `job` is not within 1..num_jobs.
@@ -316,4 +338,9 @@ def shard(items: Sequence[T] | Iterable[T], job: int, num_jobs: int) -> list[T]:
     items = list(items)
     if not 1 <= job <= num_jobs:
         raise MasdError(f"job {job} of {num_jobs}: a job number lies between 1 and --num-jobs")
-    return items[len(items) * (job - 1) // num_jobs : len(items) * job // num_jobs]
+    if costs is None:
+        return items[len(items) * (job - 1) // num_jobs : len(items) * job // num_jobs]
+    sums = list(accumulate(costs))
+    middles = [upto - cost / 2 for upto, cost in zip(sums, costs, strict=True)]
+    first, last = (bisect_left(middles, (sums[-1] if sums else 0) * n / num_jobs) for n in (job - 1, job))
+    return items[first:last]

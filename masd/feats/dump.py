@@ -22,7 +22,7 @@ from typing import Any
 
 from masd.audio import load_utterance
 from masd.data.archive import Reader, Writer, open_reader
-from masd.data.folder import DataFolder, read_folder, shard
+from masd.data.folder import DataFolder, read_folder
 from masd.errors import Failures, MasdError
 from masd.feats import families
 from masd.feats.config import FeatsConfig
@@ -88,7 +88,7 @@ def dump_shard(
         return
     folder = read_folder(data)
     _refuse_pipes(folder, allow_pipes)
-    utts = shard(folder.utts, job, num_jobs)
+    utts = folder.shard(job, num_jobs)
     mark = shards.begin(job, num_jobs)
     failures = Failures("utterance")
     with Writer(out, "feats", job, fmt, compress) as feats, Writer(out, "hand", job, fmt) as hand:

@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 
 from masd.audio import load_utterance, write_wav
-from masd.data.folder import DataFolder, read_folder, shard, write_folder
+from masd.data.folder import DataFolder, read_folder, write_folder
 from masd.errors import Failures, MasdError
 from masd.files import Mark, digest, input_digest, read_yaml, write_lines
 from masd.shards import NamedShards, failures_of
@@ -68,7 +68,7 @@ def copy_shard(
     torch.set_num_threads(1)  # jobs run in parallel; and samples must not depend on the machine's cores
     mark.clear()
     folder = read_folder(data)
-    utts = shard(folder.utts, job, num_jobs)
+    utts = folder.shard(job, num_jobs)
     vocoder.prepare()
     failures = Failures()
     progress = Progress(len(utts), f"{vocoder.name}, job {job} of {num_jobs}")

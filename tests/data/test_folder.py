@@ -138,6 +138,20 @@ def test_shards_joined_are_the_whole_in_order_and_of_even_size(count, jobs):
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
+@pytest.mark.parametrize("jobs", [1, 2, 3, 7, 40])
+def test_shards_of_a_folder_with_durations_have_as_much_speech_each(tmp_path, jobs):
+    """The slowest job says how long a stage takes; speakers with long utterances stand side by side."""
+    seconds = {f"u{i:02d}": 0.5 + (9.0 if i < 6 else 0.01 * i) for i in range(30)}
+    wav = {utt: f"{utt}.wav" for utt in seconds}
+    table = {utt: str(value) for utt, value in seconds.items()}
+    folder = write_folder(tmp_path / "d", wav, dict.fromkeys(wav, "s"), utt2dur=table)
+    parts = [folder.shard(job, jobs) for job in range(1, jobs + 1)]
+    assert [utt for part in parts for utt in part] == folder.utts
+    ideal = sum(seconds.values()) / jobs
+    assert all(abs(sum(seconds[utt] for utt in part) - ideal) <= 9.5 for part in parts)
+    assert jobs == 1 or len(parts[0]) < len(parts[-1])
+
+
 def test_a_shard_outside_its_jobs_is_refused():
     for job in (0, 4):
         with pytest.raises(MasdError, match="lies between 1 and"):
