@@ -11,28 +11,34 @@ from tempfile import TemporaryDirectory
 
 from timing import Row
 
+from masd.data.transform import merge
+
 ROOT = Path(__file__).parents[2]
 
 
-def rows(data: Path, repeats: int) -> list[Row]:
-    """Return two rows of dumping `data` through the launcher, jobs of one thread each.
+def rows(folders: list[Path], repeats: int) -> list[Row]:
+    """Return two rows of dumping data folders, merged, through the launcher, jobs of one thread each.
 
     By the clock, and by the processor time of the slowest job: what the clock would say on free cores.
     """
     clock: dict[int, list[float]] = {1: [], 2: []}
     slowest: dict[int, list[float]] = {1: [], 2: []}
-    for _ in range(repeats):
-        for jobs in clock:
-            begin = time.perf_counter()
-            with TemporaryDirectory() as folder:
-                dump(data, Path(folder), jobs)
-                elapsed, used = time.perf_counter() - begin, processor(Path(folder))
-            clock[jobs].append(elapsed)
-            slowest[jobs].append(used)
+    with TemporaryDirectory() as merged:
+        count = len(merge(Path(merged) / "data", folders).utts)
+        for _ in range(repeats):
+            for jobs in clock:
+                begin = time.perf_counter()
+                with TemporaryDirectory() as folder:
+                    dump(Path(merged) / "data", Path(folder), jobs)
+                    elapsed, used = time.perf_counter() - begin, processor(Path(folder))
+                clock[jobs].append(elapsed)
+                slowest[jobs].append(used)
     share = 100 * min(slowest[1]) / min(clock[1])
+    names = ", ".join(folder.name for folder in folders)
     note = (
-        f"Stage 3 of {data.name} with start-up, best of {repeats} alternating rounds. One job alone got "
-        f"{share:.0f} % of a core, so that the clock tells of the jobs alone only where that is near 100."
+        f"Stage 3 of {count} utterances ({names}), each job's start-up of some seconds included, best of "
+        f"{repeats} alternating rounds. One job alone got {share:.0f} % of a core, so that the clock tells "
+        "of the jobs alone only where that is near 100."
     )
     what = "feature dumps with nj = 2 against nj = 1"
     return [

@@ -16,6 +16,7 @@ def benchmark(
     data: Path,
     out: Path,
     model: Path | None = None,
+    dump_data: list[Path] | None = None,
     rows: list[Literal["front_end", "detection", "training", "svm", "jobs"]] | None = None,
     clips: int = 10,
     repeats: int = 5,
@@ -30,6 +31,8 @@ def benchmark(
         data: data folder with recordings, at least `clips` of 4 s or more.
         out: file for the table.
         model: model folder, one of export_model with a graph for the rows of the faster mode.
+        dump_data: data folders for the rows of dumps in two jobs, `data` by default. Start-up counts, so that
+            a few thousand utterances tell more of it than of the work.
         rows: which measurements; all by default.
         clips: recordings of 4 s.
         repeats: rounds; each measures a row and its baseline one after the other.
@@ -63,7 +66,7 @@ def benchmark(
     if "jobs" in wanted:
         import jobs
 
-        found += jobs.rows(data, min(repeats, 2))
+        found += jobs.rows(dump_data or [data], min(repeats, 2))
     report(found, out)
 
 
