@@ -55,18 +55,20 @@ class TuneConfig:
 
 @dataclass
 class Set:
-    """A set in memory: log-mel (T, n_mels) of each utterance, and who and what they are."""
+    """A set in memory: log-mel (T, n_mels) of each utterance, who and what they are, embeddings that stay."""
 
     utts: list[str]
     mels: list[np.ndarray]
     is_fake: np.ndarray
     speakers: np.ndarray
     attacks: np.ndarray
+    frozen: Inputs | None = None
 
     def rows(self, index: np.ndarray) -> Set:
         """Return the utterances numbered by `index`."""
         utts, mels = ([table[i] for i in index] for table in (self.utts, self.mels))
-        return Set(utts, mels, self.is_fake[index], self.speakers[index], self.attacks[index])
+        frozen = None if self.frozen is None else self.frozen.rows(index)
+        return Set(utts, mels, self.is_fake[index], self.speakers[index], self.attacks[index], frozen)
 
 
 def evidence_encoder(
@@ -97,6 +99,9 @@ def evidence_encoder(
             fresh = Encoder(base.config)
         fresh.set_statistics(base.mel_mean, base.mel_std)
         base = fresh
+    if tune.what == "none":
+        for one in (train, dev):
+            one.frozen = inputs(one, base.eval().to(memory_format=torch.channels_last))
     known = train.attacks != leave_out
     speakers = sorted(set(train.speakers))
     generator(seed, "groups").shuffle(speakers)
@@ -123,7 +128,7 @@ def load(data: Path, dump: Path) -> Set:
     return Set(
         utts,
         [np.asarray(feats.feats[utt][:most], np.float32) for utt in utts],
-        np.array([folder.is_fake(utt) for utt in utts]),
+        np.array([folder.lab(utt) == "spoof" for utt in utts]),
         np.array([folder.spk(utt) for utt in utts]),
         np.array([folder.attack(utt) for utt in utts]),
     )
@@ -141,6 +146,8 @@ def decisions(base: Encoder, train: Set, test: Set, tune: TuneConfig, seed: int)
 
 def inputs(data: Set, encoder: Encoder) -> Inputs:
     """Return the embeddings of a set."""
+    if data.frozen is not None:
+        return data.frozen
     order = np.argsort([len(mel) for mel in data.mels], kind="stable")
     found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     for start in range(0, len(order), BATCH):

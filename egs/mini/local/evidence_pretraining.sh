@@ -35,6 +35,15 @@ all_mlsa_world [mask,cpc,adv] mlsa,world
 END
 }
 
+# name of the row, what is trained with labels, whether from random weights
+tunings() {
+  cat <<'END'
+tuned_last last false
+tuned_all all false
+tuned_fresh all true
+END
+}
+
 copies() { echo "$2" | tr , '\n' | sed "s|.*|&=$dump/$1_&|" | paste -sd ,; }
 
 judge() {
@@ -53,12 +62,11 @@ row() {
   judge "$name" "$out/$name"
 }
 
+tuning() { judge "$1" "$out/all" --tune.what "$2" --tune.fresh "$3"; }
+
 echo "$0: the log of each row is $log/<row>.log"
-export -f row judge copies
+export -f row tuning judge copies
 export dump out log size leave_out
 rows | xargs -P "$nj" -L 1 bash -euo pipefail -c 'row "$@"' row
-for what in last all; do
-  judge "tuned_$what" "$out/all" --tune.what "$what"
-done
-judge tuned_fresh "$out/all" --tune.what all --tune.fresh true
+tunings | xargs -P "$nj" -L 1 bash -euo pipefail -c 'tuning "$@"' tuning
 sort -u "$log/judge.log"
