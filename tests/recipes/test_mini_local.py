@@ -21,6 +21,7 @@ sys.path.insert(0, str(RECIPE / "local"))
 
 import condition  # noqa: E402
 import fetch  # noqa: E402
+import finish_sets  # noqa: E402
 import make_protocol  # noqa: E402
 import make_sets  # noqa: E402
 import make_source  # noqa: E402
@@ -32,7 +33,7 @@ import versions  # noqa: E402
 from masd.audio import write_wav  # noqa: E402
 from masd.data.folder import write_folder  # noqa: E402
 from masd.errors import Failures, MasdError  # noqa: E402
-from masd.files import read_json  # noqa: E402
+from masd.files import read_json, write_json  # noqa: E402
 from masd.seeding import generator  # noqa: E402
 
 PROTOCOL = RECIPE / "conf" / "protocol"
@@ -175,10 +176,54 @@ def test_a_source_utterance_is_the_part_that_the_protocol_names(tmp_path):
     protocol = tmp_path / "p.tsv"
     protocol.write_text("\t".join(plan.COLUMNS) + "\n" + item.line() + "\n")
     make_source.make_source(protocol, tmp_path / "data", corpus=str(tmp_path / "own"))
-    made = sources.read_audio(tmp_path / "data/source/wav/anna-0000.flac")[0]
+    folder = versions.source_folder(tmp_path / "data", protocol, str(tmp_path / "own"))
+    made = sources.read_audio(folder / "anna-0000.flac")[0]
     wanted = sources.high_pass(x, RATE, 30.0)[8000:40000]
     assert np.abs(made).max() == pytest.approx(0.7, abs=1e-3)
     assert np.corrcoef(made, wanted)[0, 1] > 0.9999
+
+
+def test_another_high_pass_or_corpus_is_another_folder_of_source_audio(tmp_path, monkeypatch):
+    """Copies are known by the paths of their sources: audio under an old path would leave them stale."""
+    protocol = tmp_path / "p.tsv"
+    protocol.write_text("protocol")
+    settings = plan.load_corpus()
+    found = {versions.source_folder(tmp_path, protocol), versions.source_folder(tmp_path, protocol, "/own")}
+    monkeypatch.setattr(versions, "load_corpus", lambda: settings | {"high_pass_hz": 60.0})
+    found.add(versions.source_folder(tmp_path, protocol))
+    protocol.write_text("another protocol")
+    found.add(versions.source_folder(tmp_path, protocol))
+    assert len(found) == 4
+
+
+def test_recordings_that_a_protocol_was_not_made_of_are_refused(tmp_path):
+    """Of the same names too: source audio of one corpus beside copies of another would be a cue."""
+    for corpus, seconds in (("a", 1.0), ("b", 2.0)):
+        (tmp_path / corpus / "anna").mkdir(parents=True)
+        write_wav(tmp_path / corpus / "anna" / "x.wav", speech(seconds))
+    protocol = tmp_path / "protocol" / "tiny.tsv"
+    stated = {"folder": str(tmp_path / "a"), "digest": sources.listing(tmp_path / "a")}
+    write_json(protocol.with_name("recordings.json"), stated)
+    make_source.check_corpus(str(tmp_path / "a"), protocol)
+    with pytest.raises(
+        MasdError, match=r"b: not the recordings that .*tiny.tsv was made of \(.*a\).*--force"
+    ):
+        make_source.check_corpus(str(tmp_path / "b"), protocol)
+
+
+def test_a_set_that_conditioning_rejected_half_of_is_refused(tmp_path):
+    """Also a set without trial list: train would be half as large and nobody would know."""
+    kept = [make_version(tmp_path, n) for n in range(4)]
+    for version in kept[:2]:
+        version.out.touch()
+    finish_sets.check_rejected(tmp_path / "train", kept[:2], 0.01)
+    with pytest.raises(MasdError, match=r"2 of 4"):
+        finish_sets.check_rejected(tmp_path / "train", kept, 0.01)
+
+
+def make_version(folder, number):
+    utt, path = f"u{number}", folder / f"u{number}.flac"
+    return versions.Version(utt, "s", "train", "bonafide", utt, path, path, RATE, path)
 
 
 def test_g722_is_decoded_at_its_rate(tmp_path):

@@ -36,7 +36,9 @@ def finish_sets(protocol: Path, size: str, data: Path, max_fail: float = 0.01) -
     made = versions(items, corpus, data, out, config)
     made += tts_versions(load_size(size).get("tts", {}).get("attacks", []), corpus, data, out, config)
     for name in sorted({version.set for version in made}):
-        part = [v for v in made if v.set == name and v.out.is_file()]
+        wanted = [v for v in made if v.set == name]
+        part = [v for v in wanted if v.out.is_file()]
+        check_rejected(data / name, wanted, max_fail)
         check_trials(protocol, name, {v.utt for v in part}, max_fail)
         write_set(data / name, part, config)
     for name, pretrain in (("train", "pretrain"), ("dev", "pretrain_dev")):
@@ -50,6 +52,15 @@ def finish_sets(protocol: Path, size: str, data: Path, max_fail: float = 0.01) -
     for old in data.glob("wav.*"):
         if old != out:
             shutil.rmtree(old)
+
+
+def check_rejected(path: Path, wanted: list[Version], max_fail: float) -> None:
+    """Raise `MasdError` if conditioning rejected more than `max_fail` of a set."""
+    failures = Failures("utterance", max_fail)
+    for version in wanted:
+        if not version.out.is_file():
+            failures.add(version.utt, "was rejected, see the logs of conditioning")
+    failures.check(len(wanted), path)
 
 
 def check_trials(protocol: Path, name: str, made: set[str], max_fail: float) -> None:

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from plan import COLUMNS, RECIPE, SETS, SIZES, Item, load_corpus, load_size
-from sources import SpeechTrimmer, decode, folder_speakers, speaker_files
+from sources import SpeechTrimmer, decode, folder_speakers, listing, speaker_files
 
 from masd.cli import run
 from masd.errors import MasdError
-from masd.files import sha256, write_lines
+from masd.files import sha256, write_json, write_lines
 from masd.seeding import generator
 
 log = logging.getLogger("make_protocol")
@@ -55,6 +55,8 @@ def make_protocol(
         fitting = cut_to(kept, longest) if corpus else kept
         items = choose(fitting, plan, settings["min_seconds"] * settings["rate"], settings["rate"])
         write_protocol(out, size, items, plan, settings)
+    if corpus:
+        write_json(out / "recordings.json", {"folder": corpus, "digest": listing(Path(corpus))})
 
 
 def find_speech(files: dict[str, dict[str, Path]], settings: dict[str, Any], cut: bool = False) -> Kept:

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from plan import Item, load_corpus, read_protocol
-from sources import decode, folder_speakers, speaker_files
+from sources import decode, folder_speakers, listing, speaker_files
+from versions import source_folder
 
 from masd.audio import write_wav
 from masd.cli import run
 from masd.data.folder import shard
 from masd.errors import MasdError
-from masd.files import Mark, digest, sha256
+from masd.files import Mark, digest, read_json
 
 log = logging.getLogger("make_source")
 
@@ -26,7 +27,7 @@ def make_source(
     job: int = 1,
     num_jobs: int = 1,
 ) -> None:
-    """Write `<data>/source/wav/<utt>.flac` for one shard of a protocol, 16-bit at the corpus's rate.
+    """Write `<data>/source/wav.<digest>/<utt>.flac` for one shard of a protocol, 16-bit at the corpus's rate.
 
     Args:
         protocol: the list of utterances (conf/protocol/<size>.tsv).
@@ -36,9 +37,11 @@ def make_source(
         job: number of this shard, from 1.
         num_jobs: how many shards there are.
     """
-    settings = load_corpus()
-    work = digest(sha256(protocol), settings["rate"], settings["high_pass_hz"], corpus, job, num_jobs)
-    mark = Mark(data / "source" / "wav", f"{job}of{num_jobs}")
+    settings, wav = load_corpus(), source_folder(data, protocol, corpus)
+    if corpus:
+        check_corpus(corpus, protocol)
+    work = digest(wav.name, job, num_jobs)
+    mark = Mark(wav, f"{job}of{num_jobs}")
     if mark.fresh(work):
         log.info("shard %d of %d is there already", job, num_jobs)
         return
@@ -46,9 +49,19 @@ def make_source(
     files = find_recordings(items, protocol, settings, downloads, corpus)
     part = shard(items, job, num_jobs)
     for item in part:
-        cut(item, files[item.utt], data, settings["rate"], settings["high_pass_hz"])
+        cut(item, files[item.utt], wav, settings["rate"], settings["high_pass_hz"])
     mark.write(work, utterances=len(part))
     log.info("shard %d of %d: %d utterances", job, num_jobs, len(part))
+
+
+def check_corpus(corpus: str, protocol: Path) -> None:
+    """Raise `MasdError` if the protocol was made of other recordings than the user's folder holds now."""
+    stated = protocol.with_name("recordings.json")
+    if stated.is_file() and read_json(stated)["digest"] != listing(Path(corpus)):
+        raise MasdError(
+            f"{corpus}: not the recordings that {protocol} was made of ({read_json(stated)['folder']}); "
+            "--force true makes everything of this size again"
+        )
 
 
 def find_recordings(
@@ -71,7 +84,7 @@ def find_recordings(
     return {item.utt: known[item.speaker][item.source] for item in items}
 
 
-def cut(item: Item, recording: Path, data: Path, rate: int, high_pass_hz: float) -> None:
+def cut(item: Item, recording: Path, wav: Path, rate: int, high_pass_hz: float) -> None:
     """Decode one recording and write the part that the protocol names, at a peak of 0.7.
 
     Raises:
@@ -81,7 +94,7 @@ def cut(item: Item, recording: Path, data: Path, rate: int, high_pass_hz: float)
     if len(x) < item.end:
         raise MasdError(f"{recording}: shorter than in the protocol; another version of the package?")
     x = x[item.start : item.end]
-    write_wav(data / "source" / "wav" / f"{item.utt}.flac", x * (0.7 / abs(x).max()), rate)
+    write_wav(wav / f"{item.utt}.flac", x * (0.7 / abs(x).max()), rate)
 
 
 if __name__ == "__main__":

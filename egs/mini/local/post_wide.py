@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from plan import SETS, load_corpus, read_protocol
 from versions import Version, audio_folder, copied, draw_rate, item_signs, versions
 
 from masd.cli import run
-from masd.data.folder import write_folder
+from masd.data.folder import read_folder, write_folder
 from masd.errors import Failures
+from masd.files import input_digest
 
 NAME = "wide"
 
@@ -35,12 +37,14 @@ def post_wide(protocol: Path, data: Path, max_fail: float = 0.01) -> None:
     every = read_protocol(protocol)
     items = [item for item in every if item.set == "train"]
     copies, polarity = copied(data / "train_wide_raw"), item_signs(items, config)
+    sources = read_folder(data / "source").wav
+    audio = out / f"{NAME}.{input_digest(data / 'train_wide_raw')[:8]}"  # other copies, another folder
     rates = Counter(corpus["attacks"][a]["rate"] for item in items for a in item.attacks)
     wide = [
         Version(
             *(f"{NAME}-{i.utt}", i.speaker, i.set, NAME, i.utt),
-            *(copies[i.utt], data / "source" / "wav" / f"{i.utt}.flac"),
-            *(draw_rate(i.utt, rates, config.seed), out / NAME / f"{i.utt}.flac", polarity[i.utt]),
+            *(copies[i.utt], Path(sources[i.utt])),
+            *(draw_rate(i.utt, rates, config.seed), audio / f"{i.utt}.flac", polarity[i.utt]),
         )
         for i in items
         if i.utt in copies
@@ -57,6 +61,9 @@ def post_wide(protocol: Path, data: Path, max_fail: float = 0.01) -> None:
     write_folder(data / "train_added", **added)
     for name in ("dev", "eval"):
         write_folder(data / f"{name}_raw", **raw[name])
+    for old in out.glob(f"{NAME}*"):
+        if old != audio:
+            shutil.rmtree(old)
 
 
 def unconditioned(part: list[Version], config: ConditionConfig) -> dict[str, dict]:

@@ -32,7 +32,7 @@ fi
 $cmd JOB=1:"$nj" "$data/log/make_source.JOB.log" python3 local/make_source.py --protocol "$protocol" \
   --downloads "$downloads" --corpus "$corpus" --data "$data" --job JOB --num-jobs "$nj"
 $cmd "$data/log/finish_source.log" python3 local/finish_source.py --protocol "$protocol" \
-  --size "$size" --downloads "$downloads" --data "$data"
+  --size "$size" --downloads "$downloads" --data "$data" --corpus "$corpus"
 
 while read -r tag; do
   $cmd JOB=1:"$nj" "$data/log/copy_$tag.JOB.log" python3 -m masd.bin.copy_synthesis \

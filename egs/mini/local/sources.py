@@ -10,6 +10,7 @@ import numpy as np
 
 from masd.audio import audio_files, read_audio
 from masd.errors import MasdError
+from masd.files import digest
 
 
 def speaker_files(corpus: dict[str, Any], speaker: str, downloads: Path) -> dict[str, Path]:
@@ -47,6 +48,12 @@ def folder_speakers(folder: Path) -> dict[str, dict[str, Path]]:
     if not speakers:
         raise MasdError(f"{folder}: no recordings; --corpus wants DIR/<speaker>/<recording>.wav")
     return speakers
+
+
+def listing(folder: Path) -> str:
+    """Return a digest of which recordings a user's folder holds: their names and bytes."""
+    files = {name: path for speaker in folder_speakers(folder).values() for name, path in speaker.items()}
+    return digest({name: path.stat().st_size for name, path in files.items()})
 
 
 def decode(path: Path, rate: int, high_pass_hz: float) -> np.ndarray:

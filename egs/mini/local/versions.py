@@ -56,6 +56,13 @@ def audio_folder(data: Path, protocol: Path, config: ConditionConfig) -> Path:
     return data / f"wav.{digest(config, source, VERSION, sha256(protocol), made_by)[:8]}"
 
 
+def source_folder(data: Path, protocol: Path, corpus: str = "") -> Path:
+    """Return where source audio goes: other settings, protocol or recordings, another folder."""
+    settings = load_corpus()
+    work = digest(sha256(protocol), settings["rate"], settings["high_pass_hz"], corpus)
+    return data / "source" / f"wav.{work[:8]}"
+
+
 def versions(
     items: list[Item], corpus: dict[str, Any], data: Path, out: Path, config: ConditionConfig
 ) -> list[Version]:
@@ -73,11 +80,10 @@ def versions(
     rates = {name: Counter() for name in {item.set for item in items}}
     for item in items:
         rates[item.set].update(attacks[a]["rate"] for a in item.attacks)
-    polarity = item_signs(items, config)
+    polarity, sources = item_signs(items, config), read_folder(data / "source").wav
     result = []
     for item in items:
-        sign = polarity[item.utt]
-        source = data / "source" / "wav" / f"{item.utt}.flac"
+        sign, source = polarity[item.utt], Path(sources[item.utt])
         through = draw_rate(item.utt, rates[item.set], config.seed) if item.attacks else corpus["rate"]
         own = out / BONA_FIDE / f"{item.utt}.flac"
         result.append(
