@@ -161,7 +161,7 @@ begin() {
   [ -f "conf/$size.yaml" ] || fail "no conf/$size.yaml for --size $size"
   base=(--config conf/masd.yaml --config "conf/$size.yaml") conf=() like=()
   data=data/$size dump=dump/$size logs=exp/$size/log systems=$MASD_ROOT/utils/conf/systems
-  mel=$dump fitted=train widened=false
+  mel=$dump mel_kind="" fitted=train widened=false
   model=${model%/}
   choose_system
   conf=("${base[@]}" "${conf[@]}")
@@ -188,7 +188,8 @@ choose_system() {
     ssl_single) ssl_kind=single kind=(--encoder.bands single --ssl.objectives "[mask,cpc]"); return ;;
     plus | plus_encoder)
       [ "$system" = plus ] || { ssl_kind=multi kind=(--encoder.bands multi --ssl.objectives "[mask,cpc]"); }
-      conf=(--config "$MASD_ROOT/utils/conf/plus.yaml") mel=${dump}_plus fitted=train_plus widened=true
+      conf=(--config "$MASD_ROOT/utils/conf/plus.yaml") mel_kind=_plus mel=${dump}_plus
+      fitted=train_plus widened=true
       return ;;
     ssl_multi | concat | attention) ssl_kind=multi kind=(--encoder.bands multi --ssl.objectives "[mask,cpc]"); return ;;
     full | tokens) ssl_kind=adversarial kind=(--encoder.bands multi --ssl.objectives "[mask,cpc,adv]") ;;
@@ -212,7 +213,7 @@ train_here() {
   local own=exp/$size/ssl_$ssl_kind${1}_s$seed
   ssl=${ssl:-$own} emb=$own/emb pretraining=false
   # an encoder of this size, trained or not by this run, has its embeddings beside it
-  [ "$(dirname "$ssl")" != "exp/$size" ] || emb=$ssl/emb${mel#"$dump"}
+  [ "$(dirname "$ssl")" != "exp/$size" ] || emb=$ssl/emb$mel_kind
   [ -z "$ssl_kind" ] || [ "$ssl" != "$own" ] || pretraining=true
   scorer=(--model "$exp/model") calibration=(--model "$exp/model")
 }

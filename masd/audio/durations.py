@@ -42,19 +42,23 @@ def header_seconds(path: str | Path) -> float:
 def duration_shard(data: Path, job: int, num_jobs: int, force: bool = False) -> None:
     """Read the durations of one shard of the recordings of a data folder into `<data>/.utt2dur`.
 
-    A shard that is done for these very lists is kept. Recordings that cannot be read are a line each.
+    A shard that is done for these very lists is kept, but for recordings that could not be read: they may
+    have been unpacked again. Those that cannot be read are a line each.
 
     Raises:
         MasdError: the folder is not valid, or wav.scp holds commands (their utt2dur is to be given).
     """
     mark, work = _mark(data, job, num_jobs), _work(data, job, num_jobs)
-    if not force and mark.fresh(work):
+    found = mark.read() if not force and mark.fresh(work) else {"durations": {}, "failures": {"": ""}}
+    if not found["failures"]:
         log.info("job %d of %d: durations of %s are done", job, num_jobs, data)
         return
     mark.clear()
     folder = read_folder(data)
-    failures, seconds = Failures("recording"), {}
+    failures, seconds = Failures("recording"), dict(found["durations"])
     for name in shard(sorted(folder.wav), job, num_jobs):
+        if name in seconds:
+            continue
         entry = folder.wav[name]
         if entry.endswith("|"):
             raise MasdError(

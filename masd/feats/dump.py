@@ -2,7 +2,7 @@
 
 A finished dump folder holds
 
-- `feats.scp`: log-mel spectrograms (T, n_mels); `hand.scp`: vectors [PCS, HFER, SFI];
+- `feats.scp`: log-mel spectrograms (T, n_mels); `hand.scp`: vectors [PCS, HFER, SFI], then families;
 - `utt2num_frames`: T of each utterance; `failures`: `<utt> <reason>` of those left out;
 - `feats.yaml`: the configuration they were made with; `.done.json`: the mark.
 
@@ -52,7 +52,7 @@ class Dump:
 
     @cached_property
     def hand(self) -> Reader:
-        """[PCS, HFER, SFI], (3,) float32 by utterance; its list is read when it is first asked for."""
+        """[PCS, HFER, SFI], then families, (D,) float32; its list is read when it is first asked for."""
         return open_reader(self.path / "hand.scp")
 
     @property

@@ -179,10 +179,10 @@ def explain(run: Run, utt: str = "") -> Explanation:
 def _effects(system: System, mel: np.ndarray, hand: np.ndarray | None, hop: float) -> Effects:
     from masd.svm import explain as parts
 
-    config, features, encoder = system.feats_config(), system.features, system.encoder()
+    config, encoder = system.feats_config(), system.encoder()
     assert config is not None  # _observed refuses such systems
     neutral = encoder.mel_mean.numpy()
-    of_hand = None if features.hand is None else features.hand.mean
+    of_hand = system.hand_neutral
     variants = parts.without_bands(mel, hand, config, neutral, of_hand)
     variants += parts.without_stretches(mel, hand, hop, WINDOW, neutral)
     if hand is not None and of_hand is not None:

@@ -247,7 +247,7 @@ def _fit_isotonic(scores: np.ndarray, fake: np.ndarray) -> ScoreMap:
     real = np.bincount(index, ~fake, minlength=levels.size).astype(np.float64)
     count = np.bincount(index, minlength=levels.size).astype(np.float64)
     real[0] += 1.0
-    count[[0, -1]] += 1.0
+    np.add.at(count, [0, -1], 1.0)  # both on the same level where all scores are equal
     share = isotonic_regression(real / count, sample_weight=count)
     first = np.concatenate([[True], np.diff(share) > 0])
     knots, share = levels[first], np.clip(share[first], 1e-12, 1 - 1e-12)

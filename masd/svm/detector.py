@@ -7,6 +7,7 @@ import io
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -162,9 +163,7 @@ class Detector:
             return parts.Variant(part, mel, handcrafted(y, config) if hand is not None else None)
 
         whole = variant("", x)
-        encoder = None if self.encoder is None else self.system.encoder()
-        neutral = None if encoder is None else encoder.mel_mean.numpy()
-        of_hand = None if hand is None else hand.mean
+        neutral, of_hand = self.neutral_mel, self.system.hand_neutral
         variants = parts.without_bands(whole.mel, whole.hand, config, neutral, of_hand)
         if of_hand is not None:
             variants += parts.without_measures(whole.mel, whole.hand, config, of_hand)
@@ -173,7 +172,12 @@ class Detector:
             variant((start / rate, stop / rate), cut)
             for start, stop, cut in stretches(x, round(STRETCH * rate), round(LEAST * rate))
         ]
-        return parts.effects(self.system, encoder, whole, variants)
+        return parts.effects(self.system, self.encoder, whole, variants, self.affine)
+
+    @cached_property
+    def neutral_mel(self) -> np.ndarray | None:
+        """The mean log-mel (n_mels,) of pretraining, None where there is no encoder."""
+        return None if self.encoder is None else self.system.encoder().mel_mean.numpy()
 
     def _levelled(self, x: np.ndarray, utt: str) -> np.ndarray:
         if np.abs(x).max() > 0:

@@ -14,6 +14,7 @@ from masd.svm.inputs import Inputs, embed, stack_compact
 
 if TYPE_CHECKING:
     from masd.models.encoder import Encoder
+    from masd.models.onnx_encoder import OnnxEncoder
     from masd.svm.system import System
 
 MEASURES = ("PCS", "HFER", "SFI")
@@ -122,9 +123,24 @@ def without_stretches(
     return variants
 
 
-def effects(system: System, encoder: Encoder | None, whole: Variant, variants: Sequence[Variant]) -> Effects:
-    """Return what the part taken away in each of `variants` does to the score of `whole`."""
-    scores = _scores(system, encoder, [whole, *variants])
+def effects(
+    system: System,
+    encoder: Encoder | OnnxEncoder | None,
+    whole: Variant,
+    variants: Sequence[Variant],
+    affine: bool = False,
+) -> Effects:
+    """Return what the part taken away in each of `variants` does to the score of `whole`.
+
+    Args:
+        system: the fitted system.
+        encoder: its encoder, or the encoder's graph; None where it has none.
+        whole: the recording.
+        variants: the recording without a part.
+        affine: the score is that of the affine map, not of the temperature.
+    """
+    f = _decisions(system, encoder, [whole, *variants])
+    scores = np.asarray(system.affine_scores(f) if affine else system.scores(f))
     found = Effects(float(scores[0]))
     for variant, effect in zip(variants, (scores[0] - scores[1:]).tolist(), strict=True):
         if isinstance(variant.part, tuple):
@@ -134,7 +150,10 @@ def effects(system: System, encoder: Encoder | None, whole: Variant, variants: S
     return found
 
 
-def _scores(system: System, encoder: Encoder | None, variants: Sequence[Variant]) -> np.ndarray:
+def _decisions(
+    system: System, encoder: Encoder | OnnxEncoder | None, variants: Sequence[Variant]
+) -> np.ndarray:
+    """Return f (N,) of the variants."""
     inputs = Inputs([str(i) for i in range(len(variants))])
     if encoder is not None:
         found = []
@@ -143,4 +162,4 @@ def _scores(system: System, encoder: Encoder | None, variants: Sequence[Variant]
         inputs.compact = stack_compact([mu for mu, _ in found], [gram for _, gram in found])
     if variants[0].hand is not None:
         inputs.hand = np.stack([variant.hand for variant in variants if variant.hand is not None])
-    return np.asarray(system.scores(system.decision(system.values(inputs))))
+    return system.decision(system.values(inputs))

@@ -112,7 +112,8 @@ def price(model: Path, exported: Path, data: Path, dump: Path) -> dict[str, Any]
     """
     system = System.load(model)
     opened, folder = open_dump(dump, system.feats_config()), read_folder(data)
-    utts = [utt for utt in folder.utts if utt in set(opened.utts)]
+    known = set(opened.utts)
+    utts = [utt for utt in folder.utts if utt in known]
     if not utts:
         raise MasdError(f"{dump}: none of the utterances of {data}")
     is_fake = np.array([folder.lab(utt) == "spoof" for utt in utts])

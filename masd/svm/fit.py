@@ -289,6 +289,8 @@ def describe(machine: Machine, fitted: LabelledSet, dev: LabelledSet) -> dict[st
         },
         "alpha": None if features.alpha is None else [float(a) for a in features.alpha],
     }
+    if features.hand is not None and fitted.inputs.hand is not None and not features.hand.mean.any():
+        info["hand_mean"] = [float(mean) for mean in fitted.inputs.hand.mean(axis=0)]
     weights = features.attention(dev.inputs)
     if trained is None or weights is None:
         return info

@@ -54,7 +54,7 @@ class Inputs:
         utts: (N) utterance ids.
         compact: the encoder's statistics.
         vectors: (N, D) float32 embeddings made elsewhere, in place of `compact`.
-        hand: (N, 3) float32: PCS, HFER, SFI.
+        hand: (N, 3) float32: PCS, HFER, SFI; wider with families or tokens.
     """
 
     utts: list[str]

@@ -47,6 +47,8 @@ def clipped_share(x: np.ndarray) -> float:
         return 0.0
     share = 0
     for side in (x, -x):
+        if side.max() < 0.5 * np.abs(x).max():
+            continue  # the zero line of a one-sided signal is flat, but no limit
         top = side >= side.max() - 1e-4 * np.abs(x).max()
         edges = np.flatnonzero(np.diff(np.concatenate([[0], top.astype(np.int8), [0]])))
         runs = edges[1::2] - edges[::2]

@@ -100,7 +100,7 @@ class FeatureMap:
         return values
 
     def parts(self, inputs: Inputs) -> list[np.ndarray]:
-        """Return the scaled f_SSL (N, D) and f_hand (N, 3), those of them that the system uses."""
+        """Return the scaled f_SSL (N, D) and f_hand (N, D'), those of them that the system uses."""
         parts = []
         if self.ssl is not None:
             parts.append(self.ssl(self.f_ssl(inputs)))
@@ -189,6 +189,14 @@ class System:
         affine = self.info["affine"]
         return -(float(affine["a"]) * np.asarray(decision) + float(affine["b"]))
 
+    @property
+    def hand_neutral(self) -> np.ndarray | None:
+        """The mean of each handcrafted feature (D,) over the training set, None where there are none."""
+        if self.features.hand is None:
+            return None
+        stated = self.info.get("hand_mean")  # of a system that does not standardise them
+        return self.features.hand.mean if stated is None else np.asarray(stated, dtype=np.float32)
+
     def feats_config(self) -> FeatsConfig | None:
         """Return the feature configuration the model was fitted with, None if it takes no features."""
         from masd.feats.config import FeatsConfig
@@ -248,8 +256,9 @@ class System:
             int8: the encoder's kernels in 8 bits, where `half` is.
         """
         folder = Path(folder)
+        weights = ("svm.npz", "fusion.safetensors", GRAPH, *ENCODER_FILES)
         (folder / "model.yaml").unlink(missing_ok=True)
-        for name in ("svm.npz", "fusion.safetensors", GRAPH, *ENCODER_FILES):
+        for name in weights:
             (folder / name).unlink(missing_ok=True)
         save_arrays(folder / "svm.npz", self._arrays(half))
         if self.features.fusion is not None:
@@ -264,8 +273,7 @@ class System:
             with atomic(folder / GRAPH) as tmp:
                 tmp.write_bytes(graph)
         self.info["encoder"] = encoder is not None
-        stated = {".npz", ".safetensors", ".onnx"}
-        files = sorted(p for p in folder.iterdir() if p.suffix in stated or p.name == "encoder.yaml")
+        files = sorted(folder / name for name in weights if (folder / name).is_file())
         fusion = None if self.features.fusion is None else dataclasses.asdict(self.features.fusion.config)
         head = {"format": FORMAT, "system": self.name, "fusion": fusion}
         write_yaml(folder / "model.yaml", head | self.info | {"files": {p.name: sha256(p) for p in files}})

@@ -6,6 +6,7 @@ hop, bands, order, iterations, and how far phases are moved are drawn anew.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from functools import lru_cache
 from typing import ClassVar
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.random import Generator
 
 from masd.errors import MasdError
+from masd.files import digest
 from masd.vocoders.base import Adapter, Config, fit, rms
 
 RATE = 16000
@@ -160,6 +162,16 @@ class Wide(Adapter[Config]):
     """Another vocoder for each utterance: its kind, and all that can be chosen of it, drawn by chance."""
 
     config_class: ClassVar[type[Config]] = Config
+
+    def load(self) -> None:
+        """Find out now whether pyworld is there, not at the first utterance that draws WORLD."""
+        importlib.import_module("masd.vocoders.world")
+
+    def digest(self) -> str:
+        """Return the digest of what it is made of: other adapters' output changes with their revisions."""
+        from masd.vocoders import get
+
+        return digest(super().digest(), get("griffin_lim").digest(), get("lpc").digest())
 
     def synthesise(self, x: np.ndarray, seed: int) -> np.ndarray:
         """Return the re-synthesis of `x` (N,) at 16 kHz by what `seed` draws."""

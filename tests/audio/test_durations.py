@@ -84,6 +84,17 @@ def test_an_unreadable_recording_stops_or_leaves_the_folder(data, tmp_path):
     assert (data / "failures").read_text().startswith("u2 ")
 
 
+def test_a_recording_that_was_unpacked_again_is_read_again(data, tmp_path):
+    """The advice of the error message helps without --force, and what could be read is not read again."""
+    whole = (tmp_path / "w" / "u2.flac").read_bytes()
+    cut(tmp_path / "w" / "u2.flac")
+    duration_shard(data, 1, 1)
+    (tmp_path / "w" / "u2.flac").write_bytes(whole)
+    (tmp_path / "w" / "u3.flac").unlink()
+    duration_shard(data, 1, 1)
+    assert len(finish_durations(data, 1).utts) == 5
+
+
 def test_segments_have_their_own_lengths(tmp_path):
     path = write(tmp_path / "w" / "r.wav", 3.0)
     cuts = {"a": ("r", 0.5, 1.25), "b": ("r", 1.0, -1)}

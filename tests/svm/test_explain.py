@@ -5,7 +5,7 @@ import pytest
 
 from masd.feats.config import FeatsConfig, hand_size
 from masd.svm.detector import stretches
-from masd.svm.explain import without_bands, without_measures, without_stretches
+from masd.svm.explain import Variant, effects, without_bands, without_measures, without_stretches
 
 MEL = np.ones((40, 64), np.float32)
 
@@ -58,3 +58,28 @@ def test_stretches_are_cut_out_without_an_edge():
         assert len(rest) == (12000 if start in (0, 12000) else 12000 - 160)
         assert np.abs(np.diff(rest)).max() < 1.5 * step
     assert list(stretches(x, 12000, 8000)) == [], "too little would be left to measure anything on"
+
+
+class Halving:
+    """A system whose f is the first figure, its temperature 1, its affine map twice that and one more."""
+
+    def values(self, inputs):
+        return inputs.hand
+
+    def decision(self, values):
+        return values[:, 0]
+
+    def scores(self, f):
+        return -f
+
+    def affine_scores(self, f):
+        return -(2 * f + 1)
+
+
+@pytest.mark.parametrize(("affine", "score", "effect"), [(False, -3.0, -3.0), (True, -7.0, -6.0)])
+def test_what_is_explained_is_the_score_that_is_printed(affine, score, effect):
+    mel, hand = np.zeros((2, 3)), np.array([3.0, 1.0])
+    without = Variant("PCS", mel, np.array([0.0, 1.0]))
+    found = effects(Halving(), None, Variant("", mel, hand), [without], affine)
+    assert found.score == score
+    assert found.measures == {"PCS": effect}

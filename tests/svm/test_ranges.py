@@ -44,6 +44,12 @@ RANGES = {
 }
 
 
+def test_the_zero_line_of_a_one_sided_signal_is_not_clipped():
+    click = np.zeros(16000)
+    click[8000:8010] = np.hanning(10)
+    assert clipped_share(click) == clipped_share(-click) == 0
+
+
 @pytest.mark.parametrize(
     ("name", "value", "word"),
     [("seconds", 0.7, "too short"), ("bandwidth", 3900.0, "narrow band"), ("pcs", 2.0, "unusual PCS")],

@@ -129,6 +129,23 @@ def test_a_changed_system_leaves_nothing_behind(train, dev, alpha, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["model.yaml", "svm.npz"]
 
 
+def test_what_a_kill_left_is_no_part_of_the_model(train, dev, alpha, tmp_path):
+    """A copy of the folder without hidden files is still whole."""
+    tmp_path.joinpath(".svm.tmp123-abcd.npz").write_bytes(b"half")
+    fitted("handcrafted", train, dev, alpha)[0][0].save(tmp_path)
+    assert list(read_yaml(tmp_path / "model.yaml")["files"]) == ["svm.npz"]
+
+
+def test_the_neutral_value_of_a_feature_is_its_training_mean_standardised_or_not(train, dev, alpha, tmp_path):
+    """Explanations set features to it; a PCS of 0 would be none that speech has."""
+    for standardise in (True, False):
+        (system, _), _ = fitted("handcrafted", train, dev, alpha, svm_standardise=standardise)
+        system.save(tmp_path / str(standardise))
+        neutral = System.load(tmp_path / str(standardise)).hand_neutral
+        assert neutral == pytest.approx(train.inputs.hand.mean(axis=0), abs=0.15)
+        assert np.abs(neutral).min() > 0
+
+
 def test_wrong_inputs_are_named(train, dev, alpha):
     (system, _), _ = fitted("full", train, dev, alpha)
     with pytest.raises(MasdError, match="handcrafted features"):

@@ -1,6 +1,7 @@
 """Copies by vocoders with random parameters: length, level, repeatability, variety."""
 
 import importlib.util
+import sys
 
 import numpy as np
 import pytest
@@ -48,3 +49,16 @@ def test_what_cannot_be_copied_is_refused():
         wide_copy(speech(), "vocaloid", np.random.default_rng(0))
     with pytest.raises(MasdError, match="silent"):
         wide_copy(np.zeros(8000), "lpc", np.random.default_rng(0))
+
+
+def test_missing_pyworld_is_found_before_any_copy_is_made(monkeypatch):
+    monkeypatch.setitem(sys.modules, "masd.vocoders.world", None)
+    with pytest.raises(ImportError):
+        get("wide").prepare()
+
+
+def test_copies_are_stale_when_a_vocoder_that_made_some_of_them_changes(monkeypatch):
+    before = get("wide").digest()
+    assert get("wide").digest() == before
+    monkeypatch.setattr(type(get("lpc")), "revision", type(get("lpc")).revision + 1)
+    assert get("wide").digest() != before

@@ -49,7 +49,7 @@ copies() { echo "$2" | tr , '\n' | sed "s|.*|&=$dump/$1_&|" | paste -sd ,; }
 judge() {
   local name=$1 encoder=$2
   shift 2
-  [ -s "$out/$name.json" ] || python3 local/evidence_encoder.py --data "data/$size" --dump "$dump" \
+  [ "$out/$name.json" -nt "$encoder/encoder.safetensors" ] || python3 local/evidence_encoder.py --data "data/$size" --dump "$dump" \
     --encoder "$encoder" --leave_out "$leave_out" --out "$out/$name.json" "$@" >> "$log/judge.log" 2>> "$log/$name.log"
 }
 
