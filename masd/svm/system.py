@@ -256,9 +256,9 @@ class System:
             int8: the encoder's kernels in 8 bits, where `half` is.
         """
         folder = Path(folder)
-        weights = ("svm.npz", "fusion.safetensors", GRAPH, *ENCODER_FILES)
+        names = ("svm.npz", "fusion.safetensors", GRAPH, *ENCODER_FILES)
         (folder / "model.yaml").unlink(missing_ok=True)
-        for name in weights:
+        for name in names:
             (folder / name).unlink(missing_ok=True)
         save_arrays(folder / "svm.npz", self._arrays(half))
         if self.features.fusion is not None:
@@ -273,7 +273,7 @@ class System:
             with atomic(folder / GRAPH) as tmp:
                 tmp.write_bytes(graph)
         self.info["encoder"] = encoder is not None
-        files = sorted(folder / name for name in weights if (folder / name).is_file())
+        files = sorted(folder / name for name in names if (folder / name).is_file())
         fusion = None if self.features.fusion is None else dataclasses.asdict(self.features.fusion.config)
         head = {"format": FORMAT, "system": self.name, "fusion": fusion}
         write_yaml(folder / "model.yaml", head | self.info | {"files": {p.name: sha256(p) for p in files}})
