@@ -39,12 +39,14 @@ def detect(
         model: model folder, of fit_svm or of train_detector, e.g. exp/<size>/<tag>/model.
         system: aasist, aasist_l or rawnet2, with `checkpoint`.
         checkpoint: released weights, in place of a model folder.
-        json: print a JSON object a file: file, score, p_fake, label, warnings (`--json` alone will do).
-        windows: score windows over the whole recording and average, instead of its first seconds.
+        json: print a JSON object a file: file, score, p_fake, label, warnings. Of this and the other
+            switches, the name alone will do: `--json`.
+        windows: score windows over the whole recording and average, instead of its first seconds alone
+            (4 s with the model that comes along).
         calibration: the score is -f / T (`temperature`) or -(a f + b) (`affine`).
         fast: run the encoder as the ONNX graph that export_model put into the model folder.
-        explain: also say what moved the score (`--explain` alone will do): the effect of each frequency band,
-            of each handcrafted measure and of each half second; above 0 it speaks for bona fide.
+        explain: also say what moved the score: the effect of each frequency band, of each handcrafted
+            measure and of each half second; above 0 it speaks for bona fide.
 
     Raises:
         MasdError: the model cannot be used; or, at the end, some files could not be judged.
@@ -153,7 +155,7 @@ def command_line(words: list[str]) -> list[str]:
         if word == "--":
             files += left
             break
-        if word in ("--json", "--explain"):
+        if word in ("--json", "--windows", "--fast", "--explain"):
             value = left.pop(0) if left and left[0] in ("true", "false") else "true"
             options.append(f"{word}={value}")
         elif word.startswith("-") and word != "-":

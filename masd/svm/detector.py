@@ -24,6 +24,7 @@ from masd.svm.ranges import CLIPPED_SHARE, bandwidth, clipped_share, unlike_trai
 from masd.svm.system import System
 
 WINDOWS_AT_ONCE = 16
+LONGER = 1.5  # a recording so many times as long as what is judged of it is told so
 STRETCH = 0.5  # seconds of a stretch that is taken away to explain a score
 LEAST = 0.5  # seconds that must be left of it
 
@@ -90,6 +91,8 @@ class Detector:
         hand = self.system.features.hand
         if hand is not None and len(hand.mean) != hand_size(config):
             raise MasdError(f"{folder}: takes acoustic tokens too, not audio alone; use masd.bin.score")
+        if fast and not self.system.features.spec.ssl:
+            raise MasdError(f"{folder}: has no encoder that could be a graph; leave --fast out")
         self.encoder = self.system.encoder(fast) if self.system.features.spec.ssl else None
         self.windows = windows
         self.affine = calibration == "affine"
@@ -200,6 +203,9 @@ class Detector:
         share = clipped_share(x)
         if share > CLIPPED_SHARE:
             lines.append(f"clipped: {100 * share:.2f} % of the samples are cut off")
+        judged = self.config.classify_seconds
+        if not self.windows and info.seconds > LONGER * judged:
+            lines.append(f"only the first {judged:g} of {info.seconds:.1f} s judged (--windows hears all)")
         known = any(line.startswith("narrow band") for line in lines)
         more = unlike_training(self.system.info.get("ranges") or {}, measured)
         return lines + [line for line in more if not (known and line.startswith("narrow band"))]

@@ -40,9 +40,8 @@ def read_checkpoint(path: str | Path, keys: tuple[str, ...] = ()) -> State:
             "torch.save(torch.load(FILE, weights_only=False)['model'].state_dict(), NEW_FILE)"
         ) from None
     except Exception as error:
-        raise MasdError(
-            f"{path}: no checkpoint ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
-        ) from None
+        why = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise MasdError(f"{path}: not a checkpoint of PyTorch ({why})") from None
     for key in keys:
         if isinstance(value, Mapping) and isinstance(value.get(key), Mapping):
             value = value[key]

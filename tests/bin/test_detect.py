@@ -255,6 +255,15 @@ def test_warnings(detector, tmp_path, kind):
     assert np.isfinite(verdict.score)
 
 
+def test_a_long_recording_is_told_how_much_of_it_was_judged(detector, world, tmp_path):
+    """Its label is that of the first seconds; a fake that begins later would pass unnoticed."""
+    write_wav(tmp_path / "x.wav", speech("long", 9))
+    told = [line for line in detector.judge(tmp_path / "x.wav").warnings if line.startswith("only the first")]
+    assert told == ["only the first 4 of 9.0 s judged (--windows hears all)"]
+    whole = Detector(world / "full" / "model", windows=True).judge(tmp_path / "x.wav")
+    assert not any(line.startswith("only the first") for line in whole.warnings)
+
+
 def test_narrow_band_in_a_wide_file(detector, tmp_path):
     """Telephone speech that was resampled to 16 kHz still says so."""
     write_wav(tmp_path / "x.wav", resample(kinds()["narrow band"], 8000, RATE))
@@ -330,6 +339,7 @@ def test_words_of_the_command_line():
         '--files=["a.wav", "b c.wav", "-", "--odd.wav"]',
     ]
     assert command_line(["--json", "false", "x"]) == ["--json=false", '--files=["x"]']
+    assert command_line(["--fast", "a.wav", "--windows"])[:2] == ["--fast=true", "--windows=true"]
     assert command_line(["--help"]) == ["--help"]
     assert command_line([os.fsdecode(b"\xff.wav")]) == ['--files=["\\\\xff.wav"]']
 
