@@ -218,17 +218,25 @@ class Memory:
     They are left out only by the same call, only while every file and folder that its words name looks
     as it did when the array ended, and never with `--force true`: in all other cases every job is run,
     and the entry points know by their own marks what there is to do. An array that ends well as a whole
-    is forgotten.
+    is forgotten. With MASD_REMEMBER=false nothing is remembered: for jobs whose words do not name all that
+    they read.
     """
 
     def __init__(self, call: Call) -> None:
         self.call = call
         self.path = call.folder / "done.json"
+        # taken out of the environment: it is for this array, not for those that its jobs start
+        value = os.environ.pop("MASD_REMEMBER", "true")
+        if value not in {"true", "false"}:
+            fail(f"MASD_REMEMBER is true or false, not {value!r}")
+        self.off = value == "false"
 
     def done(self) -> set[int]:
         """Return the jobs that need not be run."""
+        if self.off or self.call.forced:
+            return set()
         kept = read_json(self.path)
-        if self.call.forced or kept.get("call") != self.call.digest or kept.get("paths") != self.paths():
+        if kept.get("call") != self.call.digest or kept.get("paths") != self.paths():
             return set()
         done = set(kept["done"]) & set(self.call.jobs)
         if done:
@@ -250,6 +258,9 @@ class Memory:
 
     def keep(self, done: Iterable[int]) -> None:
         """Remember the jobs that ended well; call when no job runs any more."""
+        if self.off:
+            self.path.unlink(missing_ok=True)  # what a call that did remember has left is out of date
+            return
         if not self.call.folder.is_dir() and len(self.call.jobs) == 1:
             return
         self.call.folder.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ Nothing here is downloaded; the recipe's own run (test_mini.py) uses the package
 """
 
 import dataclasses
+import os
 import shutil
 import subprocess
 import sys
@@ -179,6 +180,22 @@ def test_a_source_utterance_is_the_part_that_the_protocol_names(tmp_path):
     wanted = sources.high_pass(x, RATE, 30.0)[8000:40000]
     assert np.abs(made).max() == pytest.approx(0.7, abs=1e-3)
     assert np.corrcoef(made, wanted)[0, 1] > 0.9999
+
+
+def test_shards_whose_configuration_their_words_do_not_name_are_never_left_out(tmp_path):
+    """After a failure and an edit of conf/ the launcher would leave out shards made as conf/ was before."""
+    launcher = tmp_path / "launcher"
+    launcher.write_text(f'#!/bin/sh\necho "${{MASD_REMEMBER:-true}} $*" >> {tmp_path}/calls\n')
+    launcher.chmod(0o755)
+    for name in ("copy_tags", "tts_attacks"):
+        (tmp_path / name).touch()
+    command = [RECIPE / "local/prepare.sh", "--size", "tiny", "--data", tmp_path, "--cmd", launcher]
+    environment = {**os.environ, "MASD_VENV": sys.prefix}
+    subprocess.run(command, env=environment, capture_output=True)  # the probe at its end finds no sets
+    calls = (tmp_path / "calls").read_text().splitlines()
+    arrays = [line for line in calls if "JOB=" in line]
+    assert ["make_source" in arrays[0], "make_sets" in arrays[1]] == [True, True]
+    assert all(line.startswith("false ") for line in arrays)
 
 
 def test_g722_is_decoded_at_its_rate(tmp_path):

@@ -131,6 +131,18 @@ def test_all_jobs_run_again_if_what_they_read_or_made_has_changed(slurm, change)
     assert slurm.ran() == [1, 1, 2, 2, 3, 3]
 
 
+def test_an_array_without_memory_is_submitted_whole_again(cluster):
+    """Jobs that read what their words do not name are not left out though it has changed."""
+    cluster.environment["MASD_REMEMBER"] = "false"
+    command = "echo JOB${MASD_REMEMBER:-} >> ran; [ JOB != 2 ] || [ -e mended ]"
+    assert cluster.run(*ARRAY, command).returncode == 1
+    (cluster.path / "mended").touch()
+    done = cluster.run(*ARRAY, command)
+    assert done.returncode == 0, done.stderr
+    assert cluster.ran() == [1, 1, 2, 2, 3, 3]
+    assert not (cluster.path / "log/.jobs").exists()
+
+
 def test_a_job_that_never_started_is_a_failure(cluster):
     cluster.rules({"2": "vanish"})
     done = cluster.run(*ARRAY, "true")

@@ -50,6 +50,20 @@ def test_the_same_call_runs_the_failed_jobs_alone(tmp_path):
     assert sorted(path.name for path in (tmp_path / "log").iterdir()) == ["x.1.log", "x.2.log", "x.3.log"]
 
 
+def test_an_array_without_memory_runs_whole_again(tmp_path):
+    """A job's own marks then tell what there is to do; and the arrays that it starts itself do remember."""
+    command = ["sh", "-c", "echo JOB${MASD_REMEMBER:-} >> ran; [ JOB != 2 ] || [ -e mended ]"]
+    call = [sys.executable, RUN, "JOB=1:3", "log/x.JOB.log", *command]
+    assert launch(*call[2:], cwd=tmp_path).returncode == 1, "which remembers"
+    environment = {**os.environ, "MASD_REMEMBER": "false"}
+    for _ in range(2):
+        assert subprocess.run(call, cwd=tmp_path, env=environment, capture_output=True).returncode == 1
+    assert sorted((tmp_path / "ran").read_text().split()) == sorted("123" * 3)
+    assert not (tmp_path / "log/.jobs/x.JOB/done.json").exists(), "what was remembered is out of date"
+    assert launch(*call[2:], cwd=tmp_path).returncode == 1
+    assert sorted((tmp_path / "ran").read_text().split()) == sorted("123" * 4)
+
+
 def test_a_log_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "log").touch()
     done = launch("log/x.log", "true", cwd=tmp_path)
