@@ -262,6 +262,21 @@ def test_jobs_left_by_another_call_with_the_same_logs_are_ended_first(slurm):
     assert slurm.ran() == [1, 2, 3]
 
 
+def test_jobs_of_another_call_are_not_counted_as_done(slurm):
+    """One that has ended well while the queue still holds it is none of this call's jobs."""
+    slurm.rules({"1": "linger"})
+    started = slurm.start(*ARRAY, "[ JOB = 1 ] || { touch begun.JOB; exec sleep 60; }")
+    for name in ("begun.2", "begun.3", "log/.jobs/x.JOB/exit.1", "log/.jobs/x.JOB/submitted.json"):
+        slurm.wait_for(name)
+    started.kill()
+    started.communicate()
+    slurm.rules()
+    done = slurm.run(*ARRAY, "echo JOB >> ran")
+    assert done.returncode == 0, done.stderr
+    assert "ending 3 jobs" in done.stderr
+    assert slurm.ran() == [1, 2, 3]
+
+
 def test_resources_mean_what_the_configuration_says(cluster):
     kind = cluster.launcher.removesuffix(".py")
     (cluster.path / "conf").mkdir()
