@@ -159,6 +159,8 @@ def run_job(log: Path, command: list[str], threads: int) -> int:
                 print(f"{command[0]}: {error.strerror}", file=stream)
                 return 127
             running.add(process)
+        if stopping.is_set():  # the signal came while the process was started, and `stop` did not see it
+            send(process.pid, stopped_by[0])
         code = process.wait()
         with lock:
             running.discard(process)
@@ -171,14 +173,36 @@ def run_job(log: Path, command: list[str], threads: int) -> int:
 
 
 def stop(number: int, _frame: FrameType | None) -> None:
-    """Pass the signal on to every running job; a second one ends this process at once."""
-    if stopping.is_set() and not running:
+    """Pass the signal on to every running job; a second one kills them, or this process if none runs."""
+    again = stopping.is_set()
+    if again and not running:
         os._exit(128 + number)
     stopped_by.append(number)
     stopping.set()
     for process in list(running):
+        if again:
+            kill(process.pid)
+        else:
+            send(process.pid, number)
+
+
+def send(job: int, number: int) -> None:
+    """Send a signal to a job's process group."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(job, number)
+
+
+def kill(job: int) -> None:
+    """Kill a job and all that it has started; the jobs of a launcher within it have groups of their own."""
+    family = [job]
+    for process in family:  # grows
+        for path in Path(f"/proc/{process}/task").glob("*/children"):
+            with contextlib.suppress(OSError):
+                family += map(int, path.read_text().split())
+    send(job, signal.SIGKILL)
+    for process in family[1:]:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
+            os.kill(process, signal.SIGKILL)
 
 
 def heed_signals() -> None:
@@ -294,7 +318,7 @@ def _look(path: Path) -> list | None:
 
 def describe(code: int) -> str:
     """Return how a job with this exit status ended, in words."""
-    if code == 137:
+    if code == 137 and not stopping.is_set():
         return "was ended by signal 9 (for want of memory?)"
     return f"was ended by signal {code - 128}" if code > 128 else f"ended with status {code}"
 

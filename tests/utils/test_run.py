@@ -119,14 +119,63 @@ def test_stopping_the_launcher_stops_its_jobs(tmp_path):
     started = subprocess.Popen(
         [sys.executable, RUN, tmp_path / "x.log", "sh", "-c", "echo $$; exec sleep 60"]
     )
-    pid = None
-    for _ in range(100):
-        time.sleep(0.05)
-        lines = (tmp_path / "x.log").read_text().splitlines() if (tmp_path / "x.log").exists() else []
-        pid = next((int(line) for line in lines if line.isdigit()), None)
-        if pid:
-            break
+    pid = int(wait_for_line(tmp_path / "x.log", str.isdigit))
     started.send_signal(signal.SIGTERM)
     assert started.wait(timeout=10) == 128 + signal.SIGTERM
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_a_signal_while_a_job_is_started_is_not_lost(tmp_path):
+    """Else a launcher that is stopped in that moment would wait for the job's end."""
+    script = f"""
+import os, pathlib, signal, subprocess, sys
+sys.path.insert(0, {str(RUN.parent)!r})
+import jobs
+class Interrupted(subprocess.Popen):
+    def __init__(self, *words, **options):
+        super().__init__(*words, **options)
+        os.kill(os.getpid(), signal.SIGTERM)
+subprocess.Popen = Interrupted
+jobs.heed_signals()
+sys.exit(jobs.run_job(pathlib.Path("x.log"), ["sleep", "20"], 1))
+"""
+    start = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path)
+    assert done.returncode == 128 + signal.SIGTERM
+    assert time.monotonic() - start < 15
+
+
+def test_a_second_signal_kills_jobs_that_the_first_did_not_end(tmp_path):
+    """Those of a launcher within a job too, such as Table II's: nothing goes on unseen."""
+    stubborn = "trap 'echo asked' TERM; echo $$; for i in $(seq 200); do sleep 0.1; done"
+    command = [sys.executable, RUN, "outer.log", sys.executable, RUN, "inner.log", "sh", "-c", stubborn]
+    started = subprocess.Popen(command, cwd=tmp_path)
+    pid = int(wait_for_line(tmp_path / "inner.log", str.isdigit))
+    started.send_signal(signal.SIGTERM)
+    wait_for_line(tmp_path / "inner.log", "asked".__eq__)
+    assert started.poll() is None
+    started.send_signal(signal.SIGTERM)
+    assert started.wait(timeout=10) == 128 + signal.SIGTERM
+    assert ended(pid)
+
+
+def wait_for_line(path, wanted):
+    """Return a line of a log once it has one that is wanted."""
+    for _ in range(200):
+        time.sleep(0.05)
+        lines = path.read_text().splitlines() if path.exists() else []
+        found = [line for line in lines if wanted(line)]
+        if found:
+            return found[0]
+    raise AssertionError(f"{path} has no such line")
+
+
+def ended(pid):
+    """Whether a process ends within a second, be it that nobody has asked how."""
+    for _ in range(20):
+        status = Path(f"/proc/{pid}/status")
+        if not status.exists() or "State:\tZ" in status.read_text():
+            return True
+        time.sleep(0.05)
+    return False
