@@ -280,8 +280,10 @@ class Array:
             )
         elif active:
             jobs.say(f"ending {len(active)} jobs in the queue that an earlier call has left there")
-            self.live = active
+            done, self.live = set(self.done), active
             self.withdraw()
+            # how the other call's jobs ended says nothing of this one's
+            self.done = done
             self.failed.clear()
         if not self.live:
             self.folder.mkdir(parents=True, exist_ok=True)

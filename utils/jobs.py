@@ -159,6 +159,8 @@ def run_job(log: Path, command: list[str], threads: int) -> int:
                 print(f"{command[0]}: {error.strerror}", file=stream)
                 return 127
             running.add(process)
+        if stopping.is_set():  # the signal came while the process was started, and `stop` did not see it
+            send(process.pid, stopped_by[0])
         code = process.wait()
         with lock:
             running.discard(process)
@@ -171,14 +173,36 @@ def run_job(log: Path, command: list[str], threads: int) -> int:
 
 
 def stop(number: int, _frame: FrameType | None) -> None:
-    """Pass the signal on to every running job; a second one ends this process at once."""
-    if stopping.is_set() and not running:
+    """Pass the signal on to every running job; a second one kills them, or this process if none runs."""
+    again = stopping.is_set()
+    if again and not running:
         os._exit(128 + number)
     stopped_by.append(number)
     stopping.set()
     for process in list(running):
+        if again:
+            kill(process.pid)
+        else:
+            send(process.pid, number)
+
+
+def send(job: int, number: int) -> None:
+    """Send a signal to a job's process group."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(job, number)
+
+
+def kill(job: int) -> None:
+    """Kill a job and all that it has started; the jobs of a launcher within it have groups of their own."""
+    family = [job]
+    for process in family:  # grows
+        for path in Path(f"/proc/{process}/task").glob("*/children"):
+            with contextlib.suppress(OSError):
+                family += map(int, path.read_text().split())
+    send(job, signal.SIGKILL)
+    for process in family[1:]:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
+            os.kill(process, signal.SIGKILL)
 
 
 def heed_signals() -> None:
@@ -218,17 +242,25 @@ class Memory:
     They are left out only by the same call, only while every file and folder that its words name looks
     as it did when the array ended, and never with `--force true`: in all other cases every job is run,
     and the entry points know by their own marks what there is to do. An array that ends well as a whole
-    is forgotten.
+    is forgotten. With MASD_REMEMBER=false nothing is remembered: for jobs whose words do not name all that
+    they read.
     """
 
     def __init__(self, call: Call) -> None:
         self.call = call
         self.path = call.folder / "done.json"
+        # taken out of the environment: it is for this array, not for those that its jobs start
+        value = os.environ.pop("MASD_REMEMBER", "true")
+        if value not in {"true", "false"}:
+            fail(f"MASD_REMEMBER is true or false, not {value!r}")
+        self.off = value == "false"
 
     def done(self) -> set[int]:
         """Return the jobs that need not be run."""
+        if self.off or self.call.forced:
+            return set()
         kept = read_json(self.path)
-        if self.call.forced or kept.get("call") != self.call.digest or kept.get("paths") != self.paths():
+        if kept.get("call") != self.call.digest or kept.get("paths") != self.paths():
             return set()
         done = set(kept["done"]) & set(self.call.jobs)
         if done:
@@ -250,6 +282,9 @@ class Memory:
 
     def keep(self, done: Iterable[int]) -> None:
         """Remember the jobs that ended well; call when no job runs any more."""
+        if self.off:
+            self.path.unlink(missing_ok=True)  # what a call that did remember has left is out of date
+            return
         if not self.call.folder.is_dir() and len(self.call.jobs) == 1:
             return
         self.call.folder.mkdir(parents=True, exist_ok=True)
@@ -283,7 +318,7 @@ def _look(path: Path) -> list | None:
 
 def describe(code: int) -> str:
     """Return how a job with this exit status ended, in words."""
-    if code == 137:
+    if code == 137 and not stopping.is_set():
         return "was ended by signal 9 (for want of memory?)"
     return f"was ended by signal {code - 128}" if code > 128 else f"ended with status {code}"
 

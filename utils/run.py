@@ -14,8 +14,10 @@ options:
                      what a cluster's launcher would ask for; this one takes them and does nothing with them
 
 The exit status is 0 if every job ended with 0, else 1; then the last lines of the first failed
-job's log are shown, and the same call runs the failed jobs alone. A job killed by a signal has failed.
-When this process is told to stop, so are its jobs, and its exit status is 128 + the signal.
+job's log are shown, and the same call runs the failed jobs alone (all of them if MASD_REMEMBER=false).
+A job killed by a signal has failed.
+When this process is told to stop, so are its jobs, and its exit status is 128 + the signal; told a second
+time, it kills them.
 slurm.py and sge.py are called in the same way.
 """
 

@@ -18,8 +18,8 @@ options:
   --file-wait S      how long to wait for the exit file of a job that has left the queue (default: 90)
 
 The exit status is 0 if every job ended with 0, else 1; then the last lines of the first failed job's
-log are shown, and the same call submits the failed jobs alone. When this process is told to stop, it
-deletes the array; its exit status is then 128 + the signal.
+log are shown, and the same call submits the failed jobs alone (all of them if MASD_REMEMBER=false).
+When this process is told to stop, it deletes the array; its exit status is then 128 + the signal.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ RUNNING, or how it ended), and `rules.json`: {"limits": {...}, "tasks": {"<index
     murder   the process that runs the task is killed with signal 9 once there is a file `victim`
     late     the task leaves the queue a second before it ends
     requeue  the task ends once with exit status 143, waits, and runs again
+    linger   the task ends but is said to run until it is cancelled
 """
 
 import json
@@ -91,7 +92,7 @@ def run(task, script, log, variable):
         task.write_text("PENDING BeginTime")
         time.sleep(0.5)
         return run(task, script, log, variable)
-    if task.read_text().startswith("RUNNING"):
+    if rule != "linger" and task.read_text().startswith("RUNNING"):
         state = "COMPLETED" if code == 0 else "FAILED"
         task.write_text(f"{state} 0:{-code}" if code < 0 else f"{state} {code}:0")
 

@@ -131,6 +131,18 @@ def test_all_jobs_run_again_if_what_they_read_or_made_has_changed(slurm, change)
     assert slurm.ran() == [1, 1, 2, 2, 3, 3]
 
 
+def test_an_array_without_memory_is_submitted_whole_again(cluster):
+    """Jobs that read what their words do not name are not left out though it has changed."""
+    cluster.environment["MASD_REMEMBER"] = "false"
+    command = "echo JOB${MASD_REMEMBER:-} >> ran; [ JOB != 2 ] || [ -e mended ]"
+    assert cluster.run(*ARRAY, command).returncode == 1
+    (cluster.path / "mended").touch()
+    done = cluster.run(*ARRAY, command)
+    assert done.returncode == 0, done.stderr
+    assert cluster.ran() == [1, 1, 2, 2, 3, 3]
+    assert not (cluster.path / "log/.jobs").exists()
+
+
 def test_a_job_that_never_started_is_a_failure(cluster):
     cluster.rules({"2": "vanish"})
     done = cluster.run(*ARRAY, "true")
@@ -244,6 +256,21 @@ def test_jobs_left_by_another_call_with_the_same_logs_are_ended_first(slurm):
         slurm.wait_for(name)
     started.kill()
     started.communicate()
+    done = slurm.run(*ARRAY, "echo JOB >> ran")
+    assert done.returncode == 0, done.stderr
+    assert "ending 3 jobs" in done.stderr
+    assert slurm.ran() == [1, 2, 3]
+
+
+def test_jobs_of_another_call_are_not_counted_as_done(slurm):
+    """One that has ended well while the queue still holds it is none of this call's jobs."""
+    slurm.rules({"1": "linger"})
+    started = slurm.start(*ARRAY, "[ JOB = 1 ] || { touch begun.JOB; exec sleep 60; }")
+    for name in ("begun.2", "begun.3", "log/.jobs/x.JOB/exit.1", "log/.jobs/x.JOB/submitted.json"):
+        slurm.wait_for(name)
+    started.kill()
+    started.communicate()
+    slurm.rules()
     done = slurm.run(*ARRAY, "echo JOB >> ran")
     assert done.returncode == 0, done.stderr
     assert "ending 3 jobs" in done.stderr

@@ -50,6 +50,20 @@ def test_the_same_call_runs_the_failed_jobs_alone(tmp_path):
     assert sorted(path.name for path in (tmp_path / "log").iterdir()) == ["x.1.log", "x.2.log", "x.3.log"]
 
 
+def test_an_array_without_memory_runs_whole_again(tmp_path):
+    """A job's own marks then tell what there is to do; and the arrays that it starts itself do remember."""
+    command = ["sh", "-c", "echo JOB${MASD_REMEMBER:-} >> ran; [ JOB != 2 ] || [ -e mended ]"]
+    call = [sys.executable, RUN, "JOB=1:3", "log/x.JOB.log", *command]
+    assert launch(*call[2:], cwd=tmp_path).returncode == 1, "which remembers"
+    environment = {**os.environ, "MASD_REMEMBER": "false"}
+    for _ in range(2):
+        assert subprocess.run(call, cwd=tmp_path, env=environment, capture_output=True).returncode == 1
+    assert sorted((tmp_path / "ran").read_text().split()) == sorted("123" * 3)
+    assert not (tmp_path / "log/.jobs/x.JOB/done.json").exists(), "what was remembered is out of date"
+    assert launch(*call[2:], cwd=tmp_path).returncode == 1
+    assert sorted((tmp_path / "ran").read_text().split()) == sorted("123" * 4)
+
+
 def test_a_log_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "log").touch()
     done = launch("log/x.log", "true", cwd=tmp_path)
@@ -105,14 +119,63 @@ def test_stopping_the_launcher_stops_its_jobs(tmp_path):
     started = subprocess.Popen(
         [sys.executable, RUN, tmp_path / "x.log", "sh", "-c", "echo $$; exec sleep 60"]
     )
-    pid = None
-    for _ in range(100):
-        time.sleep(0.05)
-        lines = (tmp_path / "x.log").read_text().splitlines() if (tmp_path / "x.log").exists() else []
-        pid = next((int(line) for line in lines if line.isdigit()), None)
-        if pid:
-            break
+    pid = int(wait_for_line(tmp_path / "x.log", str.isdigit))
     started.send_signal(signal.SIGTERM)
     assert started.wait(timeout=10) == 128 + signal.SIGTERM
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_a_signal_while_a_job_is_started_is_not_lost(tmp_path):
+    """Else a launcher that is stopped in that moment would wait for the job's end."""
+    script = f"""
+import os, pathlib, signal, subprocess, sys
+sys.path.insert(0, {str(RUN.parent)!r})
+import jobs
+class Interrupted(subprocess.Popen):
+    def __init__(self, *words, **options):
+        super().__init__(*words, **options)
+        os.kill(os.getpid(), signal.SIGTERM)
+subprocess.Popen = Interrupted
+jobs.heed_signals()
+sys.exit(jobs.run_job(pathlib.Path("x.log"), ["sleep", "20"], 1))
+"""
+    start = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path)
+    assert done.returncode == 128 + signal.SIGTERM
+    assert time.monotonic() - start < 15
+
+
+def test_a_second_signal_kills_jobs_that_the_first_did_not_end(tmp_path):
+    """Those of a launcher within a job too, such as Table II's: nothing goes on unseen."""
+    stubborn = "trap 'echo asked' TERM; echo $$; for i in $(seq 200); do sleep 0.1; done"
+    command = [sys.executable, RUN, "outer.log", sys.executable, RUN, "inner.log", "sh", "-c", stubborn]
+    started = subprocess.Popen(command, cwd=tmp_path)
+    pid = int(wait_for_line(tmp_path / "inner.log", str.isdigit))
+    started.send_signal(signal.SIGTERM)
+    wait_for_line(tmp_path / "inner.log", "asked".__eq__)
+    assert started.poll() is None
+    started.send_signal(signal.SIGTERM)
+    assert started.wait(timeout=10) == 128 + signal.SIGTERM
+    assert ended(pid)
+
+
+def wait_for_line(path, wanted):
+    """Return a line of a log once it has one that is wanted."""
+    for _ in range(200):
+        time.sleep(0.05)
+        lines = path.read_text().splitlines() if path.exists() else []
+        found = [line for line in lines if wanted(line)]
+        if found:
+            return found[0]
+    raise AssertionError(f"{path} has no such line")
+
+
+def ended(pid):
+    """Whether a process ends within a second, be it that nobody has asked how."""
+    for _ in range(20):
+        status = Path(f"/proc/{pid}/status")
+        if not status.exists() or "State:\tZ" in status.read_text():
+            return True
+        time.sleep(0.05)
+    return False

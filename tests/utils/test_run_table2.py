@@ -56,6 +56,20 @@ def test_the_papers_rows_are_trained_with_every_seed_and_the_recipes_own_options
     assert "probe_encoder" in done.stderr and "Traceback" not in done.stderr
 
 
+def test_after_a_failure_every_row_is_looked_at_again(recipe):
+    """A row reads conf, data and dump, which its array does not name: one that ended may be stale."""
+    (recipe / "run.sh").write_text(f"{RUN}[[ $* != *handcrafted* ]] || [ -e mended ]\n")
+    options = ("--size", "tiny", "--seeds", "0", "--")
+    assert "1 of 8 jobs failed" in call(recipe, *options).stderr
+    (recipe / "calls").unlink()
+    (recipe / "mended").touch()
+    call(recipe, *options)
+    systems = {
+        line.split(" --system ")[1].split()[0] for line in (recipe / "calls").read_text().splitlines()[2:]
+    }
+    assert systems == {"full", "ssl_multi", "concat", "attention", "ssl_single", "handcrafted", "plus"}
+
+
 def test_outside_a_recipe_it_says_so(tmp_path):
     command = [ROOT / "utils/run_table2.sh"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
