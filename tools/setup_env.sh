@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes the virtual environment tools/venv from setup.cfg.
 #
-# Usage: tools/setup_env.sh [extra ...]        extras: test vocoders mini onnx bench all
+# Usage: tools/setup_env.sh [extra ...]        extras: test vocoders mini onnx bench all; base is none of them
 #
 # MASD_PYTHON       the interpreter to use (default: python3); 3.11 or newer
 # MASD_VENV         where the environment goes, relative to the repository (default: tools/venv)
@@ -24,8 +24,8 @@ extras=("$@")
 [ ${#extras[@]} -gt 0 ] || extras=(all)
 for extra in "${extras[@]}"; do
   case $extra in
-    test | vocoders | mini | onnx | bench | all) ;;
-    *) fail "unknown extra '$extra'; known: test vocoders mini onnx bench all" ;;
+    base | test | vocoders | mini | onnx | bench | all) ;;
+    *) fail "unknown extra '$extra'; known: base test vocoders mini onnx bench all" ;;
   esac
 done
 
@@ -41,13 +41,14 @@ mapfile -t all_extras < <({ [ -f "$wanted" ] && cat "$wanted"; printf '%s\n' "${
 joined=$(IFS=,; echo "${all_extras[*]}")
 # `all` holds every other extra but bench, which is only to compare with.
 case ,$joined, in *,all,*bench,*) joined=all,bench ;; *,all,*) joined=all ;; esac
+joined=${joined#base} joined=${joined#,}  # no extra of setup.cfg; sorted, it stands first but for `all`
 stamp=$(printf '%s\n' "$joined" "${MASD_TORCH:-}" "${MASD_TORCH_INDEX:-}" "$root" | cat - "$root/setup.cfg" | sha256sum | cut -d ' ' -f 1)
 if [ -f "$venv/masd.stamp" ] && [ "$(cat "$venv/masd.stamp")" = "$stamp" ]; then
   say "the environment $venv is up to date"
   exit 0
 fi
 
-say "making the environment $venv with [$joined]; the log is $log"
+say "making the environment $venv with [${joined:-base}]; the log is $log"
 [ -x "$venv/bin/python3" ] || "$python" -m venv "$venv" > "$log" 2>&1 || fail "python3 -m venv failed; see $log"
 pip=("$venv/bin/python3" -m pip --disable-pip-version-check)
 if [ -n "${MASD_TORCH:-}" ]; then
@@ -57,7 +58,7 @@ if [ -n "${MASD_TORCH:-}" ]; then
     fail "pip could not install $MASD_TORCH; the last line of $log: $(tail -n 1 "$log")"
 fi
 say "installing masd and what it needs (PyTorch is the large one: a few minutes)"
-"${pip[@]}" install --editable "${root}[$joined]" >> "$log" 2>&1 ||
+"${pip[@]}" install --editable "${root}${joined:+[$joined]}" >> "$log" 2>&1 ||
   fail "pip could not install the requirements; the last line of $log: $(tail -n 1 "$log")"
 "$venv/bin/python3" -c 'import torch, torchaudio, masd' >> "$log" 2>&1 ||
   fail "torch and torchaudio do not work together here; choose a pair with MASD_TORCH; see $log"

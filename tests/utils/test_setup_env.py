@@ -52,6 +52,21 @@ def test_what_was_installed_before_neither_goes_nor_hides_an_extra(tmp_path):
     assert "venv failed" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("before", "words", "said"),
+    [("", ["base"], "[base]"), ("base\n", ["test"], "[test]"), ("mini\n", ["base"], "[mini]")],
+)
+def test_base_is_no_extra(tmp_path, before, words, said):
+    """Whoever wants to detect does not download test tools and speech synthesisers."""
+    python = tmp_path / "python3"
+    python.write_text('#!/bin/sh\n[ "$2" != venv ]\n')
+    python.chmod(0o755)
+    (tmp_path / "venv").mkdir()
+    (tmp_path / "venv" / "masd.extras").write_text(before)
+    done = setup(*words, MASD_VENV=str(tmp_path / "venv"), MASD_PYTHON=str(python))
+    assert f"with {said}" in done.stderr
+
+
 def sourced(**variables):
     clean = {k: v for k, v in os.environ.items() if k not in {"VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH"}}
     return subprocess.run(

@@ -65,7 +65,7 @@ fi
 # MASD and plus as they are, where run.sh has made them: ours NAME SYSTEM OPTION_OF_SCORE...
 ours() {
   local model=$exp/$2_s$seed/model
-  [ -f "$model/model.yaml" ] || return 0
+  [ -f "$model/model.yaml" ] || { log "no row $1: there is no $model yet (run.sh --system $2)"; return 0; }
   log "$1 as it is, $model"
   single "systems_score_$1" python3 -m masd.bin.score --model "$model" --data "$list" --out "$top/$1" "${@:3}"
   single "systems_time_$1" python3 -m masd.bin.time_model --model "$model" --data "$list" --out "$top/$1"
@@ -76,5 +76,5 @@ ours plus plus --dump "dump/${size}_plus/eval"
 
 single systems_table python3 -m masd.bin.systems_table --systems "[$(IFS=,; echo "${rows[*]}")]" --out "$results" \
   --title "Comparison systems on the mini corpus, size $size" \
-  --command "local/run_systems.sh --size $size --trials $trials --seed $seed"
+  --command "local/run_systems.sh --size $size --trials $trials --seed $seed${aasist_checkpoint:+ --aasist-checkpoint ${aasist_checkpoint##*/}}"
 log "done, $results"
