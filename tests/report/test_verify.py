@@ -3,6 +3,7 @@
 import io
 import shutil
 import tarfile
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
@@ -18,34 +19,49 @@ from masd.report.manifest import differences, verify
 from masd.report.proof import unpack
 
 
-@pytest.fixture
-def page(corpus, monkeypatch):
-    """The folder of a results page of one system with two seeds, the working directory."""
-    monkeypatch.chdir(corpus.root)
-    for seed in (0, 1):
-        tag = Path("exp") / f"full_s{seed}"
-        corpus.make_model(tag / "model")
-        for name in ("dev", "eval"):
-            key = {f"{name}-{utt}": row for utt, row in corpus.key.items()}
-            corpus.make_data(Path("data") / name, key)
-            write_scores(tag / "scores" / name / "scores", corpus.make_scores(key, 1.2, seed))
-        for name in ("dev", "eval"):
-            out = tag / "results" / name
-            dev = {"dev_scores": tag / "scores/dev/scores", "dev_data": Path("data/dev")}
-            options = dev if name == "eval" else {}
-            evaluate(
-                scores=tag / "scores" / name / "scores",
-                data=Path("data") / name,
-                out=out,
-                model=tag / "model",
-                bootstrap=20,
-                breakdown="attack",
-                **options,
-            )
-    corpus.make_data(Path("data/train"), {f"train-{utt}": row for utt, row in corpus.key.items()})
-    (Path("data/train") / "utt2dur").write_text("".join(f"train-{utt} 36.0\n" for utt in sorted(corpus.key)))
-    results(exp=Path("exp"), out=Path("RESULTS.md"), data=Path("data"), bootstrap=30, sets="train,dev,eval")
+@pytest.fixture(scope="module")
+def made(shared_corpus):
+    """The folder of a results page of one system with two seeds, made once: copy it before changing it."""
+    corpus = shared_corpus
+    with chdir(corpus.root):
+        for seed in (0, 1):
+            make_run(corpus, Path("exp") / f"full_s{seed}", seed)
+        train = {f"train-{utt}": row for utt, row in corpus.key.items()}
+        corpus.make_data(Path("data/train"), train)
+        (Path("data/train") / "utt2dur").write_text("".join(f"{utt} 36.0\n" for utt in sorted(train)))
+        results(
+            exp=Path("exp"), out=Path("RESULTS.md"), data=Path("data"), bootstrap=30, sets="train,dev,eval"
+        )
     return corpus.root
+
+
+def make_run(corpus, tag, seed):
+    """Make a model's scores of dev and eval, and evaluate them, below the working directory."""
+    corpus.make_model(tag / "model")
+    for name in ("dev", "eval"):
+        key = {f"{name}-{utt}": row for utt, row in corpus.key.items()}
+        corpus.make_data(Path("data") / name, key)
+        write_scores(tag / "scores" / name / "scores", corpus.make_scores(key, 1.2, seed))
+    dev = {"dev_scores": tag / "scores/dev/scores", "dev_data": Path("data/dev")}
+    for name in ("dev", "eval"):
+        evaluate(
+            scores=tag / "scores" / name / "scores",
+            data=Path("data") / name,
+            out=tag / "results" / name,
+            model=tag / "model",
+            bootstrap=20,
+            breakdown="attack",
+            **(dev if name == "eval" else {}),
+        )
+
+
+@pytest.fixture
+def page(made, tmp_path, monkeypatch):
+    """A copy of that folder, the working directory."""
+    root = tmp_path / "recipe"
+    shutil.copytree(made, root)
+    monkeypatch.chdir(root)
+    return root
 
 
 def test_an_untouched_page_comes_out_again(page):
@@ -105,7 +121,7 @@ def test_differences_name_the_value():
     assert list(differences({"c": "x"}, stated)) == ["a is not computed"]
 
 
-def test_a_proof_verifies_far_from_where_it_was_made(page, corpus, tmp_path, monkeypatch):
+def test_a_proof_verifies_far_from_where_it_was_made(page, shared_corpus, tmp_path, monkeypatch):
     """Archive and page alone, in another folder; an edited page beside it is found."""
     pack_results(Path("RESULTS.manifest.json"))
     there = tmp_path / "elsewhere"
@@ -115,7 +131,7 @@ def test_a_proof_verifies_far_from_where_it_was_made(page, corpus, tmp_path, mon
     monkeypatch.chdir(there)
     verify_results(Path("RESULTS.proof.tar.xz"))
     text = (there / "RESULTS.md").read_text()
-    assert f"| {len(corpus.key) * 0.01:.2f} |" in text, "the hours of a set that no score belongs to"
+    assert f"| {len(shared_corpus.key) * 0.01:.2f} |" in text, "the hours of a set that no score belongs to"
     (there / "RESULTS.md").write_text((there / "RESULTS.md").read_text() + "\n")
     with pytest.raises(MasdError, match=r"RESULTS.md: not the page of RESULTS.proof.tar.xz"):
         verify_results(Path("RESULTS.proof.tar.xz"))
