@@ -87,7 +87,9 @@ def verify(manifest: Path) -> list[str]:
         problems += [f"{path}: {line}" for line in differences(metrics, stated, skip=("inputs",))]
         found[folder] = (trials, plain(metrics))
     page = Path(content["page"])
-    made = to_markdown(_document(content["arguments"], found, content.get("weights", {})))
+    # what was evaluated, trained or probed in the folder since does not make the page wrong
+    only = {Path(name) for name in content["files"]} | {folder / "metrics.json" for folder in found}
+    made = to_markdown(_document(content["arguments"], found, content.get("weights", {}), only))
     problems += [f"{page}: {line}" for line in line_differences(made, read_text(page))]
     if not problems and sha256(page) != content["page_sha256"]:
         problems.append(f"{page}: not the page the manifest was written for; only its origin or times differ")
@@ -103,9 +105,12 @@ def _changed(files: dict[str, str]) -> Iterator[str]:
 
 
 def _document(
-    arguments: dict[str, Any], found: dict[Path, tuple[Any, dict[str, Any]]], weights: dict[str, int]
+    arguments: dict[str, Any],
+    found: dict[Path, tuple[Any, dict[str, Any]]],
+    weights: dict[str, int],
+    only: set[Path],
 ) -> Any:
-    """Return the page's document, its runs' trials and figures being those just computed.
+    """Return the page's document of the files `only`, its runs' trials and figures being those just computed.
 
     `weights` says how many bytes those models have that are not here.
     """
@@ -121,7 +126,7 @@ def _document(
     for name in ("exp", "reported", "data", "out"):
         info[name] = None if info[name] is None else Path(info[name])
     info["protocol"] = [Path(name) for name in info["protocol"]]
-    return make_document(gather(prepare=recomputed, **info), title)
+    return make_document(gather(prepare=recomputed, only=only, **info), title)
 
 
 def differences(now: Any, stated: Any, where: str = "", skip: tuple[str, ...] = ()) -> Iterator[str]:

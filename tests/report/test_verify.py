@@ -1,6 +1,7 @@
 """A results page is proved by computing it again; every kind of tampering is found and named."""
 
 import io
+import json
 import shutil
 import tarfile
 from contextlib import chdir
@@ -111,6 +112,27 @@ def test_missing_files_and_other_manifests_are_named(page):
     (page / "RESULTS.manifest.json").write_text('{"format": 0}')
     with pytest.raises(MasdError, match="not a manifest of format"):
         verify(page / "RESULTS.manifest.json")
+
+
+def test_what_came_later_does_not_make_a_page_wrong(page, shared_corpus, caplog):
+    """An exp folder lives on: systems, trainings and probes of after the page are passed over."""
+    make_run(shared_corpus, Path("exp/plus_s0"), 2)
+    shutil.copytree("exp/full_s0/results/eval", "exp/full_s0/scores/eval", dirs_exist_ok=True)
+    record = {"epoch": 1, "best": True, "dev": {"mask": 1.0, "chance_mask": 2.0}, "train": {}}
+    (page / "exp/plus_s0/metrics.jsonl").write_text(json.dumps(record) + "\n")
+    write_json("exp/plus_s0/probe_plus.json", {"gates": {"grl": {"holds": True, "value": 0, "limit": 1}}})
+    with caplog.at_level("INFO"):
+        assert verify(Path("RESULTS.manifest.json")) == []
+    assert "exp/plus_s0/results/eval: evaluated after the page was made; passed over" in caplog.text
+
+
+def test_a_development_set_evaluated_later_does_not_make_a_page_wrong(page):
+    for seed in (0, 1):
+        shutil.move(f"exp/full_s{seed}/results/dev", f"dev_s{seed}")
+    results(exp=Path("exp"), out=Path("RESULTS.md"), bootstrap=30)
+    for seed in (0, 1):
+        shutil.move(f"dev_s{seed}", f"exp/full_s{seed}/results/dev")
+    assert verify(Path("RESULTS.manifest.json")) == []
 
 
 def test_differences_name_the_value():
