@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -154,28 +156,47 @@ def _same(a: Any, b: Any) -> bool:
 
 
 def line_differences(made: str, there: str) -> Iterator[str]:
-    """Yield a line for each line of a page that differs from the page made again."""
+    """Yield a line for each line of a page that differs from the page made again.
+
+    Its sections must be those of the page made again, once each and in their order.
+    """
     new, old = (_parts(text) for text in (made, there))
-    for title in dict.fromkeys([*new, *old]):
-        if title in NOT_RECOMPUTED:
-            continue
-        ours, theirs = new.get(title, []), old.get(title, [])
-        for index in range(max(len(ours), len(theirs))):
-            a = ours[index] if index < len(ours) else ""
-            b = theirs[index] if index < len(theirs) else ""
-            if a != b:
-                yield f"section {title or 'title'}: has {b!r}, computed {a!r}"
+    for title, count in Counter(title for title, _ in old).items():
+        if count > 1:
+            yield f"section {title}: stands {count} times"
+    ours, theirs = (
+        [(title, lines) for title, lines in parts if title not in NOT_RECOMPUTED] for parts in (new, old)
+    )
+    yield from _order_differences([title for title, _ in ours], [title for title, _ in theirs])
+    stated = dict(reversed(theirs))  # of equal titles the first
+    for title, a in ours:
+        for mine, yours in zip_longest(a, stated.get(title, a), fillvalue=""):
+            if mine != yours:
+                yield f"section {title or 'title'}: has {yours!r}, computed {mine!r}"
 
 
-def _parts(text: str) -> dict[str, list[str]]:
-    """Return {section title: its lines}."""
-    parts: dict[str, list[str]] = {"": []}
-    title = ""
+def _order_differences(made: list[str], there: list[str]) -> Iterator[str]:
+    made, there = list(dict.fromkeys(made)), list(dict.fromkeys(there))
+    yield from (f"section {title}: is not there" for title in made if title not in there)
+    yield from (f"section {title}: is not computed" for title in there if title not in made)
+    places = [title for title in made if title in there]
+    found = [title for title in there if title in made]
+    for right, title in zip(places, found, strict=True):
+        if right != title:
+            yield f"section {title}: stands where {right} belongs"
+
+
+def _parts(text: str) -> list[tuple[str, list[str]]]:
+    """Return (title, lines) of each section in order, the first being the lines before any.
+
+    A heading of any level begins one: it would be read as one.
+    """
+    parts: list[tuple[str, list[str]]] = [("", [])]
     for line in text.splitlines():
-        heading = re.match(r"## (.+)", line)
+        heading = re.match(r" {0,3}#{1,6}\s+(.+)", line)
         if heading:
-            title = heading[1]
-            parts[title] = []
+            title = heading[1] if line.startswith("## ") else line.strip()
+            parts.append((title, []))
         else:
-            parts[title].append(line)
+            parts[-1][1].append(line)
     return parts

@@ -16,7 +16,7 @@ from masd.bin.verify_results import verify_results
 from masd.errors import MasdError
 from masd.files import read_json, sha256, write_json
 from masd.metrics.scores import write_scores
-from masd.report.manifest import differences, verify
+from masd.report.manifest import differences, line_differences, verify
 from masd.report.proof import unpack
 
 
@@ -133,6 +133,43 @@ def test_a_development_set_evaluated_later_does_not_make_a_page_wrong(page):
     for seed in (0, 1):
         shutil.move(f"dev_s{seed}", f"exp/full_s{seed}/results/dev")
     assert verify(Path("RESULTS.manifest.json")) == []
+
+
+PAGE = "# Results\n\n## Corpus\n\n1 h\n\n## Checks\n\nholds\n\n## How this was made\n\ntoday\n"
+
+
+@pytest.mark.parametrize(
+    ("forged", "found"),
+    [
+        (
+            PAGE.replace("## Corpus", "## Corpus\n\n9 h\n\n## Corpus"),
+            ["section Corpus: stands 2 times", "9 h"],
+        ),
+        (PAGE + "\n## How this was made\n\nEER 0.39\n", ["section How this was made: stands 2 times"]),
+        (PAGE + "\n### EER\n\n0.39\n", ["section ### EER: is not computed"]),
+        (PAGE + "\n ## Corpus\n\n9 h\n", ["section ## Corpus: is not computed"]),
+        (PAGE.replace("## Corpus\n\n1 h\n\n", ""), ["section Corpus: is not there"]),
+        (
+            PAGE.replace("## Corpus\n\n1 h\n\n", "").replace("## How", "## Corpus\n\n1 h\n\n## How"),
+            ["section Checks: stands where Corpus belongs", "section Corpus: stands where Checks belongs"],
+        ),
+        (PAGE.replace("1 h", "9 h"), ["section Corpus: has '9 h', computed '1 h'"]),
+        (PAGE.replace("today", "yesterday"), []),
+    ],
+)
+def test_sections_are_those_computed_once_each_and_in_order(forged, found):
+    """A second section of a title, or one of another level, would be read like the true ones."""
+    lines = list(line_differences(PAGE, forged))
+    assert bool(lines) == bool(found)
+    assert all(any(words in line for line in lines) for words in found)
+
+
+def test_a_forged_second_section_is_found(page):
+    path = page / "RESULTS.md"
+    title = next(line for line in path.read_text().splitlines() if line.startswith("## full_s0 on"))
+    path.write_text(path.read_text().replace(title, f"{title}\n\nEER 0.39\n\n{title}"))
+    lines = verify(Path("RESULTS.manifest.json"))
+    assert any(line == f"RESULTS.md: section {title[3:]}: stands 2 times" for line in lines)
 
 
 def test_differences_name_the_value():
