@@ -42,13 +42,12 @@ def verify_results(manifest: Path) -> None:
 
 
 def _verify(manifest: Path) -> None:
-    from masd.files import read_json
-    from masd.report.manifest import verify
+    from masd.report.manifest import read_manifest, verify
 
     problems = verify(manifest)
     for line in problems:
         print(line, file=sys.stderr)
-    content = read_json(manifest)
+    content = read_manifest(manifest)
     if problems:
         raise MasdError(
             f"{content['page']}: {len(problems)} difference{'s' if len(problems) > 1 else ''} from what its "

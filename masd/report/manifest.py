@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from masd.errors import MasdError
 from masd.files import plain, read_json, read_text, sha256, write_json
@@ -19,6 +19,20 @@ from masd.report.scoring import Request, compute
 from masd.report.sections import NOT_RECOMPUTED
 
 FORMAT = 1
+SHAPE: dict[str, Any] = {
+    "format": int,
+    "page": str,
+    "page_sha256": str,
+    "arguments": {
+        **dict.fromkeys(("exp", "system", "eval_set", "dev_set", "command", "out", "title"), str),
+        **dict.fromkeys(("reported", "data"), str | None),
+        **dict.fromkeys(("bootstrap", "seed"), int),
+        **dict.fromkeys(("sets", "protocol"), list[str]),
+    },
+    "evaluations": list[str],
+    "weights": dict[str, int],
+    "files": dict[str, str],
+}
 TOLERANCE = 1e-9  # of numbers: other versions of numpy may add up in another order
 
 
@@ -64,6 +78,48 @@ def write_manifest(page: Page, arguments: dict[str, Any], shown: list[Path]) -> 
     write_json(manifest_path(page.out), content)
 
 
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Return what a manifest holds, all of it there and of its kind.
+
+    Raises:
+        MasdError: it is unreadable, of another format, or not what `write_manifest` writes.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise MasdError(f"{path}: not a manifest of format {FORMAT}; run the results entry point again")
+    content.setdefault("weights", {})  # older ones have none
+    wrong = next(_misfits(content, SHAPE), None)
+    if wrong:
+        raise MasdError(
+            f"{path}: {wrong} is missing, unknown or of the wrong kind; run the results entry point again"
+        )
+    return content
+
+
+def _misfits(value: Any, kind: Any, where: str = "") -> Iterator[str]:
+    """Yield the place of each value that is missing, unknown or not of its kind.
+
+    A kind is a type, list[...], dict[str, ...], or {name: kind}.
+    """
+    inner = get_args(kind)
+    if get_origin(kind) is list and isinstance(value, list):
+        value, kind = dict(enumerate(value)), dict.fromkeys(range(len(value)), inner[0])
+    elif get_origin(kind) is dict and isinstance(value, dict):
+        kind = dict.fromkeys(value, inner[1])
+    elif get_origin(kind) in (list, dict):
+        yield where
+        return
+    if isinstance(kind, dict) and isinstance(value, dict):
+        for name in dict.fromkeys([*kind, *value]):
+            place = f"{where}.{name}" if where else str(name)
+            if name in kind and name in value:
+                yield from _misfits(value[name], kind[name], place)
+            else:
+                yield place
+    elif isinstance(kind, dict) or not isinstance(value, kind):
+        yield where
+
+
 def verify(manifest: Path) -> list[str]:
     """Return every disagreement between a results page and what its score files give, one line each.
 
@@ -74,9 +130,7 @@ def verify(manifest: Path) -> list[str]:
     Raises:
         MasdError: the manifest is unreadable, or the evaluations cannot be computed at all.
     """
-    content = read_json(manifest)
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise MasdError(f"{manifest}: not a manifest of format {FORMAT}; run the results entry point again")
+    content = read_manifest(manifest)
     problems = list(_changed(content["files"]))
     if problems:
         return problems
@@ -84,18 +138,24 @@ def verify(manifest: Path) -> list[str]:
     for folder in map(Path, content["evaluations"]):
         path = folder / "metrics.json"
         stated = read_json(path)
-        request = Request.from_dict(stated["inputs"]["request"], path)
+        request = Request.from_dict(_asked(stated), path)
         trials, metrics = compute(request)
         problems += [f"{path}: {line}" for line in differences(metrics, stated, skip=("inputs",))]
         found[folder] = (trials, plain(metrics))
     page = Path(content["page"])
     # what was evaluated, trained or probed in the folder since does not make the page wrong
     only = {Path(name) for name in content["files"]} | {folder / "metrics.json" for folder in found}
-    made = to_markdown(_document(content["arguments"], found, content.get("weights", {}), only))
+    made = to_markdown(_document(content["arguments"], found, content["weights"], only))
     problems += [f"{page}: {line}" for line in line_differences(made, read_text(page))]
     if not problems and sha256(page) != content["page_sha256"]:
         problems.append(f"{page}: not the page the manifest was written for; only its origin or times differ")
     return problems
+
+
+def _asked(metrics: Any) -> Any:
+    """Return the request that metrics.json was computed by; {} if it holds none."""
+    inputs = metrics.get("inputs") if isinstance(metrics, dict) else None
+    return inputs.get("request") if isinstance(inputs, dict) else {}
 
 
 def _changed(files: dict[str, str]) -> Iterator[str]:

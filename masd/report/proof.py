@@ -7,7 +7,8 @@ import tarfile
 from pathlib import Path, PurePosixPath
 
 from masd.errors import MasdError
-from masd.files import atomic, read_json, sha256
+from masd.files import atomic, sha256
+from masd.report.manifest import read_manifest
 
 SUFFIX = ".proof.tar.xz"
 
@@ -25,7 +26,7 @@ def pack(manifest: Path, out: Path) -> int:
     Raises:
         MasdError: a file is missing, was changed, or lies outside the present folder.
     """
-    content = read_json(manifest)
+    content = read_manifest(manifest)
     files = {**content["files"], content["page"]: content["page_sha256"]}
     for name, stated in sorted(files.items()):
         if not _inside(name):
@@ -59,8 +60,10 @@ def unpack(proof: Path, folder: Path) -> Path:
                 target = folder / member.name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(content.read())
-    except (OSError, tarfile.TarError, lzma.LZMAError) as error:
-        raise MasdError(f"{proof}: not an archive of pack_results ({error})") from None
+    except (OSError, EOFError, tarfile.TarError, lzma.LZMAError) as error:
+        raise MasdError(
+            f"{proof}: no whole archive of pack_results ({error}); get or make it again"
+        ) from None
     manifest = folder / (proof.name.removesuffix(SUFFIX) + ".manifest.json")
     if not manifest.is_file():
         raise MasdError(f"{proof}: holds no {manifest.name}")

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 import tarfile
 from contextlib import chdir
@@ -206,8 +207,53 @@ def test_a_proof_is_the_same_for_the_same_files_and_refuses_changed_ones(page):
     with pytest.raises(MasdError, match=r"scores/eval/scores: missing, or changed"):
         pack_results(manifest)
     (page / "RESULTS.proof.tar.xz").write_bytes(b"no archive")
-    with pytest.raises(MasdError, match="not an archive of pack_results"):
+    with pytest.raises(MasdError, match="no whole archive of pack_results"):
         verify_results(Path("RESULTS.proof.tar.xz"))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda content: [], "not a manifest of format 1"),
+        (lambda content: {"format": 1}, "page is missing, unknown or of the wrong kind"),
+        (lambda content: content | {"files": ["a"]}, "files is missing, unknown"),
+        (lambda content: content | {"files": {"a": None}}, "files.a is missing, unknown"),
+        (lambda content: content | {"evaluations": [1]}, "evaluations.0 is missing, unknown"),
+        (lambda content: content | {"arguments": {}}, "arguments.exp is missing, unknown"),
+        (lambda content: content | {"more": 1}, "more is missing, unknown"),
+        (
+            lambda content: content | {"arguments": content["arguments"] | {"prepare": "x"}},
+            "arguments.prepare is missing, unknown",
+        ),
+    ],
+)
+@pytest.mark.parametrize("entry_point", [verify_results, pack_results])
+def test_a_bad_manifest_is_one_clear_line(made, tmp_path, monkeypatch, change, words, entry_point):
+    """A manifest may come from anyone too, and from any version."""
+    monkeypatch.chdir(tmp_path)
+    write_json("RESULTS.manifest.json", change(read_json(made / "RESULTS.manifest.json")))
+    with pytest.raises(MasdError, match=rf"^RESULTS.manifest.json: {re.escape(words)}"):
+        entry_point(Path("RESULTS.manifest.json"))
+
+
+@pytest.mark.parametrize("content", [[], {}, {"inputs": []}, {"inputs": {}}])
+def test_metrics_that_do_not_say_how_they_were_made_are_named(page, content):
+    path, manifest = Path("exp/full_s0/results/eval/metrics.json"), Path("RESULTS.manifest.json")
+    write_json(path, content)
+    write_json(manifest, read_json(manifest) | {"files": {str(path): sha256(path)}})
+    with pytest.raises(MasdError, match=r"results/eval/metrics.json: does not say how it was made"):
+        verify(manifest)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
+def test_a_proof_cut_short_is_one_clear_line(made, tmp_path, monkeypatch, share):
+    """Downloads end early."""
+    monkeypatch.chdir(made)
+    proof = tmp_path / "RESULTS.proof.tar.xz"
+    pack_results(Path("RESULTS.manifest.json"), proof)
+    proof.write_bytes(proof.read_bytes()[: int(share * proof.stat().st_size)])
+    with pytest.raises(MasdError, match=r"RESULTS.proof.tar.xz: no whole archive of pack_results"):
+        verify_results(proof)
 
 
 @pytest.mark.parametrize("kind", ["above", "link"])
