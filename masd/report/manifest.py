@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -120,36 +121,49 @@ def _misfits(value: Any, kind: Any, where: str = "") -> Iterator[str]:
         yield where
 
 
-def verify(manifest: Path) -> list[str]:
+def verify(manifest: Path, place: Callable[[str | Path], Path] = Path) -> list[str]:
     """Return every disagreement between a results page and what its score files give, one line each.
 
     The files must have the stated sha256; every evaluation is computed again from scores and keys and must
     give its metrics.json, each number within 1e-9; the page made of those must be the page that is there, but
     for its lines on when and where it was made and how long that took.
 
+    Args:
+        manifest: the manifest.
+        place: tells where a file or folder lies that the manifest or an evaluation names.
+
     Raises:
         MasdError: the manifest is unreadable, or the evaluations cannot be computed at all.
     """
     content = read_manifest(manifest)
-    problems = list(_changed(content["files"]))
+    problems = list(_changed(content["files"], place))
     if problems:
         return problems
     found: dict[Path, tuple[Any, dict[str, Any]]] = {}
-    for folder in map(Path, content["evaluations"]):
+    for folder in map(place, content["evaluations"]):
         path = folder / "metrics.json"
         stated = read_json(path)
         request = Request.from_dict(_asked(stated), path)
-        trials, metrics = compute(request)
+        trials, metrics = compute(_placed(request, place))
         problems += [f"{path}: {line}" for line in differences(metrics, stated, skip=("inputs",))]
         found[folder] = (trials, plain(metrics))
-    page = Path(content["page"])
+    page = place(content["page"])
     # what was evaluated, trained or probed in the folder since does not make the page wrong
-    only = {Path(name) for name in content["files"]} | {folder / "metrics.json" for folder in found}
-    made = to_markdown(_document(content["arguments"], found, content["weights"], only))
+    only = {place(name) for name in content["files"]} | {folder / "metrics.json" for folder in found}
+    weights = {str(place(folder)): size for folder, size in content["weights"].items()}
+    made = to_markdown(_document(_placed_arguments(content["arguments"], place), found, weights, only))
     problems += [f"{page}: {line}" for line in line_differences(made, read_text(page))]
     if not problems and sha256(page) != content["page_sha256"]:
         problems.append(f"{page}: not the page the manifest was written for; only its origin or times differ")
     return problems
+
+
+def _placed(request: Request, place: Callable[[str | Path], Path]) -> Request:
+    """Return a request of the same files where they are now."""
+    values = {f.name: getattr(request, f.name) for f in dataclasses.fields(request)}
+    single = {name: place(value) for name, value in values.items() if isinstance(value, Path)}
+    several = {name: [place(path) for path in values[name]] for name in ("excused", "dev_excused")}
+    return dataclasses.replace(request, **single, **several)
 
 
 def _asked(metrics: Any) -> Any:
@@ -158,12 +172,21 @@ def _asked(metrics: Any) -> Any:
     return inputs.get("request") if isinstance(inputs, dict) else {}
 
 
-def _changed(files: dict[str, str]) -> Iterator[str]:
+def _changed(files: dict[str, str], place: Callable[[str | Path], Path]) -> Iterator[str]:
     for name, stated in sorted(files.items()):
-        if not Path(name).is_file():
+        if not place(name).is_file():
             yield f"{name}: is not there"
-        elif sha256(name) != stated:
+        elif sha256(place(name)) != stated:
             yield f"{name}: its sha256 is not the stated one; it was changed after the results were made"
+
+
+def _placed_arguments(arguments: dict[str, Any], place: Callable[[str | Path], Path]) -> dict[str, Any]:
+    """Return what `gather` was called with, and the title, its paths being where they are now."""
+    info = dict(arguments)
+    for name in ("exp", "reported", "data", "out"):
+        info[name] = None if info[name] is None else place(info[name])
+    info["protocol"] = [place(name) for name in info["protocol"]]
+    return info
 
 
 def _document(
@@ -185,9 +208,6 @@ def _document(
 
     info = dict(arguments)
     title = info.pop("title")
-    for name in ("exp", "reported", "data", "out"):
-        info[name] = None if info[name] is None else Path(info[name])
-    info["protocol"] = [Path(name) for name in info["protocol"]]
     return make_document(gather(prepare=recomputed, only=only, **info), title)
 
 

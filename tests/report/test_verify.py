@@ -18,7 +18,7 @@ from masd.errors import MasdError
 from masd.files import read_json, sha256, write_json
 from masd.metrics.scores import write_scores
 from masd.report.manifest import differences, line_differences, verify
-from masd.report.proof import unpack
+from masd.report.proof import packed, unpack
 
 
 @pytest.fixture(scope="module")
@@ -254,6 +254,95 @@ def test_a_proof_cut_short_is_one_clear_line(made, tmp_path, monkeypatch, share)
     proof.write_bytes(proof.read_bytes()[: int(share * proof.stat().st_size)])
     with pytest.raises(MasdError, match=r"RESULTS.proof.tar.xz: no whole archive of pack_results"):
         verify_results(proof)
+
+
+@pytest.fixture
+def zero_shot(made, tmp_path, monkeypatch):
+    """A recipe's folder, the working directory, with the page of a model and a key that lie elsewhere."""
+    model, recipe, key = (tmp_path / name for name in ("la/exp/full/full_s0/model", "df", "keys/eval"))
+    for source, target in ((made / "exp/full_s0/model", model), (made / "data/eval", key)):
+        shutil.copytree(source, target)
+    run = Path("exp/full/zero_shot_full_s0")
+    (recipe / run / "scores").mkdir(parents=True)
+    shutil.copy(made / "exp/full_s0/scores/eval/scores", recipe / run / "scores/scores")
+    # as recipes are kept in step: a configuration that is a link
+    (tmp_path / "la/masd.yaml").write_text("{}\n")
+    (recipe / "masd.yaml").symlink_to("../la/masd.yaml")
+    monkeypatch.chdir(recipe)
+    near = Path("../la/exp/full/full_s0/model")
+    evaluate(scores=run / "scores/scores", data=key, out=run / "results/eval", model=near, bootstrap=20)
+    results(
+        exp=Path("exp/full"),
+        out=Path("exp/full/RESULTS.md"),
+        system="zero_shot_full",
+        bootstrap=30,
+        protocol=f"masd.yaml,../la/masd.yaml,{tmp_path}/la/masd.yaml",
+    )
+    return recipe
+
+
+def test_a_zero_shot_page_is_proved_where_nothing_else_is(zero_shot, tmp_path, monkeypatch):
+    """Its model lies in another recipe, its key in a corpus' folder: their files go along."""
+    verify_results(Path("exp/full/RESULTS.manifest.json"))
+    pack_results(Path("exp/full/RESULTS.manifest.json"))
+    there = tmp_path / "elsewhere"
+    there.mkdir()
+    for name in ("RESULTS.md", "RESULTS.proof.tar.xz"):
+        shutil.move(f"exp/full/{name}", there / name)
+    monkeypatch.chdir(there)
+    for name in ("la", "df", "keys"):
+        shutil.rmtree(tmp_path / name)
+    verify_results(Path("RESULTS.proof.tar.xz"))
+    unpack(Path("RESULTS.proof.tar.xz"), Path("unpacked"))
+    assert Path("unpacked/_outside/_up/la/exp/full/full_s0/model/model.yaml").is_file()
+    (there / "RESULTS.md").write_text("# other\n")
+    with pytest.raises(MasdError, match=r"RESULTS.md: not the page of RESULTS.proof.tar.xz"):
+        verify_results(Path("RESULTS.proof.tar.xz"))
+
+
+def test_a_changed_file_from_outside_is_named_as_the_manifest_names_it(zero_shot, tmp_path, capsys):
+    manifest = Path("exp/full/RESULTS.manifest.json")
+    content = read_json(manifest)
+    model = "../la/exp/full/full_s0/model/model.yaml"
+    content["files"][model] = "0" * 64
+    write_json(manifest, content)
+    with pytest.raises(MasdError, match=rf"^{re.escape(model)}: missing, or changed since"):
+        pack_results(manifest)
+    proof = tmp_path / "RESULTS.proof.tar.xz"
+    with tarfile.open(proof, "w:xz") as archive:
+        archive.add(manifest, "RESULTS.manifest.json")
+        for name in content["files"]:
+            archive.add(Path(name).resolve(), packed(name))
+    with pytest.raises(MasdError, match="1 difference from"):
+        verify_results(proof)
+    assert f"{model}: its sha256 is not the stated one" in capsys.readouterr().err
+
+
+def test_no_file_takes_anothers_place_in_a_proof(zero_shot):
+    Path("_outside/_up/la").mkdir(parents=True)
+    shutil.copy("masd.yaml", "_outside/_up/la/masd.yaml")
+    manifest = Path("exp/full/RESULTS.manifest.json")
+    content = read_json(manifest)
+    content["files"]["_outside/_up/la/masd.yaml"] = sha256("masd.yaml")
+    write_json(manifest, content)
+    with pytest.raises(MasdError, match=r"la/masd.yaml: would lie where .*la/masd.yaml does"):
+        pack_results(manifest)
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("exp/full/a", "exp/full/a"),
+        ("../la/a", "_outside/_up/la/a"),
+        ("../../a", "_outside/_up/_up/a"),
+        ("data/../a", "_outside/data/_up/a"),
+        ("/corpus/a", "_outside/_root/corpus/a"),
+        ("//corpus/a", "_outside/_root/corpus/a"),
+    ],
+)
+def test_every_name_has_its_place_inside_a_proof(name, place):
+    """A manifest from anyone names files of the archive alone, never those of whoever verifies it."""
+    assert packed(name) == Path(place)
 
 
 @pytest.mark.parametrize("kind", ["above", "link"])
