@@ -56,6 +56,12 @@ def compare(
     from masd.metrics.paired import mcnemar
     from masd.svm.score_files import paths, read_labelled, refuse_common
 
+    if (dev_first is None) != (dev_second is None):
+        raise MasdError("--dev-first and --dev-second go together, for McNemar's test; give both or neither")
+    if dev_first is None and (dev_data or dev_key):
+        raise MasdError(
+            "--dev-data and --dev-key say what --dev-first and --dev-second are of; give those too"
+        )
     files = paths(first), paths(second)
     trials = read_labelled([*files[0], *files[1]], data, key, subset)
     if len(files[0]) != len(files[1]):

@@ -21,9 +21,12 @@ def time_model(model: Path, data: Path, out: Path, utterances: int = 30, allow_p
 
     from masd.audio import load_utterance
     from masd.data.folder import read_folder
+    from masd.errors import MasdError
     from masd.files import write_json
     from masd.svm.detector import Detector
 
+    if utterances < 1:
+        raise MasdError(f"--utterances {utterances}: give how many recordings of {data} to time, at least 1")
     detector, folder = Detector(model), read_folder(data)
     utts = folder.utts[:utterances]
     rate = detector.config.sample_rate

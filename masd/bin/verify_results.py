@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
 from contextlib import chdir
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,7 +28,8 @@ def verify_results(manifest: Path) -> None:
     Raises:
         MasdError: a file has another sha256, or a number differs.
     """
-    from masd.report.proof import SUFFIX, unpack
+    from masd.report.manifest import read_manifest
+    from masd.report.proof import SUFFIX, packed, unpack
 
     if not manifest.name.endswith(SUFFIX):
         _verify(manifest)
@@ -36,19 +38,19 @@ def verify_results(manifest: Path) -> None:
     with TemporaryDirectory() as name:
         unpacked = unpack(manifest, Path(name))
         with chdir(name):
-            _verify(unpacked.relative_to(name))
-        if page.is_file() and page.read_bytes() != (Path(name) / page.name).read_bytes():
+            _verify(unpacked.relative_to(name), packed)
+        proved = Path(name) / packed(read_manifest(unpacked)["page"])
+        if page.is_file() and page.read_bytes() != proved.read_bytes():
             raise MasdError(f"{page}: not the page of {manifest.name}; pack the results again")
 
 
-def _verify(manifest: Path) -> None:
-    from masd.files import read_json
-    from masd.report.manifest import verify
+def _verify(manifest: Path, place: Callable[[str | Path], Path] = Path) -> None:
+    from masd.report.manifest import read_manifest, verify
 
-    problems = verify(manifest)
+    problems = verify(manifest, place)
     for line in problems:
         print(line, file=sys.stderr)
-    content = read_json(manifest)
+    content = read_manifest(manifest)
     if problems:
         raise MasdError(
             f"{content['page']}: {len(problems)} difference{'s' if len(problems) > 1 else ''} from what its "

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 from masd.errors import MasdError
 from masd.files import read_json, read_yaml
 from masd.report.trials import Trials, read_trials
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -65,10 +68,11 @@ class Run:
         return read_json(path) if path.is_file() else None
 
 
-def find_runs(exp: str | Path, name: str = "eval") -> list[Run]:
+def find_runs(exp: str | Path, name: str = "eval", only: Collection[Path] | None = None) -> list[Run]:
     """Return every system below `exp` that was evaluated on the set `name`, by system and seed.
 
-    What evaluate wrote is looked for in `<exp>/<tag>/results/<name>` and `<exp>/<tag>/scores/<name>`.
+    What evaluate wrote is looked for in `<exp>/<tag>/results/<name>` and `<exp>/<tag>/scores/<name>`;
+    where `only` is given, a metrics.json that is not in it is passed over.
 
     Raises:
         MasdError: there is none, or a system was evaluated in both places.
@@ -76,6 +80,9 @@ def find_runs(exp: str | Path, name: str = "eval") -> list[Run]:
     runs: list[Run] = []
     paths = [p for place in ("results", "scores") for p in Path(exp).glob(f"*/{place}/{name}/metrics.json")]
     for path in sorted(paths):
+        if only is not None and path not in only:
+            log.info("%s: evaluated after the page was made; passed over", path.parent)
+            continue
         folder = path.parents[2]
         if runs and runs[-1].folder == folder:
             raise MasdError(f"{path} and {runs[-1].results} are both of {folder.name}; remove the stale one")

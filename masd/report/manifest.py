@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from masd.errors import MasdError
 from masd.files import plain, read_json, read_text, sha256, write_json
@@ -17,6 +20,20 @@ from masd.report.scoring import Request, compute
 from masd.report.sections import NOT_RECOMPUTED
 
 FORMAT = 1
+SHAPE: dict[str, Any] = {
+    "format": int,
+    "page": str,
+    "page_sha256": str,
+    "arguments": {
+        **dict.fromkeys(("exp", "system", "eval_set", "dev_set", "command", "out", "title"), str),
+        **dict.fromkeys(("reported", "data"), str | None),
+        **dict.fromkeys(("bootstrap", "seed"), int),
+        **dict.fromkeys(("sets", "protocol"), list[str]),
+    },
+    "evaluations": list[str],
+    "weights": dict[str, int],
+    "files": dict[str, str],
+}
 TOLERANCE = 1e-9  # of numbers: other versions of numpy may add up in another order
 
 
@@ -62,50 +79,123 @@ def write_manifest(page: Page, arguments: dict[str, Any], shown: list[Path]) -> 
     write_json(manifest_path(page.out), content)
 
 
-def verify(manifest: Path) -> list[str]:
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Return what a manifest holds, all of it there and of its kind.
+
+    Raises:
+        MasdError: it is unreadable, of another format, or not what `write_manifest` writes.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise MasdError(f"{path}: not a manifest of format {FORMAT}; run the results entry point again")
+    content.setdefault("weights", {})  # older ones have none
+    wrong = next(_misfits(content, SHAPE), None)
+    if wrong:
+        raise MasdError(
+            f"{path}: {wrong} is missing, unknown or of the wrong kind; run the results entry point again"
+        )
+    return content
+
+
+def _misfits(value: Any, kind: Any, where: str = "") -> Iterator[str]:
+    """Yield the place of each value that is missing, unknown or not of its kind.
+
+    A kind is a type, list[...], dict[str, ...], or {name: kind}.
+    """
+    inner = get_args(kind)
+    if get_origin(kind) is list and isinstance(value, list):
+        value, kind = dict(enumerate(value)), dict.fromkeys(range(len(value)), inner[0])
+    elif get_origin(kind) is dict and isinstance(value, dict):
+        kind = dict.fromkeys(value, inner[1])
+    elif get_origin(kind) in (list, dict):
+        yield where
+        return
+    if isinstance(kind, dict) and isinstance(value, dict):
+        for name in dict.fromkeys([*kind, *value]):
+            place = f"{where}.{name}" if where else str(name)
+            if name in kind and name in value:
+                yield from _misfits(value[name], kind[name], place)
+            else:
+                yield place
+    elif isinstance(kind, dict) or not isinstance(value, kind):
+        yield where
+
+
+def verify(manifest: Path, place: Callable[[str | Path], Path] = Path) -> list[str]:
     """Return every disagreement between a results page and what its score files give, one line each.
 
     The files must have the stated sha256; every evaluation is computed again from scores and keys and must
     give its metrics.json, each number within 1e-9; the page made of those must be the page that is there, but
     for its lines on when and where it was made and how long that took.
 
+    Args:
+        manifest: the manifest.
+        place: tells where a file or folder lies that the manifest or an evaluation names.
+
     Raises:
         MasdError: the manifest is unreadable, or the evaluations cannot be computed at all.
     """
-    content = read_json(manifest)
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise MasdError(f"{manifest}: not a manifest of format {FORMAT}; run the results entry point again")
-    problems = list(_changed(content["files"]))
+    content = read_manifest(manifest)
+    problems = list(_changed(content["files"], place))
     if problems:
         return problems
     found: dict[Path, tuple[Any, dict[str, Any]]] = {}
-    for folder in map(Path, content["evaluations"]):
+    for folder in map(place, content["evaluations"]):
         path = folder / "metrics.json"
         stated = read_json(path)
-        request = Request.from_dict(stated["inputs"]["request"], path)
-        trials, metrics = compute(request)
+        request = Request.from_dict(_asked(stated), path)
+        trials, metrics = compute(_placed(request, place))
         problems += [f"{path}: {line}" for line in differences(metrics, stated, skip=("inputs",))]
         found[folder] = (trials, plain(metrics))
-    page = Path(content["page"])
-    made = to_markdown(_document(content["arguments"], found, content.get("weights", {})))
+    page = place(content["page"])
+    # what was evaluated, trained or probed in the folder since does not make the page wrong
+    only = {place(name) for name in content["files"]} | {folder / "metrics.json" for folder in found}
+    weights = {str(place(folder)): size for folder, size in content["weights"].items()}
+    made = to_markdown(_document(_placed_arguments(content["arguments"], place), found, weights, only))
     problems += [f"{page}: {line}" for line in line_differences(made, read_text(page))]
     if not problems and sha256(page) != content["page_sha256"]:
         problems.append(f"{page}: not the page the manifest was written for; only its origin or times differ")
     return problems
 
 
-def _changed(files: dict[str, str]) -> Iterator[str]:
+def _placed(request: Request, place: Callable[[str | Path], Path]) -> Request:
+    """Return a request of the same files where they are now."""
+    values = {f.name: getattr(request, f.name) for f in dataclasses.fields(request)}
+    single = {name: place(value) for name, value in values.items() if isinstance(value, Path)}
+    several = {name: [place(path) for path in values[name]] for name in ("excused", "dev_excused")}
+    return dataclasses.replace(request, **single, **several)
+
+
+def _asked(metrics: Any) -> Any:
+    """Return the request that metrics.json was computed by; {} if it holds none."""
+    inputs = metrics.get("inputs") if isinstance(metrics, dict) else None
+    return inputs.get("request") if isinstance(inputs, dict) else {}
+
+
+def _changed(files: dict[str, str], place: Callable[[str | Path], Path]) -> Iterator[str]:
     for name, stated in sorted(files.items()):
-        if not Path(name).is_file():
+        if not place(name).is_file():
             yield f"{name}: is not there"
-        elif sha256(name) != stated:
+        elif sha256(place(name)) != stated:
             yield f"{name}: its sha256 is not the stated one; it was changed after the results were made"
 
 
+def _placed_arguments(arguments: dict[str, Any], place: Callable[[str | Path], Path]) -> dict[str, Any]:
+    """Return what `gather` was called with, and the title, its paths being where they are now."""
+    info = dict(arguments)
+    for name in ("exp", "reported", "data", "out"):
+        info[name] = None if info[name] is None else place(info[name])
+    info["protocol"] = [place(name) for name in info["protocol"]]
+    return info
+
+
 def _document(
-    arguments: dict[str, Any], found: dict[Path, tuple[Any, dict[str, Any]]], weights: dict[str, int]
+    arguments: dict[str, Any],
+    found: dict[Path, tuple[Any, dict[str, Any]]],
+    weights: dict[str, int],
+    only: set[Path],
 ) -> Any:
-    """Return the page's document, its runs' trials and figures being those just computed.
+    """Return the page's document of the files `only`, its runs' trials and figures being those just computed.
 
     `weights` says how many bytes those models have that are not here.
     """
@@ -118,10 +208,7 @@ def _document(
 
     info = dict(arguments)
     title = info.pop("title")
-    for name in ("exp", "reported", "data", "out"):
-        info[name] = None if info[name] is None else Path(info[name])
-    info["protocol"] = [Path(name) for name in info["protocol"]]
-    return make_document(gather(prepare=recomputed, **info), title)
+    return make_document(gather(prepare=recomputed, only=only, **info), title)
 
 
 def differences(now: Any, stated: Any, where: str = "", skip: tuple[str, ...] = ()) -> Iterator[str]:
@@ -149,28 +236,47 @@ def _same(a: Any, b: Any) -> bool:
 
 
 def line_differences(made: str, there: str) -> Iterator[str]:
-    """Yield a line for each line of a page that differs from the page made again."""
+    """Yield a line for each line of a page that differs from the page made again.
+
+    Its sections must be those of the page made again, once each and in their order.
+    """
     new, old = (_parts(text) for text in (made, there))
-    for title in dict.fromkeys([*new, *old]):
-        if title in NOT_RECOMPUTED:
-            continue
-        ours, theirs = new.get(title, []), old.get(title, [])
-        for index in range(max(len(ours), len(theirs))):
-            a = ours[index] if index < len(ours) else ""
-            b = theirs[index] if index < len(theirs) else ""
-            if a != b:
-                yield f"section {title or 'title'}: has {b!r}, computed {a!r}"
+    for title, count in Counter(title for title, _ in old).items():
+        if count > 1:
+            yield f"section {title}: stands {count} times"
+    ours, theirs = (
+        [(title, lines) for title, lines in parts if title not in NOT_RECOMPUTED] for parts in (new, old)
+    )
+    yield from _order_differences([title for title, _ in ours], [title for title, _ in theirs])
+    stated = dict(reversed(theirs))  # of equal titles the first
+    for title, a in ours:
+        for mine, yours in zip_longest(a, stated.get(title, a), fillvalue=""):
+            if mine != yours:
+                yield f"section {title or 'title'}: has {yours!r}, computed {mine!r}"
 
 
-def _parts(text: str) -> dict[str, list[str]]:
-    """Return {section title: its lines}."""
-    parts: dict[str, list[str]] = {"": []}
-    title = ""
+def _order_differences(made: list[str], there: list[str]) -> Iterator[str]:
+    made, there = list(dict.fromkeys(made)), list(dict.fromkeys(there))
+    yield from (f"section {title}: is not there" for title in made if title not in there)
+    yield from (f"section {title}: is not computed" for title in there if title not in made)
+    places = [title for title in made if title in there]
+    found = [title for title in there if title in made]
+    for right, title in zip(places, found, strict=True):
+        if right != title:
+            yield f"section {title}: stands where {right} belongs"
+
+
+def _parts(text: str) -> list[tuple[str, list[str]]]:
+    """Return (title, lines) of each section in order, the first being the lines before any.
+
+    A heading of any level begins one: it would be read as one.
+    """
+    parts: list[tuple[str, list[str]]] = [("", [])]
     for line in text.splitlines():
-        heading = re.match(r"## (.+)", line)
+        heading = re.match(r" {0,3}#{1,6}\s+(.+)", line)
         if heading:
-            title = heading[1]
-            parts[title] = []
+            title = heading[1] if line.startswith("## ") else line.strip()
+            parts.append((title, []))
         else:
-            parts[title].append(line)
+            parts[-1][1].append(line)
     return parts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,7 @@ def gather(
     seed: int = 0,
     prepare: Callable[[Run], Run] = lambda run: run,
     folders: Mapping[str, Path] | None = None,
+    only: Collection[Path] | None = None,
     **info: Any,
 ) -> Page:
     """Collect what the page is made of; `info` are further attributes of `Page`.
@@ -44,12 +45,13 @@ def gather(
         seed: of the draws.
         prepare: called with each run before anything is computed of it.
         folders: {system: folder that evaluate wrote} of systems elsewhere.
+        only: the files below `exp` that the page is made of, where later ones may have come; all without.
         info: further attributes of `Page`.
 
     Raises:
         MasdError: nothing was evaluated, or the system was not.
     """
-    found = (find_runs(exp, eval_set) if exp else []) + runs_of_folders(folders or {})
+    found = (find_runs(exp, eval_set, only) if exp else []) + runs_of_folders(folders or {})
     runs = [prepare(run) for run in found]
     numbers = read_yaml(reported) if reported else {}
     if not isinstance(numbers, dict):
@@ -57,7 +59,7 @@ def gather(
     main = of_system(runs, system or runs[0].system)
     draws = Bootstrap(bootstrap, seed)
     rows = ablation_rows(runs, numbers.get("ablation", []), draws)
-    return Page(exp or runs[0].results, runs, main, rows, numbers, draws, **info)
+    return Page(exp or runs[0].results, runs, main, rows, numbers, draws, only=only, **info)
 
 
 def make_document(page: Page, title: str) -> Document:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -53,6 +53,7 @@ class Page:
         protocol: folder or file that fixes corpus and trials.
         out: the Markdown file that is being made.
         explain: the utterance whose score is explained; empty for the spoof the system is surest of.
+        only: the files below `exp` that the page is made of; None for all there are.
     """
 
     exp: Path
@@ -68,6 +69,11 @@ class Page:
     protocol: list[Path] = field(default_factory=list)
     out: Path = Path("RESULTS.md")
     explain: str = ""
+    only: Collection[Path] | None = None
+
+    def shows(self, path: Path) -> bool:
+        """Tell whether a file below `exp` is one of the page's."""
+        return self.only is None or path in self.only
 
     @cached_property
     def attention(self) -> dict[str, np.ndarray]:
@@ -101,7 +107,7 @@ class Page:
     @property
     def encoders(self) -> list[Path]:
         """The pretraining folders below `exp` that hold a history."""
-        return sorted(path.parent for path in self.exp.glob("*/metrics.jsonl"))
+        return sorted(path.parent for path in self.exp.glob("*/metrics.jsonl") if self.shows(path))
 
 
 def origin(page: Page) -> Section:
@@ -240,7 +246,8 @@ def development(page: Page) -> Section | None:
     """The same systems on the development set, which alone chose thresholds and checkpoints."""
     rows = []
     for run in page.runs:
-        metrics = run.other_set(page.dev_set)
+        shown = page.shows(run.results.parent / page.dev_set / "metrics.json")
+        metrics = run.other_set(page.dev_set) if shown else None
         if metrics:
             part = metrics["pooled"]
             ece = " -> ".join(percent(c["ece"][0]["ece"]) for c in metrics["calibration"])
@@ -391,7 +398,7 @@ def read_history(folder: Path) -> list[dict[str, Any]]:
 def gates(page: Page) -> Section | None:
     """What checks of the machinery found (JSON files `probe_*.json` below exp)."""
     rows = []
-    for path in sorted(page.exp.rglob("probe_*.json")):
+    for path in filter(page.shows, sorted(page.exp.rglob("probe_*.json"))):
         probe = read_json(path)
         for name, gate in sorted(probe["gates"].items()):
             verdict = "holds" if gate["holds"] else "does not hold"

@@ -402,6 +402,14 @@ def test_time_model_measures_what_a_second_of_audio_takes(world, tmp_path):
     assert timing["parameters"] > 0
 
 
+@pytest.mark.parametrize("utterances", [0, -1])
+def test_no_recordings_to_time_is_one_clear_line(tmp_path, utterances):
+    from masd.bin.time_model import time_model
+
+    with pytest.raises(MasdError, match=f"--utterances {utterances}: give how many recordings of .*data"):
+        time_model(tmp_path / "model", tmp_path / "data", tmp_path, utterances=utterances)
+
+
 def exported(world, out, **keys):
     export_model(
         world / "full" / "model",

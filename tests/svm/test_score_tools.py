@@ -148,6 +148,17 @@ def test_fusion_of_two_systems_is_better_than_either(files):
         fuse_scores(out=files / "o", dev_key=files / "dev.key", **names | {"scores": names["dev_scores"]})
 
 
+@pytest.mark.parametrize("given", [("dev_first",), ("dev_second",), ("dev_key",), ("dev_first", "dev_key")])
+def test_a_comparison_never_leaves_out_mcnemars_test_in_silence(files, given):
+    """Half of the development set's options are a mistake, not a wish for less."""
+    names = {"dev_first": files / "dev.a", "dev_second": files / "dev.b", "dev_key": files / "dev.key"}
+    with pytest.raises(MasdError, match=r"--dev-first and --dev-second (go together|are of)"):
+        compare(
+            f"{files}/eval.a", f"{files}/eval.b", files / "out", key=files / "eval.key", bootstrap=20,
+            **{name: names[name] for name in given},
+        )  # fmt: skip
+
+
 def test_comparison_on_the_same_trials(files):
     compare(
         f"{files}/eval.a", f"{files}/eval.b", files / "out", key=files / "eval.key",
