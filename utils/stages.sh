@@ -13,6 +13,8 @@ log() { echo "$(date '+%F %T') ${0##*/}: $*"; }
 fail() { echo "${0##*/}: error: $*" >&2; exit 1; }
 need() { [ -e "$1" ] || fail "no $1; run stage $2 first"; }
 asked() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; }
+# Whether an option was given another value than it is declared with: changed NAME
+changed() { [ "${_defaults[$1]-${!1-}}" != "${!1-}" ]; }
 
 title="" protocol="" apart="" detector_options=()
 keys() { :; }
@@ -218,8 +220,19 @@ train_here() {
   scorer=(--model "$exp/model") calibration=(--model "$exp/model")
 }
 
+# With a trained system, what says how one is trained would change nothing: refuse_idle --model|--checkpoint [OPTION...]
+refuse_idle() {
+  local name idle=(variant seed ssl vocoders checkpoints front_ends num_nodes node_rank rdzv_endpoint "${@:2}")
+  [ "${ngpu:-0}" -eq 0 ] || idle+=(ngpu)
+  [ "$nproc" -le 1 ] || idle+=(nproc)
+  for name in "${idle[@]}"; do
+    ! changed "$name" || fail "--${name//_/-} ${!name}: changes nothing of a trained system, $1; leave it out"
+  done
+}
+
 # The system is a model trained elsewhere, or the authors' released weights.
 use_model() {
+  local given=${_defaults[system]+$system}
   pretraining=false
   if [ -n "$checkpoint" ]; then
     [ -z "$model" ] || fail "--checkpoint stands in place of --model; give one of them"
@@ -227,10 +240,14 @@ use_model() {
     [ -f "$checkpoint" ] || fail "--checkpoint $checkpoint: no such file"
     tag=zero_shot_${system}_released row=zero_shot_${system}_released ssl_kind=""
     scorer=(--system "$system" --checkpoint "$checkpoint") calibration=()
+    refuse_idle --checkpoint features
   else
     [ -f "$model/model.yaml" ] || fail "--model '$model': no model folder of stage 5"
     tag=zero_shot_$(basename "${model%/model}")
     row=${tag%_s[0-9]*} system=$(sed -n 's/^system: *//p' "$model/model.yaml")
+    [ "${given:-$system}" = "$system" ] ||
+      fail "--system $given: --model says which system it is, $system; leave --system out"
+    refuse_idle --model
     detector=() waveforms=false ssl_kind="" like=(--like "$model")
     if grep -q '^detector:' "$model/model.yaml"; then
       detector=(trained) waveforms=true

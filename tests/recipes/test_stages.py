@@ -164,6 +164,49 @@ def test_a_detector_or_released_weights_score_without_training(noted, name, monk
     assert_one_line(recipe.run("--zero-shot", "false", "--model", model), "--zero-shot true")
 
 
+IDLE = {
+    "--variant": "paper_literal",
+    "--seed": "5",
+    "--ssl": "exp/ssl",
+    "--vocoders": "lpc",
+    "--front-ends": "one.pt",
+    "--ngpu": "2",
+    "--nproc": "2",
+    "--num-nodes": "2",
+}
+
+
+@pytest.mark.parametrize("option", IDLE)
+def test_an_option_that_says_how_to_train_is_refused_with_a_trained_system(noted, option):
+    """Nobody takes `--variant paper_literal --model plus` for a run of that variant."""
+    recipe = noted["for"]
+    weights = recipe.path / "AASIST.pth"
+    weights.touch()
+    said = f"{option} {IDLE[option]}: changes nothing of a trained system, "
+    for given in (
+        ("--model", recipe.model("plus", {})),
+        ("--checkpoint", "AASIST.pth", "--system", "aasist"),
+    ):
+        assert_one_line(recipe.run(*given, option, IDLE[option]), said + given[0])
+
+
+def test_a_model_says_which_system_it_is(noted):
+    """Another system is refused, the default too where it is given; defaults are let through."""
+    recipe = noted["for"]
+    model = ("--model", recipe.model("plus", {}))
+    for system in ("aasist", "full"):
+        assert_one_line(
+            recipe.run(*model, "--system", system), f"--system {system}: --model says which system"
+        )
+    calls = recipe.calls(
+        *model, "--system", "plus", "--seed", 0, "--variant", "masd", "--ngpu", 0, "--nproc", 1
+    )
+    assert entries(calls)[-1] == "results"
+    (recipe.path / "AASIST.pth").touch()
+    weights = ("--checkpoint", "AASIST.pth", "--system", "aasist")
+    assert_one_line(recipe.run(*weights, "--features", "+tokens"), "--features +tokens: changes nothing")
+
+
 def test_keys_that_cannot_be_told_stop_the_run(noted):
     """WaveFake's own script reads a table; without it no evaluation begins that would count all as unseen."""
     recipe = noted["wavefake"]
