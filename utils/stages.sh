@@ -159,6 +159,9 @@ begin() {
   for name in stage stop_stage seed nj ngpu nproc num_nodes node_rank; do
     [[ ${!name} =~ ^[0-9]+$ ]] || [ "$name${!name}" = ngpu ] || fail "--${name//_/-} takes a whole number, not '${!name}'"
   done
+  [[ "$stage $stop_stage" =~ ^[0-7]\ [0-7]$ && $stage -le $stop_stage ]] ||
+    fail "--stage $stage --stop-stage $stop_stage: stages are 0 to 7, and the last is not before the first"
+  for name in nj nproc num_nodes; do [ "${!name}" -ge 1 ] || fail "--${name//_/-} ${!name}: takes 1 or more"; done
   [ -f "conf/$variant.yaml" ] || fail "no conf/$variant.yaml for --variant $variant"
   [ -f "conf/$size.yaml" ] || fail "no conf/$size.yaml for --size $size"
   base=(--config conf/masd.yaml --config "conf/$size.yaml") conf=() like=()
