@@ -33,13 +33,17 @@ single() {
   $cmd "$logs/$1.log" "${@:2}"
 }
 
+# Whether an entry point trains a network here; the others' models are fitted by one process: of_network ENTRY_POINT
+of_network() {
+  case "$1 $system" in
+    fit_svm* | train_detector\ lfcc_gmm | train_detector\ tokens) return 1 ;;
+  esac
+}
+
 # One training, of a network on all GPUs and hosts asked for: trained LOG ENTRY_POINT ARGUMENT...
 trained() {
   local start=(python3) gpu=() file=$1
-  case "$2 $system" in
-    fit_svm* | train_detector\ lfcc_gmm | train_detector\ tokens) ;;  # fitted by one process
-    *) start=("${launch[@]}") gpu=(--gpu "$ngpu") ;;
-  esac
+  ! of_network "$2" || { start=("${launch[@]}") gpu=(--gpu "$ngpu"); }
   [ "$node_rank" -eq 0 ] || file=${1%.log}.host$node_rank.log
   # shellcheck disable=SC2086
   $train_cmd "${gpu[@]}" "$file" "${start[@]}" -m "masd.bin.$2" "${@:3}"
@@ -278,10 +282,41 @@ add_features() {
   fi
 }
 
+# Whether the stages asked for train a network.
+network_asked() {
+  { asked 4 && [ "$pretraining" = true ]; } ||
+    { asked 5 && [ "$zero_shot" = false ] && [ "${#detector[@]}" -gt 0 ] && of_network train_detector; }
+}
+
+# How many GPUs there are at most, told without torch; those of AMD and of WSL are not counted.
+count_gpus() {
+  local count visible
+  count=$(nvidia-smi -L 2> /dev/null | grep -c '^GPU ') || count=$(find /dev -maxdepth 1 -name 'nvidia[0-9]*' | wc -l)
+  [ ! -e /dev/kfd ] && [ ! -e /dev/dxg ] || count=$ngpu
+  IFS=, read -ra visible <<< "${CUDA_VISIBLE_DEVICES-all}"
+  case ${visible[*]} in
+    all) ;;
+    "" | -1* | NoDevFiles) count=0 ;;
+    *) [ "${#visible[@]}" -ge "$count" ] || count=${#visible[@]} ;;
+  esac
+  echo "$count"
+}
+
+# A training on this machine finds its GPUs, or the run ends before the stages ahead of it have taken days.
+need_gpus() {
+  local count
+  if [ "$ngpu" -eq 0 ] || [ "${train_cmd%% *}" != run.py ] || ! network_asked; then return 0; fi
+  count=$(count_gpus)
+  [ "$count" -ge "$ngpu" ] ||
+    fail "--ngpu $ngpu$1: this host has $count GPUs for the training; give as many, or --ngpu 0 to train on the CPU"
+}
+
 # How a training is started: one process, or torchrun's on each of --num-nodes hosts.
 choose_launch() {
-  [ -n "$ngpu" ] || { [ "$size" = full ] && ngpu=4 || ngpu=0; }
-  local each=$ngpu training=4
+  local each training=4 of=""
+  [ -n "$ngpu" ] || { ngpu=0; [ "$size" != full ] || ngpu=4 of=", as --size full takes"; }
+  need_gpus "$of"
+  each=$ngpu
   [ "$ngpu" -gt 0 ] || each=$nproc
   launch=(python3)
   if [ "$num_nodes" -gt 1 ]; then
