@@ -7,7 +7,8 @@
 #
 # Then --nj 4 sets nj, --some-name sets some_name, an option that was not declared is an error, and
 # --help prints the header comment of the script and its options. Values stay as given; for an option
-# that is declared true or false only those two are taken. What remains is left in "$@".
+# that is declared true or false only those two are taken. What remains is left in "$@", and what the options
+# that were given had been declared as in _defaults.
 
 # A script called by a relative path may have changed its folder before it comes here.
 _script=$0
@@ -24,6 +25,7 @@ _print_help() {
     done
 }
 
+declare -A _defaults=()
 while [ $# -gt 0 ]; do
   case $1 in
     --help | -h) _print_help; exit 0 ;;
@@ -46,6 +48,7 @@ while [ $# -gt 0 ]; do
             *) echo "$(basename "$0"): error: option $1 takes true or false, not '$2'" >&2; exit 1 ;;
           esac ;;
       esac
+      _defaults[$_name]=${_defaults[$_name]-${!_name}}
       printf -v "$_name" '%s' "$2"
       shift 2 ;;
     *) break ;;

@@ -13,6 +13,8 @@ log() { echo "$(date '+%F %T') ${0##*/}: $*"; }
 fail() { echo "${0##*/}: error: $*" >&2; exit 1; }
 need() { [ -e "$1" ] || fail "no $1; run stage $2 first"; }
 asked() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; }
+# Whether an option was given another value than it is declared with: changed NAME
+changed() { [ "${_defaults[$1]-${!1-}}" != "${!1-}" ]; }
 
 title="" protocol="" apart="" detector_options=()
 keys() { :; }
@@ -31,13 +33,17 @@ single() {
   $cmd "$logs/$1.log" "${@:2}"
 }
 
+# Whether an entry point trains a network here; the others' models are fitted by one process: of_network ENTRY_POINT
+of_network() {
+  case "$1 $system" in
+    fit_svm* | train_detector\ lfcc_gmm | train_detector\ tokens) return 1 ;;
+  esac
+}
+
 # One training, of a network on all GPUs and hosts asked for: trained LOG ENTRY_POINT ARGUMENT...
 trained() {
   local start=(python3) gpu=() file=$1
-  case "$2 $system" in
-    fit_svm* | train_detector\ lfcc_gmm | train_detector\ tokens) ;;  # fitted by one process
-    *) start=("${launch[@]}") gpu=(--gpu "$ngpu") ;;
-  esac
+  ! of_network "$2" || { start=("${launch[@]}") gpu=(--gpu "$ngpu"); }
   [ "$node_rank" -eq 0 ] || file=${1%.log}.host$node_rank.log
   # shellcheck disable=SC2086
   $train_cmd "${gpu[@]}" "$file" "${start[@]}" -m "masd.bin.$2" "${@:3}"
@@ -157,6 +163,9 @@ begin() {
   for name in stage stop_stage seed nj ngpu nproc num_nodes node_rank; do
     [[ ${!name} =~ ^[0-9]+$ ]] || [ "$name${!name}" = ngpu ] || fail "--${name//_/-} takes a whole number, not '${!name}'"
   done
+  [[ "$stage $stop_stage" =~ ^[0-7]\ [0-7]$ && $stage -le $stop_stage ]] ||
+    fail "--stage $stage --stop-stage $stop_stage: stages are 0 to 7, and the last is not before the first"
+  for name in nj nproc num_nodes; do [ "${!name}" -ge 1 ] || fail "--${name//_/-} ${!name}: takes 1 or more"; done
   [ -f "conf/$variant.yaml" ] || fail "no conf/$variant.yaml for --variant $variant"
   [ -f "conf/$size.yaml" ] || fail "no conf/$size.yaml for --size $size"
   base=(--config conf/masd.yaml --config "conf/$size.yaml") conf=() like=()
@@ -218,8 +227,19 @@ train_here() {
   scorer=(--model "$exp/model") calibration=(--model "$exp/model")
 }
 
+# With a trained system, what says how one is trained would change nothing: refuse_idle --model|--checkpoint [OPTION...]
+refuse_idle() {
+  local name idle=(variant seed ssl vocoders checkpoints front_ends num_nodes node_rank rdzv_endpoint "${@:2}")
+  [ "${ngpu:-0}" -eq 0 ] || idle+=(ngpu)
+  [ "$nproc" -le 1 ] || idle+=(nproc)
+  for name in "${idle[@]}"; do
+    ! changed "$name" || fail "--${name//_/-} ${!name}: changes nothing of a trained system, $1; leave it out"
+  done
+}
+
 # The system is a model trained elsewhere, or the authors' released weights.
 use_model() {
+  local given=${_defaults[system]+$system}
   pretraining=false
   if [ -n "$checkpoint" ]; then
     [ -z "$model" ] || fail "--checkpoint stands in place of --model; give one of them"
@@ -227,10 +247,14 @@ use_model() {
     [ -f "$checkpoint" ] || fail "--checkpoint $checkpoint: no such file"
     tag=zero_shot_${system}_released row=zero_shot_${system}_released ssl_kind=""
     scorer=(--system "$system" --checkpoint "$checkpoint") calibration=()
+    refuse_idle --checkpoint features
   else
     [ -f "$model/model.yaml" ] || fail "--model '$model': no model folder of stage 5"
     tag=zero_shot_$(basename "${model%/model}")
     row=${tag%_s[0-9]*} system=$(sed -n 's/^system: *//p' "$model/model.yaml")
+    [ "${given:-$system}" = "$system" ] ||
+      fail "--system $given: --model says which system it is, $system; leave --system out"
+    refuse_idle --model
     detector=() waveforms=false ssl_kind="" like=(--like "$model")
     if grep -q '^detector:' "$model/model.yaml"; then
       detector=(trained) waveforms=true
@@ -258,10 +282,41 @@ add_features() {
   fi
 }
 
+# Whether the stages asked for train a network.
+network_asked() {
+  { asked 4 && [ "$pretraining" = true ]; } ||
+    { asked 5 && [ "$zero_shot" = false ] && [ "${#detector[@]}" -gt 0 ] && of_network train_detector; }
+}
+
+# How many GPUs there are at most, told without torch; those of AMD and of WSL are not counted.
+count_gpus() {
+  local count visible
+  count=$(nvidia-smi -L 2> /dev/null | grep -c '^GPU ') || count=$(find /dev -maxdepth 1 -name 'nvidia[0-9]*' | wc -l)
+  [ ! -e /dev/kfd ] && [ ! -e /dev/dxg ] || count=$ngpu
+  IFS=, read -ra visible <<< "${CUDA_VISIBLE_DEVICES-all}"
+  case ${visible[*]} in
+    all) ;;
+    "" | -1* | NoDevFiles) count=0 ;;
+    *) [ "${#visible[@]}" -ge "$count" ] || count=${#visible[@]} ;;
+  esac
+  echo "$count"
+}
+
+# A training on this machine finds its GPUs, or the run ends before the stages ahead of it have taken days.
+need_gpus() {
+  local count
+  if [ "$ngpu" -eq 0 ] || [ "${train_cmd%% *}" != run.py ] || ! network_asked; then return 0; fi
+  count=$(count_gpus)
+  [ "$count" -ge "$ngpu" ] ||
+    fail "--ngpu $ngpu$1: this host has $count GPUs for the training; give as many, or --ngpu 0 to train on the CPU"
+}
+
 # How a training is started: one process, or torchrun's on each of --num-nodes hosts.
 choose_launch() {
-  [ -n "$ngpu" ] || { [ "$size" = full ] && ngpu=4 || ngpu=0; }
-  local each=$ngpu training=4
+  local each training=4 of=""
+  [ -n "$ngpu" ] || { ngpu=0; [ "$size" != full ] || ngpu=4 of=", as --size full takes"; }
+  need_gpus "$of"
+  each=$ngpu
   [ "$ngpu" -gt 0 ] || each=$nproc
   launch=(python3)
   if [ "$num_nodes" -gt 1 ]; then

@@ -44,11 +44,11 @@ class Noted:
         (self.path / "data/tiny/pretrain_tags").write_text("lpc\nworld\n")
         (self.path / "data/tiny/breakdown").write_text("codec\n")
 
-    def run(self, *options):
+    def run(self, *options, **environment):
         """Run stages 2 to 7, or those of `options`."""
         (self.path / "calls").unlink(missing_ok=True)
         command = ["./run.sh", "--size", "tiny", "--stage", "2", *map(str, options)]
-        environment = {**os.environ, "LC_ALL": "C"}
+        environment = {**os.environ, "LC_ALL": "C", **environment}
         return subprocess.run(command, cwd=self.path, env=environment, capture_output=True, text=True)
 
     def calls(self, *options):
@@ -164,6 +164,49 @@ def test_a_detector_or_released_weights_score_without_training(noted, name, monk
     assert_one_line(recipe.run("--zero-shot", "false", "--model", model), "--zero-shot true")
 
 
+IDLE = {
+    "--variant": "paper_literal",
+    "--seed": "5",
+    "--ssl": "exp/ssl",
+    "--vocoders": "lpc",
+    "--front-ends": "one.pt",
+    "--ngpu": "2",
+    "--nproc": "2",
+    "--num-nodes": "2",
+}
+
+
+@pytest.mark.parametrize("option", IDLE)
+def test_an_option_that_says_how_to_train_is_refused_with_a_trained_system(noted, option):
+    """Nobody takes `--variant paper_literal --model plus` for a run of that variant."""
+    recipe = noted["for"]
+    weights = recipe.path / "AASIST.pth"
+    weights.touch()
+    said = f"{option} {IDLE[option]}: changes nothing of a trained system, "
+    for given in (
+        ("--model", recipe.model("plus", {})),
+        ("--checkpoint", "AASIST.pth", "--system", "aasist"),
+    ):
+        assert_one_line(recipe.run(*given, option, IDLE[option]), said + given[0])
+
+
+def test_a_model_says_which_system_it_is(noted):
+    """Another system is refused, the default too where it is given; defaults are let through."""
+    recipe = noted["for"]
+    model = ("--model", recipe.model("plus", {}))
+    for system in ("aasist", "full"):
+        assert_one_line(
+            recipe.run(*model, "--system", system), f"--system {system}: --model says which system"
+        )
+    calls = recipe.calls(
+        *model, "--system", "plus", "--seed", 0, "--variant", "masd", "--ngpu", 0, "--nproc", 1
+    )
+    assert entries(calls)[-1] == "results"
+    (recipe.path / "AASIST.pth").touch()
+    weights = ("--checkpoint", "AASIST.pth", "--system", "aasist")
+    assert_one_line(recipe.run(*weights, "--features", "+tokens"), "--features +tokens: changes nothing")
+
+
 def test_keys_that_cannot_be_told_stop_the_run(noted):
     """WaveFake's own script reads a table; without it no evaluation begins that would count all as unseen."""
     recipe = noted["wavefake"]
@@ -247,6 +290,58 @@ def test_trainings_start_as_torchrun_wants_them(noted):
     assert_one_line(done, "--stage 5 --stop-stage 5")
 
 
+@pytest.fixture
+def local(tmp_path):
+    """A recipe on a local launcher, which would only note the commands, and a host of two GPUs."""
+    recipe = Noted(tmp_path, "asvspoof2019_la")
+    (recipe.path / "run.py").symlink_to("note.sh")
+    (recipe.path / "cmd.sh").write_text('PATH=$PWD:$PATH cmd=run.py train_cmd="run.py --mem 4G"\n')
+    (recipe.path / "nvidia-smi").write_text("#!/bin/sh\nfor i in 0 1; do echo GPU $i: a card; done\n")
+    (recipe.path / "nvidia-smi").chmod(0o755)
+    (recipe.path / "data/full").symlink_to("tiny")
+    return recipe
+
+
+def test_a_run_that_would_train_without_its_gpus_ends_before_its_first_stage(local):
+    """`--size full` means four GPUs, and the stages ahead of the training take days."""
+    full = ("--size", "full", "--stage", 0)
+    assert_one_line(
+        local.run(*full, CUDA_VISIBLE_DEVICES=""), "--ngpu 4, as --size full takes: this host has 0"
+    )
+    assert_one_line(
+        local.run(*full, CUDA_VISIBLE_DEVICES="1"), "has 1 GPUs for the training; give as many, or --ngpu 0"
+    )
+    done = local.run("--system", "aasist", "--ngpu", 1, "--stage", 5, CUDA_VISIBLE_DEVICES="-1")
+    assert_one_line(done, "--ngpu 1: this host has 0")
+    assert not (local.path / "calls").exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--ngpu", 0),
+        ("--ngpu", 4, "--stop-stage", 3),
+        ("--ngpu", 4, "--stage", 6),
+        ("--ngpu", 4, "--system", "handcrafted"),
+        ("--ngpu", 4, "--system", "lfcc_gmm"),
+        ("--ngpu", 4, "--ssl", "elsewhere"),
+    ],
+)
+def test_gpus_are_asked_for_where_a_network_is_trained_alone(local, options):
+    """Data stages run on a host without any, as do systems that are fitted by one process."""
+    done = local.run("--size", "full", *options, CUDA_VISIBLE_DEVICES="")
+    assert done.returncode == 0, done.stderr
+
+
+def test_gpus_of_a_cluster_or_of_this_host_are_taken(local):
+    """Who submits a training elsewhere needs none here."""
+    if not Path("/dev/kfd").exists() and not Path("/dev/dxg").exists():
+        assert_one_line(local.run("--ngpu", 3, CUDA_VISIBLE_DEVICES="0,1,2"), "this host has 2")
+    assert local.run("--ngpu", 2, CUDA_VISIBLE_DEVICES="0,1").returncode == 0
+    (local.path / "cmd.sh").write_text("cmd=./note.sh train_cmd=./note.sh\n")
+    assert local.run("--ngpu", 4, CUDA_VISIBLE_DEVICES="").returncode == 0
+
+
 @pytest.mark.parametrize(("system", "words"), [("aasist", 4), ("lfcc_gmm", 1), ("tokens", 1), ("full", 1)])
 def test_only_networks_are_trained_by_several_processes(noted, system, words):
     calls = noted["for"].calls(
@@ -261,6 +356,11 @@ def test_only_networks_are_trained_by_several_processes(noted, system, words):
         (("--system", "best"), "unknown --system best; there are handcrafted"),
         (("--num-nodes", "two"), "--num-nodes takes a whole number, not 'two'"),
         (("--seed", "-1"), "--seed takes a whole number"),
+        (("--stage", "3", "--stop-stage", "1"), "--stage 3 --stop-stage 1: stages are 0 to 7"),
+        (("--stage", "8"), "--stage 8 --stop-stage 7: stages are 0 to 7"),
+        (("--stop-stage", "12"), "--stop-stage 12: stages are 0 to 7"),
+        (("--nj", "0"), "--nj 0: takes 1 or more"),
+        (("--nproc", "0"), "--nproc 0: takes 1 or more"),
         (("--variant", "none"), "no conf/none.yaml"),
         (("--size", "huge"), "no conf/huge.yaml"),
         (("--features", "+pitch"), "only +tokens"),
