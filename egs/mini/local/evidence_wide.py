@@ -18,7 +18,9 @@ from masd.audio import load_utterance, write_wav
 from masd.cli import run
 from masd.data.folder import read_folder, write_folder
 from masd.errors import Failures, MasdError
+from masd.files import digest
 from masd.seeding import generator
+from masd.vocoders import get
 from masd.vocoders.wide import KINDS, wide_copy
 
 log = logging.getLogger("evidence_wide")
@@ -32,7 +34,7 @@ def evidence_wide(
     Args:
         source: data folder of the unconditioned sources.
         protocol: the size's list of utterances.
-        out: the folder, audio in `out`/wav.
+        out: the folder, audio in `out`/wav.<digest>.
         max_fail: share of the recordings, 0 to 1, that may fail.
         every: copy every n-th recording of the protocol alone.
         seed: of the draws.
@@ -42,11 +44,12 @@ def evidence_wide(
     polarity = item_signs(items, config)
     rates = Counter(corpus["attacks"][a]["rate"] for item in items for a in item.attacks)
     failures, tables = Failures("recording", max_fail), {"wav": {}, "spk": {}, "attack": {}, "source": {}}
+    audio = out / f"wav.{digest(seed, config, get('wide').digest())[:8]}"  # other draws, another folder
     for item in items:
         rng = generator(seed, "wide", item.utt)
         kind = str(rng.choice(list(KINDS)))
         utt, x = f"{item.utt}-wide", load_utterance(folder, item.utt)
-        path = out / "wav" / f"{item.utt}.flac"
+        path = audio / f"{item.utt}.flac"
         try:
             if not path.is_file():
                 y = wide_copy(x, kind, rng)
