@@ -5,17 +5,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 RECIPE = Path(__file__).parents[2] / "egs" / "mini"
 sys.path.insert(0, str(RECIPE / "local"))
 
 import evidence  # noqa: E402
+import evidence_encoder  # noqa: E402
 import evidence_features  # noqa: E402
 import evidence_networks  # noqa: E402
 
 from masd.data.folder import write_folder  # noqa: E402
 from masd.errors import MasdError  # noqa: E402
 from masd.files import read_json, read_yaml  # noqa: E402
+from masd.models.config import EncoderConfig  # noqa: E402
+from masd.models.encoder import Encoder  # noqa: E402
 
 ATTACKS, SPEAKERS = ("A01", "A02", "A03"), ("s0", "s1", "s2", "s3")
 
@@ -236,3 +240,49 @@ def test_a_network_learns_what_sets_all_attacks_apart(little):
 def test_the_variant_dumps_what_the_study_calls_plus():
     families = read_yaml(RECIPE / "../../utils/conf/plus.yaml")["dump_feats"]["feats"]["families"]
     assert evidence.GROUPS["plus"].split() == families
+
+
+def a_set(count=24):
+    """Utterances of 30 to 53 frames; every copy has three more in its high bins."""
+    rng = np.random.default_rng(0)
+    attacks = np.array(["-", "-", "A02", "A03"] * (count // 4))
+    mels = [rng.standard_normal((30 + n, 64)).astype(np.float32) for n in range(count)]
+    for mel, attack in zip(mels, attacks, strict=True):
+        mel[:, 40:] += 3.0 * (attack != "-")
+    speakers = np.array(["s", "t"] * (count // 2))
+    return evidence_encoder.Set([f"u{n}" for n in range(count)], mels, attacks != "-", speakers, attacks)
+
+
+def small_encoder():
+    torch.manual_seed(0)
+    return Encoder(EncoderConfig(channels=(4, 4, 4, 4, 4), dim=8, edge_frames=0))
+
+
+@pytest.mark.parametrize("what", ["last", "all"])
+def test_training_further_moves_the_named_parts_of_a_copy(what):
+    base, tune = small_encoder(), evidence_encoder.TuneConfig(what=what, steps=3, batch=4, frames=40)
+    before = {name: value.clone() for name, value in base.state_dict().items()}
+    after = evidence_encoder.tuned(base, a_set(), tune, 0).state_dict()
+    assert all(torch.equal(value, before[name]) for name, value in base.state_dict().items())
+    moved = {
+        name.split(".")[1]
+        for name in after
+        if name.startswith("blocks") and not after[name].equal(before[name])
+    }
+    assert moved == ({"3", "4"} if what == "last" else {"0", "1", "2", "3", "4"})
+
+
+def test_batches_have_half_of_each_class_and_every_attack():
+    tune = evidence_encoder.TuneConfig(batch=64, frames=40)
+    x, lengths, y = evidence_encoder.batch(a_set(), tune, np.random.default_rng(0))
+    assert y.mean() == 0.5
+    assert x.shape == (64, 40, 64) and lengths.min() >= 30 and lengths.max() == 40
+    assert all(not row[int(n) :].any() for row, n in zip(x, lengths, strict=True))
+    assert x[y == 1][:, :30, 40:].mean() > 2 > 1 > x[y == 0][:, :30, 40:].mean()
+
+
+def test_embeddings_keep_the_order_of_their_utterances():
+    """They are made in the order of length; a mix-up would look like chance."""
+    data, encoder = a_set(), small_encoder().eval()
+    alone = evidence_encoder.inputs(data.rows(np.array([5])), encoder).compact.mu[0]
+    assert evidence_encoder.inputs(data, encoder).compact.mu[5] == pytest.approx(alone, abs=1e-4)

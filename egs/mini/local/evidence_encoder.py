@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from masd.cli import run
 from masd.data.folder import read_folder
+from masd.feats.config import classify_frames
 from masd.feats.dump import open_dump
 from masd.files import write_json
 from masd.models.encoder import Encoder, load_encoder
@@ -80,7 +81,7 @@ def evidence_encoder(
     tune: TuneConfig = TuneConfig(),
     seed: int = 0,
 ) -> None:
-    """Print the EER in per cent of an attack left out, on train's speakers left out and on dev.
+    """Write the EER in per cent of an attack left out, on train's speakers left out and on dev.
 
     Args:
         data: data folder of the size, with train and dev.
@@ -116,7 +117,7 @@ def evidence_encoder(
     found["dev, unseen"] = rate(on_dev, labelled(dev), leave_out)
     others = sorted(set(dev.attacks) - {"-", leave_out})
     found["dev, seen"] = float(np.mean([rate(on_dev, labelled(dev), attack) for attack in others]))
-    print(f"{out.stem:32}" + "".join(f"{name} {value:5.1f}   " for name, value in found.items()), flush=True)
+    log.info("%s: %s", out.stem, found)
     write_json(out, found)
 
 
@@ -124,7 +125,7 @@ def load(data: Path, dump: Path) -> Set:
     """Return a set with its log-mel, the first 4 s of every utterance."""
     folder, feats = read_folder(data), open_dump(dump)
     utts = [utt for utt in feats.utts if utt in folder.utt2spk]
-    most = round(feats.config.classify_seconds * feats.config.sample_rate / feats.config.hop_length)
+    most = classify_frames(feats.config)
     return Set(
         utts,
         [np.asarray(feats.feats[utt][:most], np.float32) for utt in utts],

@@ -49,8 +49,8 @@ copies() { echo "$2" | tr , '\n' | sed "s|.*|&=$dump/$1_&|" | paste -sd ,; }
 judge() {
   local name=$1 encoder=$2
   shift 2
-  [ "$out/$name.json" -nt "$encoder/encoder.safetensors" ] || python3 local/evidence_encoder.py --data "data/$size" --dump "$dump" \
-    --encoder "$encoder" --leave_out "$leave_out" --out "$out/$name.json" "$@" >> "$log/judge.log" 2>> "$log/$name.log"
+  [ "$out/$name.json" -nt "$encoder/encoder.safetensors" ] || python3 local/evidence_encoder.py --data "data/$size" \
+    --dump "$dump" --encoder "$encoder" --leave_out "$leave_out" --out "$out/$name.json" "$@" >> "$log/$name.log" 2>&1
 }
 
 row() {
@@ -58,7 +58,7 @@ row() {
   python3 -m masd.bin.pretrain --config conf/masd.yaml --config "conf/$size.yaml" --train "$dump/pretrain" \
     --dev "$dump/pretrain_dev" --vocoded "$(copies pretrain "$vocoders")" \
     --dev_vocoded "$(copies pretrain_dev "$vocoders")" --ssl.objectives "$objectives" --out "$out/$name" \
-    > "$log/$name.log" 2>&1
+    >> "$log/$name.log" 2>&1
   judge "$name" "$out/$name"
 }
 
@@ -69,4 +69,7 @@ export -f row tuning judge copies
 export dump out log size leave_out
 rows | xargs -P "$nj" -L 1 bash -euo pipefail -c 'row "$@"' row
 tunings | xargs -P "$nj" -L 1 bash -euo pipefail -c 'tuning "$@"' tuning
-sort -u "$log/judge.log"
+# EER in per cent
+for found in "$out"/*.json; do
+  printf '%-16s %s\n' "$(basename "$found" .json)" "$(tr -d '\n{}' < "$found")"
+done
