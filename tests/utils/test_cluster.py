@@ -235,13 +235,18 @@ def test_stopping_the_launcher_cancels_the_array_and_the_next_call_does_the_rest
     assert cluster.ran() == [1, 2, 2, 3, 3]
 
 
-def test_jobs_of_a_launcher_that_was_killed_are_waited_for(slurm):
-    command = "echo JOB >> ran; touch begun.JOB; until [ -e go ]; do sleep 0.1; done"
-    started = slurm.start(*ARRAY, command)
-    for name in ("begun.1", "begun.2", "begun.3", "log/.jobs/x.JOB/submitted.json"):
-        slurm.wait_for(name)
+def killed(cluster, command, *names):
+    """Start an array, wait for these files, and kill the launcher: its jobs stay in the queue."""
+    started = cluster.start(*ARRAY, command)
+    for name in (*names, "log/.jobs/x.JOB/submitted.json"):
+        cluster.wait_for(name)
     started.kill()
     started.communicate()
+
+
+def test_jobs_of_a_launcher_that_was_killed_are_waited_for(slurm):
+    command = "echo JOB >> ran; touch begun.JOB; until [ -e go ]; do sleep 0.1; done"
+    killed(slurm, command, "begun.1", "begun.2", "begun.3")
     again = slurm.start(*ARRAY, command)
     assert "waiting for 3 jobs" in again.stderr.readline()
     (slurm.path / "go").touch()
@@ -251,11 +256,7 @@ def test_jobs_of_a_launcher_that_was_killed_are_waited_for(slurm):
 
 
 def test_jobs_left_by_another_call_with_the_same_logs_are_ended_first(slurm):
-    started = slurm.start(*ARRAY, "touch begun.JOB; exec sleep 60")
-    for name in ("begun.1", "begun.2", "begun.3", "log/.jobs/x.JOB/submitted.json"):
-        slurm.wait_for(name)
-    started.kill()
-    started.communicate()
+    killed(slurm, "touch begun.JOB; exec sleep 60", "begun.1", "begun.2", "begun.3")
     done = slurm.run(*ARRAY, "echo JOB >> ran")
     assert done.returncode == 0, done.stderr
     assert "ending 3 jobs" in done.stderr
@@ -265,11 +266,8 @@ def test_jobs_left_by_another_call_with_the_same_logs_are_ended_first(slurm):
 def test_jobs_of_another_call_are_not_counted_as_done(slurm):
     """One that has ended well while the queue still holds it is none of this call's jobs."""
     slurm.rules({"1": "linger"})
-    started = slurm.start(*ARRAY, "[ JOB = 1 ] || { touch begun.JOB; exec sleep 60; }")
-    for name in ("begun.2", "begun.3", "log/.jobs/x.JOB/exit.1", "log/.jobs/x.JOB/submitted.json"):
-        slurm.wait_for(name)
-    started.kill()
-    started.communicate()
+    command = "[ JOB = 1 ] || { touch begun.JOB; exec sleep 60; }"
+    killed(slurm, command, "begun.2", "begun.3", "log/.jobs/x.JOB/exit.1")
     slurm.rules()
     done = slurm.run(*ARRAY, "echo JOB >> ran")
     assert done.returncode == 0, done.stderr
