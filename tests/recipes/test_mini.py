@@ -242,6 +242,29 @@ def test_a_wrong_option_or_name_is_one_line(finished):
         assert len(done.stderr.splitlines()) == 1
 
 
+def hold(slurm, folder, words):
+    """Let the Python processes with these words wait while the returned file exists: none ends too early."""
+    held, hook = folder / "held", folder / "hook" / "sitecustomize.py"
+    held.touch()
+    hook.parent.mkdir()
+    hook.write_text(
+        "import os, sys, time\n"
+        f"while set({words}) <= set(sys.orig_argv) and os.path.exists({str(held)!r}):\n"
+        "    time.sleep(0.1)\n"
+    )
+    slurm.environment["PYTHONPATH"] = str(hook.parent)
+    return held
+
+
+def wait_until(holds):
+    """Wait up to a minute."""
+    for _ in range(600):
+        if holds():
+            return
+        time.sleep(0.1)
+    raise AssertionError("waited in vain")
+
+
 def test_slurm_does_dumps_and_scoring_and_again_only_the_task_that_was_killed(twin, slurm):
     """A task is cancelled, then its process killed; the third run does what is left, to the same scores."""
     first = twin.scores()
@@ -250,11 +273,16 @@ def test_slurm_does_dumps_and_scoring_and_again_only_the_task_that_was_killed(tw
     for name in ("dump/tiny/train", "exp/tiny/full_s0/scores/eval", "exp/tiny/ssl_adversarial_s0/emb/eval"):
         shutil.rmtree(twin.path / name)
     dumps = ("--nj", 3, "--stage", 3, "--stop-stage", 3)
+    log = twin.path / "exp/tiny/log/dump_train.2.log"
+    held = hold(slurm, twin.path.parent, ["masd.bin.dump_feats", "--job", "2"])
 
     def run_and(interfere):
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        log.unlink(missing_ok=True)
         started = subprocess.Popen(twin.command(*dumps), cwd=twin.path, env=slurm.environment, **pipes)
-        interfere(slurm.running("masd_dump_train", 2))
+        task = slurm.running("masd_dump_train", 2)
+        wait_until(lambda: log.exists() and "# Started" in log.read_text())
+        interfere(task)
         said = started.communicate(timeout=300)[0]
         assert started.returncode == 1, said
         return said
@@ -276,12 +304,12 @@ def test_slurm_does_dumps_and_scoring_and_again_only_the_task_that_was_killed(tw
     said = run_and(cancel)
     assert "slurm.py: 1 of 3 jobs failed; job 2" in said
     assert "Slurm says CANCELLED" in said
-    log = (twin.path / "exp/tiny/log/dump_train.2.log").read_text()
-    assert "# Ended (" in log
-    assert log.splitlines()[-1] in said
+    assert "# Ended (" in log.read_text()
+    assert log.read_text().splitlines()[-1] in said
     said = run_and(kill_process)
     assert "2 of 3 jobs ended well the last time; only 1 to run" in said
     assert "job 2 was ended by signal 9" in said
+    held.unlink()
     said = twin.run(*dumps, env=slurm.environment)
     assert "2 of 3 jobs ended well the last time; only 1 to run" in said.stderr
     indices = [task.split("_")[1] for task, _ in slurm.tasks("masd_dump_train")]
