@@ -6,7 +6,7 @@
 #   title="ASVspoof 2019 LA"           its name on the results page
 #   protocol=conf/corpus_$size.yaml    files that fix corpus and trials, separated by commas
 #   apart=""                           a set of spoofed speech alone that is scored and reported apart
-#   detector_options=()                what train_detector is told of the corpus
+#   training_options=()                what fit_svm and train_detector are told of the corpus
 #   keys() { ...; }                    prints what evaluate is told of a set: keys SET
 
 log() { echo "$(date '+%F %T') ${0##*/}: $*"; }
@@ -16,7 +16,7 @@ asked() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; }
 # Whether an option was given another value than it is declared with: changed NAME
 changed() { [ "${_defaults[$1]-${!1-}}" != "${!1-}" ]; }
 
-title="" protocol="" apart="" detector_options=()
+title="" protocol="" apart="" training_options=()
 keys() { :; }
 
 # Jobs
@@ -119,7 +119,7 @@ tokens() {
   for name in "$@"; do
     by=(--model "$token_model")
     if [ "$name" = train ]; then
-      single "tokens_$tag" python3 -m masd.bin.train_detector "${config[@]}" "${detector_options[@]}" --system tokens \
+      single "tokens_$tag" python3 -m masd.bin.train_detector "${config[@]}" "${training_options[@]}" --system tokens \
         --train-data "$data/train" --dev-data "$data/dev" --ssl "$ssl" --out "$exp/tokens" --seed "$seed" --force "$force"
       by=(--ssl "$ssl")
     fi

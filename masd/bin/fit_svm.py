@@ -24,6 +24,7 @@ def fit_svm(
     fit: FitConfig = FitConfig(),  # noqa: B008 - never changed
     seed: int = 0,
     max_fail: float = 0.01,
+    share_speakers: bool = False,
     force: bool = False,
 ) -> None:
     """Fit one row of Table II: fusion where it has one, RBF SVM, temperature, affine map, dev threshold.
@@ -33,7 +34,7 @@ def fit_svm(
     Args:
         system: which row.
         train_data: data folder with utt2lab, utt2spk and utt2attack.
-        dev_data: data folder that gives the threshold.
+        dev_data: data folder that gives the threshold, of other speakers and recordings.
         out: experiment folder.
         train_embeddings: embeddings of the training set; or an scp of plain vectors made elsewhere.
         dev_embeddings: embeddings of the development set.
@@ -43,11 +44,13 @@ def fit_svm(
         fit: every choice of fitting, e.g. `--fit.c 10`.
         seed: of everything random.
         max_fail: share of the utterances of either set, 0 to 1, that may lack inputs.
+        share_speakers: let a speaker be in both sets, as in a corpus of one speaker; no recording may be.
         force: fit again though it is done.
     """
     from masd.svm.fitting import Job, fit_to_folder
 
-    job = Job(system, train_data, dev_data, train_embeddings, dev_embeddings, train_dump, dev_dump, ssl)
+    sources = (train_embeddings, dev_embeddings, train_dump, dev_dump, ssl)
+    job = Job(system, train_data, dev_data, *sources, share_speakers=share_speakers)
     fit_to_folder(job, out, fit, seed, max_fail, force)
 
 

@@ -34,6 +34,28 @@ def validate(path: str | Path, strict: bool = False, allow_pipes: bool = False) 
     return list(dict.fromkeys(problems))
 
 
+def check_apart(train: DataFolder, dev: DataFolder, share_speakers: bool = False) -> None:
+    """Refuse a development set that has something of the training set.
+
+    Args:
+        train: the training set.
+        dev: the set that chooses, calibrates or sets a threshold.
+        share_speakers: whether a speaker may be in both; a recording (utt2source) never may.
+
+    Raises:
+        MasdError: they share a speaker or a source recording.
+    """
+    shared = set(train.utt2spk.values()) & set(dev.utt2spk.values())
+    if shared and not share_speakers:
+        raise MasdError(
+            f"{dev.path}: speaker {min(shared)} is in {train.path} too; sets must not share speakers "
+            "(--share-speakers true where a corpus has too few)"
+        )
+    both = {train.source(utt) for utt in train.utts} & {dev.source(utt) for utt in dev.utts}
+    if both:
+        raise MasdError(f"{dev.path}: source recording {min(both)} is in {train.path} too")
+
+
 def missing_audio(folder: DataFolder) -> dict[str, str]:
     """Return the recordings whose file is missing or empty, with the reason; commands are taken as is."""
     missing = {}

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from masd.audio import check_audio, load_utterance
+from masd.data.checks import check_apart
 from masd.data.folder import DataFolder, read_folder
 from masd.detectors.config import NETWORKS, RATE, DetectorConfig, TrainConfig, check_system
 from masd.detectors.data import fixed_subset
@@ -82,7 +83,9 @@ def train_detector(job: Job, force: bool = False) -> None:
     check_system(job.system)
     if job.system not in NETWORKS:
         refuse_several(job.system)
-    _check_sets(job)
+    for folder in (job.train, job.dev):
+        folder.table("utt2lab")
+    check_apart(job.train, job.dev, job.share_speakers)
     used = job.config.used(job.system)
     if "train" in used:
         used["train"] = {k: v for k, v in dataclasses.asdict(job.config.train).items() if k not in _HOW}
@@ -109,20 +112,6 @@ def train_detector(job: Job, force: bool = False) -> None:
     training = {"seconds": round(time.monotonic() - started, 1), "utterances": len(job.train.utts)}
     raw = _dev_scores(job, detector)
     _finish(job, detector, raw, training, mark, work)
-
-
-def _check_sets(job: Job) -> None:
-    for folder in (job.train, job.dev):
-        folder.table("utt2lab")
-    shared = sorted(set(job.train.utt2spk.values()) & set(job.dev.utt2spk.values()))
-    if shared and not job.share_speakers:
-        raise MasdError(
-            f"{job.dev.path}: speaker {shared[0]} is in {job.train.path} too; sets must not share speakers "
-            "(--share-speakers true where a corpus has too few)"
-        )
-    both = {job.train.source(u) for u in job.train.utts} & {job.dev.source(u) for u in job.dev.utts}
-    if both:
-        raise MasdError(f"{job.dev.path}: source recording {min(both)} is in {job.train.path} too")
 
 
 def _train_network(job: Job, work: str, mark: Mark, force: bool) -> None:

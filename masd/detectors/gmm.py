@@ -38,8 +38,8 @@ class Gmm:
 
     def log_likelihood(self, x: np.ndarray) -> np.ndarray:
         """Return log p(x_n) (N,) of frames x (N, D)."""
-        parts = [_logsumexp(self.joint(x[i : i + BLOCK])) for i in range(0, len(x), BLOCK)]
-        return np.concatenate(parts)
+        blocks = (x[i : i + BLOCK].astype(np.float64) for i in range(0, len(x), BLOCK))
+        return np.concatenate([_logsumexp(self.joint(block)) for block in blocks])
 
     def step(self, x: np.ndarray) -> tuple[Gmm, float]:
         """Return the mixture after one step of expectation-maximisation, and the mean log p(x) before it."""

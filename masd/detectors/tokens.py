@@ -8,7 +8,7 @@ recordings scores low.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -105,7 +105,7 @@ class Unigram:
             raise MasdError(f"tokens: no sentencepiece model ({' '.join(str(error).split())})") from None
         self.nbest = nbest
         pieces = [self.processor.get_score(k) for k in range(self.processor.get_piece_size())]
-        # of units never seen in training: sentencepiece's own rule, ten below the least likely piece
+        # of a unit never seen in training: ten below the least likely piece, as in sentencepiece's own search
         self.unknown = min(pieces) - 10.0
 
     def log_likelihood(self, text: str) -> float:
@@ -116,9 +116,11 @@ class Unigram:
         """
         if not text:
             raise MasdError("tokens: an utterance without units")
-        found = self.processor.nbest_encode(text, nbest_size=self.nbest, out_type=int)
-        return float(np.logaddexp.reduce([self._score(ids) for ids in found]) / len(text))
+        found = self.processor.nbest_encode(text, nbest_size=self.nbest, out_type=str)
+        return float(np.logaddexp.reduce([sum(map(self._score, pieces)) for pieces in found]) / len(text))
 
-    def _score(self, ids: Sequence[int]) -> float:
-        p = self.processor
-        return sum(self.unknown if p.is_unknown(k) else p.get_score(k) for k in ids)
+    def _score(self, piece: str) -> float:
+        number = self.processor.piece_to_id(piece)
+        if self.processor.is_unknown(number):  # sentencepiece joins those that stand side by side
+            return self.unknown * len(piece)
+        return self.processor.get_score(number)

@@ -204,7 +204,10 @@ def mel_shape(a: Analysis) -> np.ndarray:
 
 
 def mel_modulation(a: Analysis) -> np.ndarray:
-    """Log share of six bands of modulation frequency, 1 to 50 Hz, in 16 groups of mel bins (96)."""
+    """Log share of six bands of modulation frequency, 1 to 50 Hz, in 16 groups of mel bins (96).
+
+    Of what is longer than 10.24 s the beginning is heard.
+    """
     groups = a.mel.reshape(len(a.mel), 16, 4).mean(2)
     spectrum = (
         np.abs(np.fft.rfft((groups - groups.mean(0)) * np.hanning(len(groups))[:, None], 1024, axis=0)) ** 2

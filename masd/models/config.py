@@ -24,8 +24,8 @@ class EncoderConfig:
         fuse_weights: `learned`: alpha = softmax of learnable scalars [`fixed`: equal weights].
         bn_momentum: weight of a new batch in the running statistics of batch normalisation.
         edge_frames: output frames at either end of an utterance that pooling leaves out, since the
-            convolutions see zeros beyond the ends and the mean would tell the length; half the
-            receptive field [0].
+            convolutions see zeros beyond the ends and the mean would tell the length: half the
+            receptive field but for one input frame [0].
     """
 
     channels: tuple[int, ...] = (64, 128, 256, 256, 128)

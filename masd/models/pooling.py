@@ -16,7 +16,7 @@ LEAST = 2
 
 
 def interior(z: Tensor, lengths: Tensor, edge: int) -> tuple[Tensor, Tensor]:
-    """Leave out the frames at either end whose receptive field reaches beyond the utterance.
+    """Leave out frames at either end, those whose receptive field reaches far beyond the utterance.
 
     An utterance too short to lose `edge` frames at both ends loses as many as leave `LEAST`.
 

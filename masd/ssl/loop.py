@@ -29,6 +29,7 @@ from masd.ssl.distributed import Processes
 
 log = logging.getLogger(__name__)
 
+LAST = "last.safetensors"  # the checkpoint in a training's folder
 _SECONDS_BETWEEN_LINES = 30.0
 
 
@@ -106,6 +107,7 @@ class Loop(ABC):
             raise MasdError(f"batch: too small to give each of {group.world} processes an item{times}")
         self.state: dict[str, Any] = {
             "work": work, "epoch": 0, "done": 0, "best": None, "sums": {}, "history": [], "scaler": {},
+            "precision": config.precision,
         }  # fmt: skip
         self.saved = time.monotonic()
 
@@ -158,7 +160,7 @@ class Loop(ABC):
     @property
     def last(self) -> Path:
         """The checkpoint file."""
-        return self.out / "last.safetensors"
+        return self.out / LAST
 
     @property
     def step(self) -> int:
@@ -186,7 +188,7 @@ class Loop(ABC):
             if state.get("work") == self.work:
                 load_checkpoint(self.last, self.module, self.optimizer, self.group.device)
                 self.scaler.load_state_dict(state["scaler"])
-                self.state = state
+                self.state |= state
                 return
             log.warning("%s: of a run with other inputs or settings; starting anew", self.last)
         self.begin()
@@ -298,6 +300,11 @@ class Loop(ABC):
             "dev": self.validate(),
         }
         score = self.criterion(record["dev"])
+        if not all(map(math.isfinite, score if isinstance(score, list) else [score])):
+            raise MasdError(
+                f"{self.out}: the development set's loss is {score} after epoch {record['epoch']}; use "
+                f"precision: float32 (the training goes on from {LAST}, which precedes it)"
+            )
         record["best"] = state["best"] is None or score < state["best"]["score"]
         if record["best"]:
             state["best"] = {"score": score, "index": len(state["history"])}

@@ -13,9 +13,11 @@ from masd.feats.config import FeatsConfig
 from masd.files import Mark, digest, input_digest
 from masd.models.encoder import Encoder, EncoderConfig
 from masd.seeding import derive
+from masd.ssl.checkpoint import read_state
 from masd.ssl.config import PretrainConfig
-from masd.ssl.data import open_crops
-from masd.ssl.distributed import processes
+from masd.ssl.data import Crops, open_crops
+from masd.ssl.distributed import Processes, processes
+from masd.ssl.loop import LAST
 from masd.ssl.objective import Objective
 from masd.ssl.precision import chosen
 from masd.ssl.training import Trainer
@@ -70,16 +72,41 @@ def pretrain(
             out.mkdir(parents=True, exist_ok=True)
             mark.clear()
             if force:
-                (out / "last.safetensors").unlink(missing_ok=True)
+                (out / LAST).unlink(missing_ok=True)
         group.wait()
         crops, feats = open_crops(train, copies, config, seed)
         held_out, _ = open_crops(dev, dev_copies, config, seed, crops.names, feats)
-        config = dataclasses.replace(config, precision=chosen(config.precision, group))
+        check_held_out(crops, held_out, Path(dev))
+        config = dataclasses.replace(config, precision=_precision(config.precision, out, work, group))
         objective = initial(encoder_config, config, feats, crops.names, seed)
         best = Trainer(objective, crops, held_out, feats, out, seed, work, group).run()
         if group.first:
             mark.write(work, best_epoch=best["epoch"], dev=best["dev"])
             log.info("%s: done; the best epoch is %d of %d", out, best["epoch"], config.epochs)
+
+
+def _precision(wanted: str, out: Path, work: str, group: Processes) -> str:
+    """Return the arithmetic of a run; `auto` is settled when it begins, and kept when it is gone on with."""
+    last = out / LAST
+    if wanted == "auto" and last.is_file():
+        state = read_state(last)
+        if state.get("work") == work and "precision" in state:
+            log.info("precision auto: %s, as this training began", state["precision"])
+            return state["precision"]
+    return chosen(wanted, group)
+
+
+def check_held_out(train: Crops, dev: Crops, dump: Path) -> None:
+    """Refuse a validation set that has a recording of the training set.
+
+    Raises:
+        MasdError: an utterance is in both.
+    """
+    both = set(train.utts) & set(dev.utts)
+    if both:
+        raise MasdError(
+            f"{dump}: utterance {min(both)} is in the training set too; --dev is of other speakers"
+        )
 
 
 def initial(

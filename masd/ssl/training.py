@@ -144,6 +144,7 @@ class Trainer(Loop):
             "seed": self.seed,
             "objectives": self.config.objectives,
             "vocoders": self.train.names,
+            "precision": self.config.precision,
             "dev": record["dev"],
         }
         save_encoder(self.out, encoder, encoder.config, self.feats, extra)

@@ -151,36 +151,45 @@ class Detector:
     def explain(self, x: np.ndarray, utt: str) -> Effects:
         """Return what bands, measures and stretches of `STRETCH` seconds do to the score of `inputs(x, utt)`.
 
-        A band's log-mel cells and figures, a measure or a family of statistics are set to the mean of the
-        training set; a stretch is cut out of the recording, and everything measured on what is left.
+        A band's log-mel cells, its figures, a measure or a family of statistics are set to the mean of the
+        set that the encoder or the SVM was trained on (see `neutral_mel`); a stretch is cut out of the
+        recording, and everything measured on what is left.
         """
         from masd.feats.handcrafted import handcrafted
         from masd.feats.logmel import logmel
         from masd.svm import explain as parts
 
         config, hand = self.config, self.system.features.hand
-        x = self._levelled(x, utt)[: classify_samples(config)]
+        x, judged = self._levelled(x, utt), classify_samples(config)
 
         def variant(part: str | tuple[float, float], y: np.ndarray) -> parts.Variant:
             mel = logmel(y, config).numpy()[: classify_frames(config)]
-            return parts.Variant(part, mel, handcrafted(y, config) if hand is not None else None)
+            return parts.Variant(part, mel, handcrafted(y[:judged], config) if hand is not None else None)
 
         whole = variant("", x)
-        neutral, of_hand = self.neutral_mel, self.system.hand_neutral
+        neutral, of_hand = self.neutral_mel(whole.mel), self.system.hand_neutral
         variants = parts.without_bands(whole.mel, whole.hand, config, neutral, of_hand)
         if of_hand is not None:
             variants += parts.without_measures(whole.mel, whole.hand, config, of_hand)
         rate = config.sample_rate
         variants += [
             variant((start / rate, stop / rate), cut)
-            for start, stop, cut in stretches(x, round(STRETCH * rate), round(LEAST * rate))
+            for start, stop, cut in stretches(x[:judged], round(STRETCH * rate), round(LEAST * rate))
         ]
         return parts.effects(self.system, self.encoder, whole, variants, self.affine)
 
+    def neutral_mel(self, mel: np.ndarray) -> np.ndarray | None:
+        """Return the mean log-mel (n_mels,) of pretraining, None where there is no encoder.
+
+        An encoder with `normalise: raw` does not know it: then it is that of the recording's `mel` (T, F).
+        """
+        if self.encoder is None:
+            return None
+        return mel.mean(0) if self.encoder.config.normalise == "raw" else self._mel_mean
+
     @cached_property
-    def neutral_mel(self) -> np.ndarray | None:
-        """The mean log-mel (n_mels,) of pretraining, None where there is no encoder."""
-        return None if self.encoder is None else self.system.encoder().mel_mean.numpy()
+    def _mel_mean(self) -> np.ndarray:
+        return self.system.encoder().mel_mean.numpy()
 
     def _levelled(self, x: np.ndarray, utt: str) -> np.ndarray:
         if np.abs(x).max() > 0:

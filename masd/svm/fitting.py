@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from masd import __version__
+from masd.data.checks import check_apart
 from masd.data.folder import DataFolder, read_folder
 from masd.errors import Failures, MasdError
 from masd.feats.config import FeatsConfig
@@ -33,7 +34,10 @@ PACKAGES = ("torch", "numpy", "scipy", "scikit-learn")
 
 @dataclass
 class Job:
-    """What is to be fitted and from where; paths that a system has no use for are None."""
+    """What is to be fitted and from where; paths that a system has no use for are None.
+
+    `share_speakers` lets a speaker be in both sets, where a corpus has too few of them; no recording may be.
+    """
 
     system: str
     train_data: Path
@@ -43,11 +47,12 @@ class Job:
     train_dump: Path | None = None
     dev_dump: Path | None = None
     ssl: Path | None = None
+    share_speakers: bool = False
 
     def digest(self) -> str:
         """Return the digest of all inputs."""
         return digest(
-            self.system, *(path and input_digest(path) for path in astuple(self)[1:-1]), self.encoder()
+            self.system, *(path and input_digest(path) for path in astuple(self)[1:-2]), self.encoder()
         )
 
     def encoder(self) -> str | None:
@@ -82,9 +87,11 @@ def fit_to_folder(job: Job, out: Path, config: FitConfig, seed: int, max_fail: f
     """Fit a system and write `out`/model; do nothing if that is done.
 
     Raises:
-        MasdError: inputs are missing or do not belong together.
+        MasdError: inputs are missing or do not belong together, or the sets share speakers or recordings.
     """
     spec = job.check()
+    folders = read_folder(job.train_data), read_folder(job.dev_data)
+    check_apart(*folders, job.share_speakers)
     work = digest("fit", VERSION, job.digest(), config, seed)
     model = out / "model"
     mark = Mark(model)
@@ -95,11 +102,11 @@ def fit_to_folder(job: Job, out: Path, config: FitConfig, seed: int, max_fail: f
     alpha, wanted = _encoder(job, spec)
     if wanted is not None and job.train_dump is not None:  # families are the dump's own matter
         wanted = dataclasses.replace(wanted, families=open_dump(job.train_dump).config.families)
-    train, kind = _load(job.train_data, Source(job.train_embeddings, job.train_dump), spec, max_fail, wanted)
+    train, kind = _load(folders[0], Source(job.train_embeddings, job.train_dump), spec, max_fail, wanted)
     if config.leave_out:
         train = train.rows(_kept(train, config.leave_out))
     feats = wanted or kind
-    dev, _ = _load(job.dev_data, Source(job.dev_embeddings, job.dev_dump), spec, max_fail, feats)
+    dev, _ = _load(folders[1], Source(job.dev_embeddings, job.dev_dump), spec, max_fail, feats)
     system, history = fit_system(job.system, train, dev, config, seed, alpha)
     ranges: dict[str, Any] = {}
     if job.train_dump is not None:
@@ -167,14 +174,13 @@ def _objectives(ssl: Path) -> list[str]:
 
 
 def _load(
-    data: Path, source: Source, spec: SystemSpec, max_fail: float, feats: FeatsConfig | None
+    folder: DataFolder, source: Source, spec: SystemSpec, max_fail: float, feats: FeatsConfig | None
 ) -> tuple[LabelledSet, FeatsConfig | None]:
     """Read a set; return it and the configuration of its dump, None without one."""
-    folder: DataFolder = read_folder(data)
     failures = Failures("utterance", max_fail)
     used = Source(source.embeddings if spec.ssl else None, source.dump if spec.hand else None)
     inputs = load_inputs(used, spec, folder.utts, failures, feats)
-    failures.check(len(folder.utts), data)
+    failures.check(len(folder.utts), folder.path)
     kind = open_dump(source.dump, feats).config if source.dump is not None else None
     return LabelledSet.of(inputs, folder), kind
 

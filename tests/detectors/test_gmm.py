@@ -29,6 +29,15 @@ def test_log_likelihoods_are_scikit_learns(frames, monkeypatch):
     np.testing.assert_allclose(gmm.log_likelihood(frames), as_sklearn(gmm).score_samples(frames), rtol=1e-9)
 
 
+def test_float32_frames_near_a_narrow_component_are_judged_as_in_training():
+    """Digital silence gives one of almost no variance; squares in float32 were wrong by whole nats there."""
+    frames = (40 + 1e-3 * np.random.default_rng(0).standard_normal((50, 5))).astype(np.float32)
+    gmm = Gmm(np.ones(1), np.full((1, 5), 40.0), np.full((1, 5), 1e-6))
+    exact = gmm.log_likelihood(frames.astype(np.float64))
+    np.testing.assert_allclose(gmm.log_likelihood(frames), exact, rtol=1e-12)
+    np.testing.assert_allclose(exact, as_sklearn(gmm).score_samples(frames.astype(np.float64)), rtol=1e-6)
+
+
 def test_a_step_is_scikit_learns_and_raises_the_likelihood(frames, monkeypatch):
     first = start(frames, 3, seed=0)
     monkeypatch.setattr(module, "BLOCK", 50)

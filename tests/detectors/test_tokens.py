@@ -66,6 +66,10 @@ def test_units_never_seen_are_unlikely_and_nothing_is_an_error(model):
     never = unigram.log_likelihood(as_text(np.array([90, 91]), False))
     assert math.isfinite(never)
     assert never < unigram.log_likelihood(as_text(np.array([0, 1, 2]), False)) - 1
+    run, apart = ([90] * 8 + [0] * 8, [90, 0] * 8)
+    assert unigram.log_likelihood(as_text(np.array([90] * 50), False)) == pytest.approx(never)
+    assert unigram.log_likelihood(as_text(np.array(run), False)) < never / 2 + 1, "each of a run is charged"
+    assert unigram.log_likelihood(as_text(np.array(apart), False)) < never / 2 + 1
     with pytest.raises(MasdError, match="without units"):
         unigram.log_likelihood("")
     with pytest.raises(MasdError, match="sentencepiece"):

@@ -17,7 +17,9 @@ from safetensors.torch import load_file
 from masd.bin.pretrain import pretrain
 from masd.cli import build_parser
 from masd.errors import MasdError
+from masd.files import read_yaml
 from masd.models.encoder import load_encoder
+from masd.ssl import precision, training
 from masd.ssl.config import PretrainConfig
 from masd.ssl.training import learning_rate
 
@@ -116,6 +118,39 @@ def test_a_killed_run_ends_with_the_same_bits(arguments, tmp_path):
     for one in (*records[0], *records[1]):
         one.pop("seconds")
     assert records[0] == records[1]
+
+
+def test_auto_precision_is_settled_once_for_a_run(arguments, tmp_path, monkeypatch):
+    """A run that is gone on with on another machine keeps the arithmetic it began with."""
+    monkeypatch.setattr(precision, "bf16_gain", lambda device: 2.0)
+    more = ("--ssl.precision", "auto")
+    call(arguments, tmp_path / "whole", *more)
+    stopped = tmp_path / "stopped"
+
+    def stop(self, record):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as inner:
+        inner.setattr(training.Trainer, "keep", stop)
+        with pytest.raises(KeyboardInterrupt):
+            call(arguments, stopped, "--ssl.save_minutes", "0", *more)
+    monkeypatch.setattr(precision, "bf16_gain", lambda device: 0.5)
+    call(arguments, stopped, *more)
+    assert same(*(load_file(out / "last.safetensors") for out in (tmp_path / "whole", stopped)))
+    assert read_yaml(stopped / "encoder.yaml")["extra"]["precision"] == "bf16"
+
+
+def test_validation_recordings_are_not_of_the_training_set(arguments, toy, tmp_path):
+    words = [word.replace(f"{toy}/dev", f"{toy}/train") for word in arguments]
+    with pytest.raises(MasdError, match="train: utterance train00 is in the training set too"):
+        call(words, tmp_path / "exp")
+
+
+def test_a_development_loss_that_is_no_number_ends_the_run(arguments, tmp_path, monkeypatch):
+    """It was the best for ever, since nothing is less than it, and could not be written at the end."""
+    monkeypatch.setattr(training.Trainer, "criterion", lambda self, dev: float("nan"))
+    with pytest.raises(MasdError, match="the development set's loss is nan after epoch 1"):
+        call(arguments, tmp_path / "exp")
 
 
 def test_mistakes_end_in_one_line(arguments, toy, tmp_path):

@@ -219,6 +219,19 @@ def test_frames_are_not_vectors(world, train):
         fit_svm("ssl_multi", **sources(world, train_embeddings=world / "emb" / "train" / "emb.1.ark"))
 
 
+def test_a_dev_set_with_a_speaker_or_recording_of_train_is_refused(world, train, dev):
+    """The threshold and the dev figures would be of what the machine has learnt by heart."""
+    same = {"dev_data": world / "data" / "train", "dev_dump": world / "dump" / "train"}
+    with pytest.raises(MasdError, match=rf"speaker {min(train.speakers)} is in .*data/train too"):
+        fit_svm("handcrafted", **sources(world, **same))
+    with pytest.raises(MasdError, match="source recording"):
+        fit_svm("handcrafted", **sources(world, **same), share_speakers=True)
+    write_set(world, dataclasses.replace(dev, speakers=[train.speakers[0], *dev.speakers[1:]]), "dev")
+    with pytest.raises(MasdError, match=f"speaker {train.speakers[0]} "):
+        fit_svm("handcrafted", **sources(world))
+    fit_svm("handcrafted", **sources(world), share_speakers=True)
+
+
 def test_one_class_alone_is_refused(world, train):
     utts = train.inputs.utts
     write_folder(

@@ -148,7 +148,8 @@ sys.exit(jobs.run_job(pathlib.Path("x.log"), ["sleep", "20"], 1))
 
 def test_a_second_signal_kills_jobs_that_the_first_did_not_end(tmp_path):
     """Those of a launcher within a job too, such as Table II's: nothing goes on unseen."""
-    stubborn = "trap 'echo asked' TERM; echo $$; for i in $(seq 200); do sleep 0.1; done"
+    # no command substitution in it, which the signal would end with nothing left to do
+    stubborn = "trap 'echo asked' TERM; echo $$; i=0; while [ $i -lt 200 ]; do sleep 0.1; i=$((i + 1)); done"
     command = [sys.executable, RUN, "outer.log", sys.executable, RUN, "inner.log", "sh", "-c", stubborn]
     started = subprocess.Popen(command, cwd=tmp_path)
     pid = int(wait_for_line(tmp_path / "inner.log", str.isdigit))
