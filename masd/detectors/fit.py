@@ -121,6 +121,7 @@ def _train_network(job: Job, work: str, mark: Mark, force: bool) -> None:
     from masd.detectors.networks import Objective, class_weights, network
     from masd.detectors.training import DetectorTrainer, still_falling
     from masd.models.encoder import load_weights
+    from masd.ssl.loop import LAST
 
     config = planned(job.config.train, len(job.train.utts))
     speakers = sorted({job.train.spk(u) for u in job.train.utts if job.train.lab(u) == "bonafide"})
@@ -138,7 +139,7 @@ def _train_network(job: Job, work: str, mark: Mark, force: bool) -> None:
         if group.first:
             mark.clear()
             if force:
-                (job.out / "last.safetensors").unlink(missing_ok=True)
+                (job.out / LAST).unlink(missing_ok=True)
         group.wait()
         trainer = DetectorTrainer(objective, train, dev, job.out, job.seed, work, group)
         best = trainer.run()

@@ -275,7 +275,7 @@ class Loop(ABC):
         if not math.isfinite(summary["loss_total"]) or (overflow and not self.scaler.is_enabled()):
             raise MasdError(
                 f"{self.out}: loss {summary['loss_total']:.4g}, gradient {summary['grad_norm']:.4g} at step "
-                f"{self.step + 1}; lower lr or clip, or use precision: float32 (last.safetensors precedes it)"
+                f"{self.step + 1}; lower lr or clip, or use precision: float32 ({LAST} precedes it)"
             )
         if not overflow:  # the scaler skips a step that overflows in fp16
             accumulate(self.state["sums"], numbers)

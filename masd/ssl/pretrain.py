@@ -76,7 +76,7 @@ def pretrain(
         group.wait()
         crops, feats = open_crops(train, copies, config, seed)
         held_out, _ = open_crops(dev, dev_copies, config, seed, crops.names, feats)
-        check_held_out(crops, held_out, Path(dev))
+        _check_held_out(crops, held_out, Path(dev))
         config = dataclasses.replace(config, precision=_precision(config.precision, out, work, group))
         objective = initial(encoder_config, config, feats, crops.names, seed)
         best = Trainer(objective, crops, held_out, feats, out, seed, work, group).run()
@@ -96,7 +96,7 @@ def _precision(wanted: str, out: Path, work: str, group: Processes) -> str:
     return chosen(wanted, group)
 
 
-def check_held_out(train: Crops, dev: Crops, dump: Path) -> None:
+def _check_held_out(train: Crops, dev: Crops, dump: Path) -> None:
     """Refuse a validation set that has a recording of the training set.
 
     Raises:

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import logging
 import subprocess
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -51,9 +51,9 @@ class Job:
 
     def digest(self) -> str:
         """Return the digest of all inputs."""
-        return digest(
-            self.system, *(path and input_digest(path) for path in astuple(self)[1:-2]), self.encoder()
-        )
+        embeddings, dumps = (self.train_embeddings, self.dev_embeddings), (self.train_dump, self.dev_dump)
+        paths = (self.train_data, self.dev_data, *embeddings, *dumps)
+        return digest(self.system, *(path and input_digest(path) for path in paths), self.encoder())
 
     def encoder(self) -> str | None:
         """Return the sha256 of the encoder's weights, None without one."""

@@ -1,5 +1,6 @@
 """detect from end to end: small models fitted through the stages, then audio files of every kind."""
 
+import dataclasses
 import io
 import json
 import os
@@ -31,6 +32,8 @@ from masd.seeding import generator
 from masd.svm.config import ExportConfig, FitConfig
 from masd.svm.detector import Detector, window_starts
 from masd.svm.embeddings import extract_shard, finish
+from masd.svm.explain import effects
+from masd.svm.inputs import embed
 
 ROOT = Path(__file__).parents[2]
 RATE = 16000
@@ -497,6 +500,33 @@ def test_explaining_says_what_moved_the_score(world, detector):
     assert effects.measures["HFER"] == pytest.approx(verdict.score - without[0], abs=1e-3)
     with pytest.raises(MasdError, match="not of windows"):
         Detector(world / "full" / "model", windows=True, explained=True)
+
+
+def test_what_is_explained_of_a_long_recording_is_what_is_judged(world, monkeypatch):
+    """The last frames of the first 4 s hear what follows them, not a reflection at 4 s."""
+    seen = {}
+
+    def judged(encoder, mels):
+        seen.setdefault("judged", mels[0])
+        return embed(encoder, mels)
+
+    def explained(system, encoder, whole, *rest):
+        seen["explained"] = whole.mel
+        return effects(system, encoder, whole, *rest)
+
+    monkeypatch.setattr("masd.svm.detector.embed", judged)
+    monkeypatch.setattr("masd.svm.explain.effects", explained)
+    assert Detector(world / "full" / "model", explained=True).judge(world / "wav" / "v4-00.wav").effects
+    np.testing.assert_array_equal(seen["explained"], seen["judged"])
+
+
+def test_a_band_is_neutral_at_the_mean_of_pretraining_or_where_that_is_not_known_of_the_recording(world):
+    """Zero, which an encoder of unstandardised log-mel has for its mean, is far louder than any speech."""
+    detector = Detector(world / "full" / "model", explained=True)
+    mel = np.random.default_rng(0).normal(-9, 1, (50, 64)).astype(np.float32)
+    np.testing.assert_array_equal(detector.neutral_mel(mel), np.full(64, -4.0))
+    detector.encoder.config = dataclasses.replace(detector.encoder.config, normalise="raw")
+    np.testing.assert_array_equal(detector.neutral_mel(mel), mel.mean(0))
 
 
 def test_without_a_model_the_packaged_one_judges_and_explains(tmp_path):
