@@ -27,7 +27,7 @@ only_job=""           # internal: run this one job of the array
 
 common=(--size "$size" "$@")
 exp=exp/$size data=data/$size dump=dump/$size logs=exp/$size/log
-command=${command:-"../../utils/run_table2.sh --size $size --seeds '$seeds' --literal $literal -- $*"}
+command=${command:-"../../utils/run_table2.sh --size $size --seeds '$seeds' --literal $literal --${*:+$(printf ' %q' "$@")}"}
 
 # One line a job: seed, variant, systems that share one encoder. All rows with the first seed come first.
 jobs() {

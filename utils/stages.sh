@@ -249,7 +249,8 @@ use_model() {
     scorer=(--system "$system" --checkpoint "$checkpoint") calibration=()
     refuse_idle --checkpoint features
   else
-    [ -f "$model/model.yaml" ] || fail "--model '$model': no model folder of stage 5"
+    [ -n "$model" ] || fail "give the model that is to be evaluated: --model DIR"
+    [ -f "$model/model.yaml" ] || fail "--model '$model': no model folder of stage 5 (relative paths begin at $PWD)"
     tag=zero_shot_$(basename "${model%/model}")
     row=${tag%_s[0-9]*} system=$(sed -n 's/^system: *//p' "$model/model.yaml")
     [ "${given:-$system}" = "$system" ] ||

@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 . ./path.sh
 . ./cmd.sh
-invocation="./run.sh $*"
+invocation=./run.sh${*:+$(printf ' %q' "$@")}
 
 # options
 stage=0               # the first stage to run

@@ -5,6 +5,7 @@ Every command of every system is one that its entry point takes. Nothing is comp
 
 import importlib
 import os
+import shlex
 import shutil
 import subprocess
 from functools import cache
@@ -350,6 +351,15 @@ def test_only_networks_are_trained_by_several_processes(noted, system, words):
     assert len(start(calls, "train_detector" if system in SYSTEMS else "fit_svm")[1]) == words
 
 
+def test_the_page_names_a_command_that_can_be_pasted(noted):
+    """An option's value of several words stays one."""
+    words = ["--zero-shot", "false", "--vocoders", "world griffin_lim"]
+    calls = noted["for"].calls("--stage", 7, *words)
+    (results,) = [words for words in calls if "masd.bin.results" in words]
+    given = shlex.split(results[results.index("--command") + 1])
+    assert given == ["./run.sh", "--size", "tiny", "--stage", "2", "--stage", "7", *words]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -369,6 +379,12 @@ def test_only_networks_are_trained_by_several_processes(noted, system, words):
 )
 def test_an_option_that_cannot_be_is_one_line(noted, words, said):
     assert_one_line(noted["mini"].run(*words), said)
+
+
+def test_a_model_that_is_not_there_is_told_apart_from_none(noted):
+    assert_one_line(noted["for"].run(), "give the model that is to be evaluated: --model DIR")
+    done = noted["for"].run("--model", "egs/mini/exp/model")
+    assert_one_line(done, f"relative paths begin at {noted['for'].path}")
 
 
 def assert_one_line(done, said):
