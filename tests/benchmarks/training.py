@@ -84,10 +84,14 @@ def rows(repeats: int) -> list[Row]:
         f"{speed / 1e9:.0f} GFLOP/s on this core, and all else took no time: they are "
         f"{operations / BATCH / 1e9:.1f} GFLOP an utterance, those on padding left out."
     )
+    first, other = (step(batch, "float32", False, encoder)() for encoder in (Encoder, FramesFirst))
+    same = (
+        f"The same encoder: the losses of the first step differ by {abs(first - other):.1g} of {first:.3f}."
+    )
     return [
         *out,
         row("float32, no more than", bound, "float32", limit),
-        row("float32, against frames before bins in memory", rate["float32"], "frames first"),
+        row("float32, against frames before bins in memory", rate["float32"], "frames first", same),
     ]
 
 
