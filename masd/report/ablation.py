@@ -113,7 +113,8 @@ def _same_trials(runs: Sequence[Run]) -> None:
             and ((mine.pool == "apart") == (theirs.pool == "apart")).all()
         ):
             raise MasdError(
-                f"{run.name} and {first.name} were evaluated on different trials; evaluate both again"
+                f"{run.name} and {first.name} were evaluated on different trials; run stages 6 and 7 of both "
+                f"again, or move {run.folder} or {first.folder} away, whichever is not to be on this page"
             )
 
 

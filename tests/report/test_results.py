@@ -159,7 +159,9 @@ def test_systems_without_a_common_seed_have_no_difference(made):
 
 def test_systems_evaluated_on_other_trials_are_refused(made, root):
     judge(made, root / "exp" / "tiny" / "full_s1" / "scores" / "eval", apart="", bootstrap=0)
-    with pytest.raises(MasdError, match=r"full_s\d and .* were evaluated on different trials"):
+    with pytest.raises(
+        MasdError, match=r"full_s\d and .* were evaluated on different trials; .*move \S+/full_s\d "
+    ):
         make(root)
 
 
