@@ -6,7 +6,8 @@ import inspect
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ def run(function: Callable[..., Any], output: str = "out", argv: list[str] | Non
     booleans are written `true` or `false`. One file may serve several entry points: then its
     top-level keys are the entry points' names, and each takes its own section. The resolved
     configuration is written beside the output before the work begins, as `<out>/<entry point>.yaml`
-    (`<out>.<entry point>.yaml` where the output is a file).
+    (`<out>.<entry point>.yaml` where the output is a file); after an error that of the former call is back.
 
     Args:
         function: the entry point.
@@ -37,10 +38,11 @@ def run(function: Callable[..., Any], output: str = "out", argv: list[str] | Non
         config = _parse(function, name, argv)
         arguments = {key: value for key, value in config.items() if key != "config"}
         target = arguments.get(output) if output else None
-        if target is not None:
-            _write_config(name, arguments, Path(str(target)))
-        function(**arguments)
-        if target is not None:
+        if target is None:
+            function(**arguments)
+        else:
+            with _stated(name, arguments, Path(str(target))):
+                function(**arguments)
             _log_cost()
     except MasdError as error:
         print(f"{name}: error: {error}", file=sys.stderr)
@@ -128,15 +130,24 @@ def section(path: str, name: str) -> str:
     return yaml.safe_dump(content.get(name) or {})
 
 
-def _write_config(name: str, arguments: dict[str, Any], target: Path) -> None:
-    from masd.files import write_yaml
+@contextmanager
+def _stated(name: str, arguments: dict[str, Any], target: Path) -> Iterator[None]:
+    """Write the configuration beside the output; if the work fails, put back that of the work before it."""
+    from masd.files import write_text, write_yaml
 
     path = (
         target.with_name(f"{target.name}.{name}.yaml")
         if target.suffix or target.is_file()
         else target / f"{name}.yaml"
     )
+    former = path.read_text(encoding="utf-8") if path.is_file() else None
     write_yaml(path, arguments)
+    try:
+        yield
+    except (MasdError, OSError):
+        if former is not None:
+            write_text(path, former)
+        raise
 
 
 def _log_cost() -> None:

@@ -59,6 +59,18 @@ def test_an_output_that_cannot_be_written_is_one_line(tmp_path):
     assert done.stderr == "dump_feats: error: file/o: Not a directory\n"
 
 
+def test_a_call_that_fails_leaves_the_configuration_of_the_finished_work(tmp_path):
+    (tmp_path / "scores").write_text("u1 1.0\nu2 -1.0\n")
+    words = ["masd.bin.calibrate", "--scores", "scores", "--dev_scores", "scores", "--out", "o"]
+    stated = tmp_path / "o" / "calibrate.yaml"
+    stated.parent.mkdir()
+    assert call(*words, "--dev_data", "none", cwd=tmp_path).returncode == 1
+    assert yaml.safe_load(stated.read_text())["dev_data"] == "none"  # nothing was there before
+    stated.write_text("data: finished\n")
+    done = call(*words, "--dev_data", "none", cwd=tmp_path)
+    assert (done.returncode, stated.read_text()) == (1, "data: finished\n"), done.stderr
+
+
 def test_failures_are_counted_against_their_share():
     failures = Failures("utterance", max_share=0.5)
     failures.add("u2", "silent\nfile")

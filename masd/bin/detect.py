@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as json_format
 import os
 import sys
+from math import exp
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,8 +30,9 @@ def detect(
     says what it was trained on and where it fails. Any format, rate and number of channels that can be
     decoded; folders are searched for audio files; `-` reads one file from standard input. A line a file:
     label, P(fake), score (higher is more bona fide), file, warnings where the audio is unlike the training
-    data. The label is by the model's development threshold, P(fake) = 1 / (1 + exp(score)). The dither is
-    seeded by the file's stem, so that a file named as its utterance id gets the score the recipe gives it.
+    data. P(fake) = 1 / (1 + exp(score)); the label is by the model's development threshold, which the first
+    line states and which need not be P(fake) = 0.5. The dither is seeded by the file's stem: a file named as
+    its utterance id gets the score the recipe gives it, a renamed one a slightly different score.
     `--system aasist --checkpoint FILE` takes the authors' released weights instead: the score is the
     difference of their logits, not calibrated, the label by its sign.
 
@@ -39,8 +41,8 @@ def detect(
         model: model folder, of fit_svm or of train_detector, e.g. exp/<size>/<tag>/model.
         system: aasist, aasist_l or rawnet2, with `checkpoint`.
         checkpoint: released weights, in place of a model folder.
-        json: print a JSON object a file: file, score, p_fake, label, warnings. Of this and the other
-            switches, the name alone will do: `--json`.
+        json: print a JSON object a file: file, score, p_fake, label, warnings, threshold (of the score).
+            Of this and the other switches, the name alone will do: `--json`.
         windows: score windows over the whole recording and average, instead of its first seconds alone
             (4 s with the model that comes along).
         calibration: the score is -f / T (`temperature`) or -(a f + b) (`affine`).
@@ -62,7 +64,9 @@ def detect(
     detector, name = open_judge(model, system, checkpoint, windows, calibration, fast, explain)
     if not json:
         where = "the EER threshold of its development set" if model else "where its logits are equal"
-        print(f"# {name}: spoof where the score is at or below {detector.threshold:.4f}, {where}")
+        score = detector.threshold
+        limit = f"P(fake) {1 / (1 + exp(score)):.4f} up (score {score:.4f} and below)"
+        print(f"# {name}: spoof from {limit}, {where}")
         print(f"# {'label':<8} {'P(fake)':>7} {'score':>9}  file")
     total = failed = 0
     for source in expand(files):
@@ -76,11 +80,12 @@ def detect(
             print(f"detect: error: {error}", file=sys.stderr, flush=True)
             continue
         if json:
-            print(json_format.dumps(described(verdict), ensure_ascii=False), flush=True)
+            row = described(verdict) | {"threshold": detector.threshold}
+            print(json_format.dumps(row, ensure_ascii=False), flush=True)
         else:
             notes = f"  [{'; '.join(verdict.warnings)}]" if verdict.warnings else ""
-            row = f"{verdict.label:<10} {verdict.p_fake:>7.4f} {verdict.score:>9.4f}  {verdict.file}{notes}"
-            print("\n".join([row, *reasons(getattr(verdict, "effects", None))]), flush=True)
+            line = f"{verdict.label:<10} {verdict.p_fake:>7.4f} {verdict.score:>9.4f}  {verdict.file}{notes}"
+            print("\n".join([line, *reasons(getattr(verdict, "effects", None))]), flush=True)
     if failed:
         raise MasdError(f"{failed} of {total} could not be judged")
 

@@ -162,8 +162,9 @@ def test_command_line_table_and_json(world):
     )
     rows = [json.loads(line) for line in done.stdout.decode().splitlines()]
     assert [row["file"] for row in rows] == [f"{folder}/a.wav", f"{folder}/b/two.flac", "-"]
-    assert all(set(row) == {"file", "score", "p_fake", "label", "warnings"} for row in rows)
-    assert all(row["label"] in ("bonafide", "spoof") and 0 <= row["p_fake"] <= 1 for row in rows)
+    assert all(set(row) == {"file", "score", "p_fake", "label", "warnings", "threshold"} for row in rows)
+    assert all(0 <= row["p_fake"] <= 1 for row in rows)
+    assert all((row["label"] == "spoof") == (row["score"] <= row["threshold"]) for row in rows)
     errors = [line for line in done.stderr.decode().splitlines() if line.startswith("detect: error: ")]
     assert [any(word in line for line in errors) for word in ("bad.wav", "nowhere.wav", "2 of 5")] == [
         True
@@ -173,6 +174,8 @@ def test_command_line_table_and_json(world):
     assert table.returncode == 0
     *head, row = table.stdout.decode().splitlines()
     assert all(line.startswith("#") for line in head) and "development set" in head[0]
+    limit = 1 / (1 + np.exp(rows[0]["threshold"]))  # the label is told in the unit of the column P(fake)
+    assert f"spoof from P(fake) {limit:.4f} up" in head[0]
     assert row.split()[0] == rows[0]["label"] and row.split()[-1] == f"{folder}/a.wav"
     assert float(row.split()[2]) == pytest.approx(rows[0]["score"], abs=1e-3)
 
