@@ -131,6 +131,13 @@ tokens() {
 # SAMO knows the speakers of a set by their enrolment, where stage 1 found some (data/<size>/enrol_<set>): enrolment SET
 enrolment() { [ "$system" != samo ] || [ ! -d "$data/enrol_$1" ] || echo --enrolment-data "$data/enrol_$1"; }
 
+# Scores of one set by a system that MASD is compared with: score_detector SET
+score_detector() {
+  # shellcheck disable=SC2046
+  sharded "score_${tag}_$1" score_detector "${scorer[@]}" --data "$data/$1" $(enrolment "$1") --out "$exp/scores/$1"
+  single "score_${tag}_$1.finish" python3 -m masd.bin.finish_scores --out "$exp/scores/$1" --num-jobs "$nj"
+}
+
 # What evaluate is told of a set's scores, besides the corpus's keys: beside SET
 beside() {
   local excused=$exp/scores/$1/failures dev=$exp/scores/dev

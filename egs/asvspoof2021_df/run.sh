@@ -119,13 +119,12 @@ fi
 if asked 6; then
   for name in $(scored); do
     log "stage 6: scores of $name, $exp/scores/$name"
-    # shellcheck disable=SC2046
     if [ "${#detector[@]}" -gt 0 ]; then
-      single "score_${tag}_$name" python3 -m masd.bin.score_detector "${scorer[@]}" --data "$data/$name" \
-        $(enrolment "$name") --out "$exp/scores/$name" --force "$force"
+      score_detector "$name"
     else
       embed "$name"
       tokens "$name"
+      # shellcheck disable=SC2046
       single "score_${tag}_$name" python3 -m masd.bin.score "${scorer[@]}" --data "$data/$name" --dump "$hand/$name" \
         $(of_ssl "--embeddings $emb/$name") --out "$exp/scores/$name" --force "$force"
     fi

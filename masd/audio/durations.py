@@ -11,6 +11,7 @@ from masd.audio.read import check_header, open_audio
 from masd.data.folder import DataFolder, read_folder, shard, write_folder
 from masd.errors import Failures, MasdError
 from masd.files import Mark, digest, sha256, write_lines
+from masd.progress import Progress
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,10 @@ def duration_shard(data: Path, job: int, num_jobs: int, force: bool = False) -> 
     mark.clear()
     folder = read_folder(data)
     failures, seconds = Failures("recording"), dict(found["durations"])
-    for name in shard(sorted(folder.wav), job, num_jobs):
+    names = shard(sorted(folder.wav), job, num_jobs)
+    progress = Progress(log, len(names), "recordings")
+    for number, name in enumerate(names):
+        progress(number, len(failures.reasons))
         if name in seconds:
             continue
         entry = folder.wav[name]

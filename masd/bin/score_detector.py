@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Literal
 
 from masd.cli import run
+
+if TYPE_CHECKING:
+    from masd.detectors.detector import Detector
 
 log = logging.getLogger(__name__)
 
@@ -19,15 +22,20 @@ def score_detector(
     checkpoint: Path | None = None,
     enrolment: str = "",
     enrolment_data: Path | None = None,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    batch: int = 8,
     allow_pipes: bool = False,
     max_fail: float = 0.01,
+    job: int = 1,
+    num_jobs: int = 1,
     force: bool = False,
 ) -> None:
-    """Score a set with a trained detector, or with the authors' released weights.
+    """Score a set, or a part of it, with a trained detector, or with the authors' released weights.
 
     Writes OUT/scores (-f / T, higher is more bona fide), OUT/affine_scores (-(a f + b)) where the model is
     calibrated, OUT/failures, and OUT/timing.json: processor seconds in the detector, seconds of audio, and
-    their ratio (decoding left out).
+    their ratio (decoding left out). Of several jobs each scores its part, and finish_scores writes these.
+    What a stopped call has scored is kept.
 
     Args:
         data: data folder of the set.
@@ -39,15 +47,20 @@ def score_detector(
             all that `enrolment_data` has of each.
         enrolment_data: data folder of enrolment recordings; speakers who are not enrolled take the nearest
             attractor of training.
+        device: where networks compute; `auto` takes a GPU where there is one.
+        batch: how many recordings are scored at once.
         allow_pipes: run commands in wav.scp.
-        max_fail: share of the utterances, 0 to 1, that may fail.
+        max_fail: share of the utterances, 0 to 1, that may fail; with several jobs, finish_scores is told.
+        job: which part, from 1.
+        num_jobs: number of parts.
         force: score again though it is done.
     """
     from masd.data.folder import read_folder, spk2utt
-    from masd.detectors.scoring import enrol, read_enrolment, score_folder
+    from masd.detectors.detector import NetDetector
+    from masd.detectors.scoring import ScoreShards, enrol, read_enrolment
+    from masd.devices import device_of
     from masd.errors import MasdError
-    from masd.files import Mark, digest, input_digest, write_json, write_lines
-    from masd.metrics.scores import write_scores
+    from masd.files import digest, input_digest
 
     protocols = [Path(name) for name in enrolment.split(",") if name]
     if protocols and enrolment_data is None:
@@ -55,36 +68,27 @@ def score_detector(
     source = input_digest(model / "model.yaml") if model else checkpoint and input_digest(checkpoint)
     lists = [data / name for name in ("wav.scp", "segments", "utt2spk") if (data / name).exists()]
     given = [input_digest(path) for path in (*lists, *protocols, enrolment_data) if path]
-    work = digest("score_detector", 1, system, source, given)
-    mark = Mark(out)
-    if not force and mark.fresh(work) and (out / "scores").is_file():
+    shards = ScoreShards(out, digest("score_detector", 1, system, source, given))
+    if not force and shards.done():
         log.info("%s: scores are up to date", out)
         return
-    detector = open_detector(model, system, checkpoint)
-    folder = read_folder(data)
-    if enrolment_data is not None:
-        recordings = read_folder(enrolment_data)
-        speakers = read_enrolment(protocols) if protocols else spk2utt(recordings.utt2spk)
-        enrol(detector, recordings, speakers, allow_pipes)
-    mark.clear()
-    done = score_folder(detector, folder, folder.utts, max_fail, allow_pipes)
-    write_lines(out / "failures", done.failures.lines())
-    done.failures.check(len(folder.utts), data)
-    if not done.raw:
-        raise MasdError(f"{data}: no utterance could be scored")
-    f = {utt: float(detector.decisions(raw)) for utt, raw in done.raw.items()}
-    (out / "affine_scores").unlink(missing_ok=True)
-    if model:
-        write_scores(out / "affine_scores", {utt: float(detector.affine_scores(v)) for utt, v in f.items()})
-    ratio = done.seconds / done.audio
-    timing = {"seconds": done.seconds, "audio_seconds": done.audio, "real_time_factor": ratio}
-    write_json(out / "timing.json", timing | {"parameters": detector.parameters})
-    write_scores(out / "scores", {utt: float(detector.scores(v)) for utt, v in f.items()})
-    mark.write(work, utterances=len(f), failed=len(done.failures.reasons))
-    log.info("%s: %d utterances, real-time factor %.3f", out, len(f), ratio)
+
+    def detector() -> Detector:
+        opened = open_detector(model, system, checkpoint)
+        if isinstance(opened, NetDetector):  # mixtures and tokens stay on the CPU
+            opened.to(device_of(device, job))
+        if enrolment_data is not None:
+            recordings = read_folder(enrolment_data)
+            speakers = read_enrolment(protocols) if protocols else spk2utt(recordings.utt2spk)
+            enrol(opened, recordings, speakers, allow_pipes)
+        return opened
+
+    shards.score(detector, read_folder(data), job, num_jobs, allow_pipes, batch, force)
+    if num_jobs == 1:
+        shards.finish(num_jobs, max_fail)
 
 
-def open_detector(model: Path | None, system: str, checkpoint: Path | None) -> Any:
+def open_detector(model: Path | None, system: str, checkpoint: Path | None) -> Detector:
     """Return the detector of a model folder, or of a system's released weights.
 
     Raises:

@@ -65,6 +65,11 @@ class Detector(ABC):
         """Return what a folder keeps: plain settings, and tensors."""
 
     @property
+    def calibrated(self) -> bool:
+        """Whether temperature and affine map were fitted, as those of released weights are not."""
+        return bool(self.info.get("calibrated", True))
+
+    @property
     def parameters(self) -> int:
         """Trained numbers."""
         return sum(tensor.numel() for tensor in self.parts()[1].values())
@@ -116,6 +121,12 @@ class NetDetector(Detector):
         self.system, self.objective, self.info = system, objective, info or {}
         self.enrolled = enrolled
         self.one_class = objective.one_class
+        self.device = "cpu"
+
+    def to(self, device: str) -> None:
+        """Compute on torch's `device` from now on."""
+        self.objective.to(device)
+        self.device = device
 
     @property
     def parameters(self) -> int:
@@ -125,21 +136,22 @@ class NetDetector(Detector):
     def _stacked(self, waves: Sequence[np.ndarray]) -> Tensor:
         import torch
 
-        return torch.from_numpy(np.stack([fit_length(x, self.objective.config.samples) for x in waves]))
+        stacked = np.stack([fit_length(x, self.objective.config.samples) for x in waves])
+        return torch.from_numpy(stacked).to(self.device)
 
     def raw(self, waves: Sequence[np.ndarray], utts: Sequence[str], speakers: Sequence[str]) -> np.ndarray:
         """Return raw scores (B,) of the recordings' beginnings (see `Detector.raw`)."""
         import torch
 
         with torch.inference_mode():
-            return self.objective.score(self._stacked(waves), speakers, self.enrolled).double().numpy()
+            return self.objective.score(self._stacked(waves), speakers, self.enrolled).double().cpu().numpy()
 
     def embeddings(self, waves: Sequence[np.ndarray]) -> Tensor:
         """Return embeddings (B, D) of the recordings' beginnings."""
         import torch
 
         with torch.inference_mode():
-            return self.objective.net(self._stacked(waves))[0].float()
+            return self.objective.net(self._stacked(waves))[0].float().cpu()
 
     def parts(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Return the loss's settings, SAMO's speakers, the front ends' architectures, and all tensors."""
@@ -357,5 +369,6 @@ def released_detector(system: str, checkpoint: str | Path) -> NetDetector:
         "temperature": {"value": 1.0},
         "affine": {"a": 1.0, "b": 0.0, "prior": 0.5},
         "thresholds": {"dev_eer": 0.0, "dev_eer_affine": 0.0},
+        "calibrated": False,
     }
     return NetDetector(system, released(system, checkpoint), info)

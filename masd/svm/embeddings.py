@@ -20,6 +20,7 @@ import numpy as np
 
 from masd.data.archive import Reader, Writer
 from masd.data.folder import shard
+from masd.devices import device_of
 from masd.errors import Failures, MasdError
 from masd.feats.config import classify_frames
 from masd.feats.dump import open_dump
@@ -64,10 +65,7 @@ def extract_shard(
     shards = _shards(out)
     if not force and shards.done(work, job, num_jobs):
         return
-    if device == "auto":
-        import torch  # after the mark: it takes longer than all else where nothing is to be done
-
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = device_of(device, job)
     encoder, config = evaluation_encoder(model)
     feats = open_dump(dump, config, families=False).feats
     utts = shard(feats.utts, job, num_jobs)

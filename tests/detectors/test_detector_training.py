@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,18 +14,21 @@ import torch
 
 from masd.audio import load_utterance
 from masd.bin.detect import open_judge
+from masd.bin.finish_scores import finish_scores
 from masd.bin.score_detector import score_detector
 from masd.data.folder import write_folder
+from masd.detectors import scoring
 from masd.detectors.config import DetectorConfig, FrontEndConfig, GmmConfig, TokensConfig, TrainConfig
 from masd.detectors.data import Waveforms
-from masd.detectors.detector import load_detector
+from masd.detectors.detector import NetDetector, load_detector
 from masd.detectors.fit import Job, planned, train_detector
 from masd.detectors.networks import Objective, class_weights
 from masd.detectors.scoring import enrol, read_enrolment, score_folder
 from masd.detectors.training import DetectorTrainer, still_falling
+from masd.devices import device_of
 from masd.errors import MasdError
 from masd.feats.config import FeatsConfig
-from masd.files import read_json, read_yaml, sha256
+from masd.files import read_json, read_yaml, sha256, write_yaml
 from masd.metrics.scores import read_scores
 from masd.models.encoder import Encoder, EncoderConfig, save_encoder
 from masd.models.lcnn import Lcnn
@@ -246,6 +250,89 @@ def test_utterances_that_cannot_be_scored_are_listed_and_counted(gmm, corpus, tm
     score_detector(tmp_path / "bad", tmp_path / "scores", model=gmm / "model", max_fail=0.1)
     assert (tmp_path / "scores" / "failures").read_text().startswith(dev.utts[0])
     assert len(read_scores(tmp_path / "scores" / "scores")) == 15
+
+
+def scored(out):
+    return [(out / name).read_text() for name in ("scores", "affine_scores", "failures")]
+
+
+def test_scores_do_not_depend_on_the_number_of_jobs(trained, corpus, tmp_path):
+    _, dev = corpus
+    score_detector(dev.path, tmp_path / "one", model=trained / "model")
+    for number in (1, 2, 3):
+        score_detector(dev.path, tmp_path / "three", model=trained / "model", job=number, num_jobs=3)
+        if number < 3:
+            with pytest.raises(MasdError, match=f"shard {number + 1} of 3 is not finished"):
+                finish_scores(tmp_path / "three", num_jobs=3)
+    finish_scores(tmp_path / "three", num_jobs=3)
+    one, three = (read_scores(tmp_path / name / "scores") for name in ("one", "three"))
+    assert three == pytest.approx(one, abs=1e-5)
+    timing = read_json(tmp_path / "three" / "timing.json")
+    assert timing["audio_seconds"] == pytest.approx(
+        read_json(tmp_path / "one" / "timing.json")["audio_seconds"]
+    )
+    assert not (tmp_path / "three" / ".jobs").exists()
+
+
+def test_a_stopped_scoring_goes_on_where_it_was(trained, corpus, tmp_path, monkeypatch):
+    _, dev = corpus
+    score_detector(dev.path, tmp_path / "whole", model=trained / "model", batch=4)
+    out, heard = tmp_path / "stopped", []
+    raw = NetDetector.raw
+
+    def noted(self, waves, utts, speakers):
+        heard.append(list(utts))
+        if len(heard) == 3:
+            raise KeyboardInterrupt
+        return raw(self, waves, utts, speakers)
+
+    monkeypatch.setattr(NetDetector, "raw", noted)
+    monkeypatch.setattr(scoring, "SAVE_EVERY", -1.0)
+    with pytest.raises(KeyboardInterrupt):
+        score_detector(dev.path, out, model=trained / "model", batch=4)
+    assert not (out / "scores").exists()
+    score_detector(dev.path, out, model=trained / "model", batch=4)
+    assert heard[3:] == [dev.utts[8:12], dev.utts[12:]]
+    assert scored(out) == scored(tmp_path / "whole")
+    # other weights make what was scored before the stop worthless
+    heard[:] = []
+    with pytest.raises(KeyboardInterrupt):
+        score_detector(dev.path, out, model=trained / "model", batch=4, force=True)
+    model = shutil.copytree(trained / "model", tmp_path / "other")
+    write_yaml(model / "model.yaml", read_yaml(model / "model.yaml") | {"note": "another"})
+    score_detector(dev.path, out, model=model, batch=4)
+    assert heard[3] == dev.utts[:4]
+
+
+def test_a_failed_utterance_is_scored_once_it_is_mended(gmm, corpus, tmp_path, monkeypatch):
+    _, dev = corpus
+    broken = tmp_path / "late.wav"
+    write_folder(tmp_path / "bad", dev.wav | {dev.utts[0]: str(broken)}, dev.utt2spk, **dev.tables)
+    words = {"model": gmm / "model", "num_jobs": 2}
+    out = tmp_path / "scores"
+    for number in (1, 2):
+        score_detector(tmp_path / "bad", out, job=number, **words)
+    with pytest.raises(MasdError, match=r"1 of 16 utterances failed.*scores/failures"):
+        finish_scores(out, num_jobs=2)
+    shutil.copy(dev.wav[dev.utts[0]], broken)
+    heard = []
+    monkeypatch.setattr(scoring, "load_utterance", lambda *a: heard.append(a[1]) or load_utterance(*a))
+    for number in (1, 2):
+        score_detector(tmp_path / "bad", out, job=number, **words)
+    finish_scores(out, num_jobs=2)
+    assert heard == dev.utts[:1]
+    assert sorted(read_scores(out / "scores")) == dev.utts
+
+
+def test_jobs_take_the_gpus_of_a_host_in_turn(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [device_of("auto", number) for number in (1, 2, 3)] == ["cuda:0", "cuda:1", "cuda:0"]
+    assert device_of("cpu", 3) == "cpu"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert device_of("auto", 2) == "cpu"
+    with pytest.raises(MasdError, match="--device cuda: no GPU"):
+        device_of("cuda")
 
 
 def test_detect_gives_a_recording_the_score_of_its_set(trained, corpus):

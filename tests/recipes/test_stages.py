@@ -151,10 +151,10 @@ def test_a_detector_or_released_weights_score_without_training(noted, name, monk
         (("--checkpoint", weights, "--system", "aasist"), "zero_shot_aasist_released"),
     ):
         calls = recipe.calls("--zero-shot", "true", *options)
-        assert entries(calls) == ["score_detector", "evaluate", "results"]
+        assert entries(calls) == ["score_detector", "finish_scores", "evaluate", "results"]
         found = [parsed(recipe, call, monkeypatch) for call in calls]
-        assert str(found[0].out) == f"exp/tiny/{tag}/scores/eval"
-        assert found[2].system == tag.removesuffix("_s0")
+        assert str(found[0].out) == str(found[1].out) == f"exp/tiny/{tag}/scores/eval"
+        assert found[3].system == tag.removesuffix("_s0")
     for options, said in (
         (("--model", model, "--checkpoint", weights), "give one of them"),
         (("--checkpoint", weights), "whose weights"),
@@ -245,7 +245,8 @@ def test_samo_is_told_the_enrolment_that_stage_1_found_and_no_other_system_is(no
     (recipe.path / "data/tiny/enrol_eval").mkdir(exist_ok=True)
     for system, told in (("samo", True), ("aasist", False)):
         calls = recipe.calls("--stage", 6, "--stop-stage", 6, "--system", system)
-        assert ["--enrolment-data" in call for call in calls] == [False, told]
+        scoring = [call for call in calls if entry(call)[0] == "score_detector"]
+        assert ["--enrolment-data" in call for call in scoring] == [False, told]
 
 
 def test_a_model_with_tokens_takes_its_token_model_along(noted):
