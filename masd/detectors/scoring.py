@@ -23,6 +23,7 @@ from masd.progress import Progress
 from masd.shards import NamedShards, failures_of
 
 SAVE_EVERY = 60.0  # seconds
+_KEPT = ("scores", "failures", "timing", "parameters", "calibrated")  # of what a shard's mark says
 
 log = logging.getLogger(__name__)
 
@@ -126,33 +127,28 @@ class ScoreShards:
         utts, piece = folder.shard(job, num_jobs), digest(self.work, job, num_jobs)
         mark, partial = (shards.mark(job, num_jobs) for shards in (self.shards, self._partial))
         Mark(self.out).clear()
-        before = {"scores": {}, "timing": {"seconds": 0.0, "audio_seconds": 0.0}}
+        before = {"scores": {}, "failures": {}, "timing": {"seconds": 0.0, "audio_seconds": 0.0}}
         for old in (mark, partial):
             if not force and old.fresh(piece):
-                before = old.read()
+                before = {key: value for key, value in old.read().items() if key in _KEPT}
                 break
         left = [utt for utt in utts if utt not in before["scores"]]
+        log.info("%s: shard %d of %d: %d of %d to be scored", self.out, job, num_jobs, len(left), len(utts))
+        common = {"work": self.work, "num_jobs": num_jobs, "total": len(utts)}
         if not left:
-            log.info("%s: shard %d of %d is there already; nothing to do", self.out, job, num_jobs)
+            mark.write(piece, **common, **before)
             return
-        if before["scores"]:
-            log.info("%d of %d utterances are scored already", len(utts) - len(left), len(utts))
         mark.clear()
         system, saved = detector(), time.monotonic()
-
-        def state(scored: Scored) -> dict[str, Any]:
-            return {"work": self.work, "num_jobs": num_jobs, "total": len(utts)} | _joined(
-                before, scored, system
-            )
 
         def save(scored: Scored) -> None:
             nonlocal saved
             if time.monotonic() - saved > SAVE_EVERY:
-                partial.write(piece, **state(scored))
+                partial.write(piece, **common, **_joined(before, scored, system))
                 saved = time.monotonic()
 
         scored = score_folder(system, folder, left, 1.0, allow_pipes, batch, save)
-        mark.write(piece, **state(scored))
+        mark.write(piece, **common, **_joined(before, scored, system))
         partial.clear()
 
     @property
@@ -180,9 +176,10 @@ class ScoreShards:
             raise MasdError(f"{self.out}: not one of {total} utterances could be scored")
         seconds, audio = (sum(i["timing"][key] for i in infos) for key in ("seconds", "audio_seconds"))
         timing = {"seconds": seconds, "audio_seconds": audio, "real_time_factor": seconds / audio}
-        write_json(self.out / "timing.json", timing | {"parameters": infos[0]["parameters"]})
+        of_system = next(info for info in infos if info["scores"])  # a shard may be empty
+        write_json(self.out / "timing.json", timing | {"parameters": of_system["parameters"]})
         (self.out / "affine_scores").unlink(missing_ok=True)
-        if infos[0]["calibrated"]:
+        if of_system["calibrated"]:
             write_scores(self.out / "affine_scores", {utt: affine for utt, (_, affine) in pairs.items()})
         write_scores(self.out / "scores", {utt: score for utt, (score, _) in pairs.items()})
         counts = {"utterances": len(pairs), "failed": len(failures.reasons)}

@@ -265,6 +265,7 @@ def test_scores_do_not_depend_on_the_number_of_jobs(trained, corpus, tmp_path):
             with pytest.raises(MasdError, match=f"shard {number + 1} of 3 is not finished"):
                 finish_scores(tmp_path / "three", num_jobs=3)
     finish_scores(tmp_path / "three", num_jobs=3)
+    written = (tmp_path / "three" / "scores").stat().st_mtime_ns
     one, three = (read_scores(tmp_path / name / "scores") for name in ("one", "three"))
     assert three == pytest.approx(one, abs=1e-5)
     timing = read_json(tmp_path / "three" / "timing.json")
@@ -272,6 +273,19 @@ def test_scores_do_not_depend_on_the_number_of_jobs(trained, corpus, tmp_path):
         read_json(tmp_path / "one" / "timing.json")["audio_seconds"]
     )
     assert not (tmp_path / "three" / ".jobs").exists()
+    score_detector(dev.path, tmp_path / "three", model=trained / "model")  # whatever their number
+    assert (tmp_path / "three" / "scores").stat().st_mtime_ns == written
+
+
+def test_a_job_may_have_nothing_to_score(gmm, corpus, tmp_path):
+    _, dev = corpus
+    utts = dev.utts[:2]
+    tables = {name: {utt: table[utt] for utt in utts} for name, table in dev.tables.items()}
+    write_folder(tmp_path / "few", {u: dev.wav[u] for u in utts}, {u: dev.utt2spk[u] for u in utts}, **tables)
+    for number in (1, 1, 2, 3, 4, 4):
+        score_detector(tmp_path / "few", tmp_path / "out", model=gmm / "model", job=number, num_jobs=4)
+    finish_scores(tmp_path / "out", num_jobs=4)
+    assert sorted(read_scores(tmp_path / "out" / "scores")) == utts
 
 
 def test_a_stopped_scoring_goes_on_where_it_was(trained, corpus, tmp_path, monkeypatch):
