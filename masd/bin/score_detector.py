@@ -69,7 +69,7 @@ def score_detector(
     mark.clear()
     done = score_folder(detector, folder, folder.utts, max_fail, allow_pipes)
     write_lines(out / "failures", done.failures.lines())
-    done.failures.check(len(folder.utts), data)
+    done.failures.check(len(folder.utts), f"{data} (listed in {out}/failures)")
     if not done.raw:
         raise MasdError(f"{data}: no utterance could be scored")
     f = {utt: float(detector.decisions(raw)) for utt, raw in done.raw.items()}
@@ -80,7 +80,7 @@ def score_detector(
     timing = {"seconds": done.seconds, "audio_seconds": done.audio, "real_time_factor": ratio}
     write_json(out / "timing.json", timing | {"parameters": detector.parameters})
     write_scores(out / "scores", {utt: float(detector.scores(v)) for utt, v in f.items()})
-    mark.write(work, utterances=len(f), failed=len(done.failures.reasons))
+    mark.write(work, utterances=len(f), failed=len(done.failures.reasons), unusable=done.failures.files)
     log.info("%s: %d utterances, real-time factor %.3f", out, len(f), ratio)
 
 

@@ -61,7 +61,7 @@ def score_folder(
                 check_audio(x, utt, RATE, SHORTEST)
                 waves[utt] = x
             except MasdError as error:
-                result.failures.add(utt, error)
+                result.failures.add(utt, error, folder.file(utt))
         if not waves:
             continue
         begin = time.process_time()

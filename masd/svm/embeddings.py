@@ -24,6 +24,7 @@ from masd.errors import Failures, MasdError
 from masd.feats.config import classify_frames
 from masd.feats.dump import open_dump
 from masd.files import digest, input_digest, sha256, write_yaml
+from masd.lock import sole
 from masd.shards import ArchiveShards
 from masd.svm.inputs import embed, evaluation_encoder
 
@@ -54,7 +55,8 @@ def extract_shard(
     frames that cover `classify_seconds`. Batches are made of utterances of like length, always the same ones.
 
     Raises:
-        MasdError: model or dump are missing, or the dump was made with another feature configuration.
+        MasdError: model or dump are missing, the dump was made with another feature configuration, or another
+            process makes this shard.
     """
     out, model = Path(out), Path(model)
     weights = sha256(model / "encoder.safetensors")
@@ -64,29 +66,31 @@ def extract_shard(
     shards = _shards(out)
     if not force and shards.done(work, job, num_jobs):
         return
-    if device == "auto":
-        import torch  # after the mark: it takes longer than all else where nothing is to be done
+    with sole(out, str(job)):
+        if device == "auto":
+            import torch  # after the mark: it takes longer than all else where nothing is to be done
 
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    encoder, config = evaluation_encoder(model)
-    feats = open_dump(dump, config, families=False).feats
-    utts = shard(feats.utts, job, num_jobs)
-    mark = shards.begin(job, num_jobs)
-    failures = Failures("utterance")
-    with Writer(out, "mu", job, fmt) as mu, Writer(out, "gram", job, fmt) as gram:
-        frames = classify_frames(config)
-        _embed_all(encoder.to(device), feats, utts, frames, (mu, gram), failures, (batch, device))
-    about = {
-        "encoder": weights,
-        "bands": encoder.num_bands,
-        "alpha": encoder.alpha.detach().cpu().double().tolist(),
-        "features": config,
-    }
-    shards.end(mark, work, job, num_jobs, len(utts), failures, about=about, format=fmt)
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        encoder, config = evaluation_encoder(model)
+        feats = open_dump(dump, config, families=False).feats
+        utts = shard(feats.utts, job, num_jobs)
+        mark = shards.begin(job, num_jobs)
+        failures = Failures("utterance")
+        with Writer(out, "mu", job, fmt) as mu, Writer(out, "gram", job, fmt) as gram:
+            frames = classify_frames(config)
+            _embed_all(encoder.to(device), feats, utts, frames, (mu, gram), failures, (batch, device))
+        about = {
+            "encoder": weights,
+            "bands": encoder.num_bands,
+            "alpha": encoder.alpha.detach().cpu().double().tolist(),
+            "features": config,
+        }
+        shards.end(mark, work, job, num_jobs, len(utts), failures, about=about, format=fmt)
 
 
 def _shards(out: Path) -> ArchiveShards:
-    return ArchiveShards(out, "extract_embeddings", ("mu", "gram"), LISTS)
+    again = "./run.sh --stage 5 (or extract_embeddings and finish_embeddings)"
+    return ArchiveShards(out, again, ("mu", "gram"), LISTS)
 
 
 def _embed_all(
@@ -107,7 +111,7 @@ def _embed_all(
             try:
                 mels[utt] = feats.crop(utt, 0, frames)
             except MasdError as error:
-                failures.add(utt, error)
+                failures.add(utt, error, feats.file(utt))
         for utt, found in zip(mels, embed(encoder, list(mels.values()), device) if mels else [], strict=True):
             if all(np.isfinite(part).all() for part in found):
                 for writer, part in zip(writers, found, strict=True):
@@ -124,8 +128,8 @@ def finish(out: str | Path, num_jobs: int, max_fail: float = 0.01) -> None:
     """Check that all shards are there, write the set's lists and its mark, and clear away the shards' own.
 
     Raises:
-        MasdError: a shard is missing or made from other inputs, or more than `max_fail` of the
-            utterances failed.
+        MasdError: a shard is missing or made from other inputs, more than `max_fail` of the utterances
+            failed, or another process joins them.
     """
     shards = _shards(Path(out))
 
