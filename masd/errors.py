@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -16,35 +17,53 @@ class MasdError(Exception):
     """
 
 
+def look(path: str | Path) -> list[int] | None:
+    """Return a file's size in bytes and time of change in ns, by which it is known again; None if missing."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return [status.st_size, status.st_mtime_ns]
+
+
 class Failures:
     """Items that could not be processed: each is logged once, the rest of the work goes on.
 
     Args:
         what: the kind of item, for messages ("utterance").
         max_share: the share of all items, 0 to 1, that may fail before `check` raises.
+
+    Attributes:
+        reasons: why each item failed.
+        files: files at fault and how they looked (`look`), for the mark: once one looks otherwise, the work
+            that did without it is to be done again (`masd.files.Mark`).
     """
 
     def __init__(self, what: str = "utterance", max_share: float = 0.01) -> None:
         self.what = what
         self.max_share = max_share
         self.reasons: dict[str, str] = {}
+        self.files: dict[str, list[int] | None] = {}
 
-    def add(self, item: str, reason: object) -> None:
-        """Record that `item` failed because of `reason` and log one line."""
+    def add(self, item: str, reason: object, file: str | Path = "") -> None:
+        """Record that `item`, which was read from `file`, failed because of `reason`, and log one line."""
         self.reasons[item] = " ".join(str(reason).split())
+        if file:
+            self.files[str(file)] = look(file)
         log.warning("%s %s: %s", self.what, item, self.reasons[item])
 
     def lines(self) -> list[str]:
         """Return `<item> <reason>` lines, sorted, as they are written to a `failures` file."""
         return [f"{item} {reason}" for item, reason in sorted(self.reasons.items())]
 
-    def check(self, total: int, where: str | Path = "") -> None:
-        """Raise `MasdError` if more than `max_share` of `total` items failed."""
+    def check(self, total: int, where: str | Path = "", mend: str = "mend them") -> None:
+        """Raise `MasdError` if more than `max_share` of `total` items failed; `mend` says what to do then."""
         if len(self.reasons) <= self.max_share * total:
             return
         item, reason = sorted(self.reasons.items())[0]
         place = f" in {where}" if where else ""
         raise MasdError(
             f"{len(self.reasons)} of {total} {self.what}s failed{place}, "
-            f"more than --max-fail {self.max_share:g} allows; the first: {item}: {reason}"
+            f"more than --max-fail {self.max_share:g} allows; the first: {item}: {reason}; "
+            f"{mend}, or allow more by --max-fail"
         )

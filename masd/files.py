@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from masd.errors import MasdError
+from masd.errors import MasdError, look
 
 
 @contextmanager
@@ -216,8 +216,16 @@ class Mark:
         self._start, self._processor = time.monotonic(), used()[0]
 
     def fresh(self, work_digest: str) -> bool:
-        """Return whether this work is finished and was made from these very inputs."""
-        return self.path.is_file() and read_json(self.path).get("digest") == work_digest
+        """Return whether this work is finished, and its inputs are the same.
+
+        The digest is of lists and configurations. Of audio, that counts which was of no use (`unusable`, see
+        `masd.errors.Failures.files`): the work is not finished once such a file looks otherwise or is there.
+        """
+        if not self.path.is_file():
+            return False
+        done = read_json(self.path)
+        unusable = done.get("unusable", {})
+        return done.get("digest") == work_digest and all(look(path) == unusable[path] for path in unusable)
 
     def read(self) -> dict[str, Any]:
         """Return what `write` stored."""

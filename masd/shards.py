@@ -2,7 +2,8 @@
 
 A stage cuts a set into contiguous parts, one a job. Each part, when finished, leaves a mark with the digest
 of its inputs; the last call joins the parts, writes the set's own mark and clears the parts' away. While
-parts are being made the set has no lists, so that nobody reads half of it.
+parts are being made the set has no lists, so that nobody reads half of it. The marks of a set in which
+utterances failed stay, with the shards' lists: once a file at fault is mended, its shard alone is made again.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from typing import Any
 
 from masd.data.tables import write_table
 from masd.errors import Failures, MasdError
-from masd.files import Mark, digest, joint_cost, read_text, write_lines
+from masd.files import Mark, digest, joint_cost, read_lines, read_text, write_lines
+from masd.lock import sole
 
 log = logging.getLogger(__name__)
 
-_SHARD_MARK = re.compile(r"\.done\.(\d+)\.json")
-_LEFT_BY_KILL = re.compile(r"\..+\.tmp\d+\S*")
+_LEFT_BY_KILL = re.compile(r"\..+\.tmp\d+\S*|\.lock(?:\.\d+)?")
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,11 @@ class Shards:
 
     Args:
         out: the set's folder.
-        maker: the entry point that makes a shard, for messages.
+        again: what makes the shards again, for messages: what a recipe's user types, and entry points.
     """
 
     out: Path
-    maker: str
+    again: str
 
     def mark(self, job: int, num_jobs: int) -> Mark:
         """Return the mark of a shard."""
@@ -45,14 +46,12 @@ class Shards:
         """Return what a shard's mark says; `MasdError` if it is missing or of another number of shards."""
         mark = self.mark(job, num_jobs)
         if not mark.path.is_file():
-            raise MasdError(
-                f"{self.out}: shard {job} of {num_jobs} is not finished; run {self.maker} --job {job} again"
-            )
+            raise MasdError(f"{self.out}: shard {job} of {num_jobs} is not finished; run {self.again} again")
         info = mark.read()
         if info.get("num_jobs", num_jobs) != num_jobs:
             raise MasdError(
                 f"{self.out}: shard {job} was one of {info['num_jobs']}, not of {num_jobs}; "
-                f"run {self.maker} again"
+                f"run {self.again} again"
             )
         return info
 
@@ -68,8 +67,26 @@ class Shards:
             if info[key] != infos[0][key]:
                 raise MasdError(
                     f"{self.out}: shards 1 and {job} differ in input or configuration; "
-                    f"run {self.maker} again for all"
+                    f"run {self.again} again for all"
                 )
+
+    def judge(self, failures: Failures, total: int) -> None:
+        """Say how many utterances of the set failed, and what becomes of them.
+
+        Raises:
+            MasdError: they are more than may fail, or all.
+        """
+        failed, listed = len(failures.reasons), f"listed in {self.out}/failures"
+        mend = f"mend them and run {self.again} again, which tries them"
+        failures.check(total, f"{self.out} ({listed})", mend)
+        if failed == total:
+            raise MasdError(f"{self.out}: not one of {total} utterances could be used")
+        if failed:
+            log.warning(
+                "%s: %d of %d utterances failed and are left out, as --max-fail %g allows; they are %s; once "
+                "they are mended, %s tries them again",
+                *(self.out, failed, total, failures.max_share, listed, self.again),
+            )
 
 
 def failures_of(infos: Sequence[Mapping[str, Any]], max_fail: float) -> Failures:
@@ -77,6 +94,7 @@ def failures_of(infos: Sequence[Mapping[str, Any]], max_fail: float) -> Failures
     failures = Failures("utterance", max_fail)
     for info in infos:
         failures.reasons.update(info["failures"])
+        failures.files.update(info.get("unusable", {}))
     return failures
 
 
@@ -139,8 +157,8 @@ class ArchiveShards(Shards):
     ) -> None:
         """Write a shard's mark: all of its files are in place."""
         piece = digest(work, job, num_jobs)
-        common = {"work": work, "num_jobs": num_jobs, "total": total, "failures": failures.reasons}
-        mark.write(piece, **common, **info)
+        common = {"work": work, "num_jobs": num_jobs, "total": total}
+        mark.write(piece, **common, failures=failures.reasons, unusable=failures.files, **info)
 
     def finish(self, num_jobs: int, max_fail: float, write_lists: Callable[[dict[str, Any]], None]) -> None:
         """Check that all shards are there, let the set's lists be written, write its mark, clear up.
@@ -154,22 +172,26 @@ class ArchiveShards(Shards):
             MasdError: a shard is missing or made from other inputs, or too many utterances failed.
         """
         if Mark(self.out).path.is_file():
-            self.tidy(Mark(self.out).read())
+            done = Mark(self.out).read()
+            self.tidy(done)
+            failures = Failures("utterance", max_fail)
+            failures.reasons.update(line.split(maxsplit=1) for line in read_lines(self.out / "failures"))
+            self.judge(failures, done["total"])
             log.info("%s: finished already", self.out)
             return
-        infos = self.read_all(num_jobs)
-        self.check_same(infos, "work")
-        failures = failures_of(infos, max_fail)
-        write_lines(self.out / "failures", failures.lines())
-        total, failed = sum(info["total"] for info in infos), len(failures.reasons)
-        advice = f"listed in {self.out}/failures; once mended, run {self.maker} again with --force true"
-        failures.check(total, f"{self.out} ({advice})")
-        if failed == total:
-            raise MasdError(f"{self.out}: not one of {total} utterances could be used")
-        write_lists(infos[0])
-        done = {key: infos[0][key] for key in self.kept}
-        Mark(self.out).write(infos[0]["work"], total=total, failed=failed, **done, **joint_cost(infos))
-        self.tidy(done)
+        with sole(self.out):
+            infos = self.read_all(num_jobs)
+            self.check_same(infos, "work")
+            failures, total = failures_of(infos, max_fail), sum(info["total"] for info in infos)
+            write_lines(self.out / "failures", failures.lines())
+            self.judge(failures, total)
+            write_lists(infos[0])
+            failed = len(failures.reasons)
+            done = {key: infos[0][key] for key in self.kept} | {"total": total, "failed": failed}
+            # where the shards' own marks stay, they say what each has cost
+            cost = {} if failed else joint_cost(infos)
+            Mark(self.out).write(infos[0]["work"], unusable=failures.files, **done, **cost)
+            self.tidy(done)
         log.info("%s: %d utterances, %d failed", self.out, total - failed, failed)
 
     def join(self, name: str, num_jobs: int) -> None:
@@ -183,13 +205,16 @@ class ArchiveShards(Shards):
         write_table(self.out / name, table)
 
     def tidy(self, done: Mapping[str, Any]) -> None:
-        """Remove the shards' lists and marks, files of earlier runs with more jobs, and what a kill left."""
+        """Remove files of earlier runs with more jobs, what a kill left, and the shards' lists and marks.
+
+        Those stay where utterances failed, so that a shard can be made again by itself.
+        """
         names = "|".join((*self.archives, *self.tables))
-        shard_file = re.compile(rf"(?:{names})\.(\d+)(?:\.(?:ark|h5|scp))?")
+        shard_file = re.compile(rf"(?:(?:{names})|\.done)\.(\d+)(\.(?:ark|h5|scp|json))?")
+        stay = {f".{done['format']}", *((".scp", ".json", None) if done["failed"] else ())}
         for path in list(self.out.iterdir()):
             piece = shard_file.fullmatch(path.name)
-            kept = piece and int(piece[1]) <= done["num_jobs"] and path.suffix == f".{done['format']}"
-            if (piece and not kept) or _SHARD_MARK.fullmatch(path.name):
+            if piece and not (int(piece[1]) <= done["num_jobs"] and piece[2] in stay):
                 path.unlink(missing_ok=True)
         remove_leftovers(self.out, _LEFT_BY_KILL.pattern)
 

@@ -141,7 +141,8 @@ def run_job(log: Path, command: list[str], threads: int) -> int:
     log.parent.mkdir(parents=True, exist_ok=True)
     start = time.time()
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
-    with open(log, "w", encoding="utf-8") as stream:
+    log.write_text("")
+    with open(log, "a", encoding="utf-8") as stream:  # at its end, so that no two jobs write over one another
         print(f"# {shlex.join(command)}\n# Started at {time.ctime()}\n#", file=stream, flush=True)
         with lock:
             if stopping.is_set():
@@ -328,12 +329,19 @@ def report(call: Call, failed: dict[int, str]) -> None:
     (job, why), *others = sorted(failed.items())
     path = call.log_of(job)
     say(f"{len(failed)} of {len(call.jobs)} jobs failed; job {job} {why}; its log, {path}, ends:")
-    for line in tail(path) or ["(there is no log)"]:
+    for line in ending(path) or ["(there is no log)"]:
         print(f"  {line}", file=sys.stderr)
     for job, why in others[:9]:
         say(f"job {job} {why}; its log is {call.log_of(job)}")
     if len(others) > 9:
         say(f"and {len(others) - 9} more jobs")
+
+
+def ending(path: Path) -> list[str]:
+    """Return a log's last 10 lines, after the last that names an error if torchrun has said more since."""
+    lines = tail(path, 100)
+    last = next((line for line in reversed(lines) if ": error: " in line), None)
+    return [*([] if last is None or last in lines[-10:] else [last, "..."]), *lines[-10:]]
 
 
 def tail(path: Path, lines: int = 10) -> list[str]:

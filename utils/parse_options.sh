@@ -6,7 +6,7 @@
 #   . "$MASD_ROOT/utils/parse_options.sh"
 #
 # Then --nj 4 sets nj, --some-name sets some_name, an option that was not declared is an error, and
-# --help prints the header comment of the script and its options. Values stay as given; for an option
+# --help prints the header comment of the script and its options, and where relative paths begin. Values stay as given; for an option
 # that is declared true or false only those two are taken. What remains is left in "$@", and what the options
 # that were given had been declared as in _defaults.
 
@@ -18,7 +18,7 @@ _option_lines() { sed -n '/^# options/,/parse_options\.sh/p' "$_script" | grep -
 
 _print_help() {
   sed -n '2,/^$/p' "$_script" | sed -n 's/^# \{0,1\}//p'
-  echo "Options:"
+  echo "Options (relative paths begin at $PWD):"
   _option_lines | sed -E 's/^([a-z0-9_]+)=("[^"]*"|[^ #]*) *#? ?(.*)$/\1\x1f\2\x1f\3/' |
     while IFS=$'\x1f' read -r name value comment; do
       printf '  --%-16s %s [%s]\n' "${name//_/-}" "$comment" "${value//\"/}"

@@ -6,17 +6,24 @@
 #   title="ASVspoof 2019 LA"           its name on the results page
 #   protocol=conf/corpus_$size.yaml    files that fix corpus and trials, separated by commas
 #   apart=""                           a set of spoofed speech alone that is scored and reported apart
+#   places=corpus                      options that say where parts of the corpus are, separated by blanks
 #   training_options=()                what fit_svm and train_detector are told of the corpus
 #   keys() { ...; }                    prints what evaluate is told of a set: keys SET
 
 log() { echo "$(date '+%F %T') ${0##*/}: $*"; }
 fail() { echo "${0##*/}: error: $*" >&2; exit 1; }
+# An option names a file or folder that is not there, or is not what it should be: missing OPTION PATH WHAT
+missing() {
+  local from=""
+  [[ $2 = /* ]] || from=" (relative paths begin at $PWD)"
+  fail "--${1//_/-} $2: $3$from"
+}
 need() { [ -e "$1" ] || fail "no $1; run stage $2 first"; }
 asked() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; }
 # Whether an option was given another value than it is declared with: changed NAME
 changed() { [ "${_defaults[$1]-${!1-}}" != "${!1-}" ]; }
 
-title="" protocol="" apart="" training_options=()
+title="" protocol="" apart="" places=corpus training_options=()
 keys() { :; }
 
 # Jobs
@@ -27,10 +34,22 @@ sharded() {
   $cmd JOB=1:"$nj" "$logs/$1.JOB.log" python3 -m "masd.bin.$2" "${@:3}" --job JOB --num-jobs "$nj" --force "$force"
 }
 
-# One piece of work: single LOG COMMAND...
+# One piece of work, and what it warned of: single LOG COMMAND...
 single() {
   # shellcheck disable=SC2086
-  $cmd "$logs/$1.log" "${@:2}"
+  $cmd "$logs/$1.log" "${@:2}" || return
+  warnings "$logs/$1.log"
+}
+
+# The warnings of a log, or how many there are if they are more than 5: warnings LOG
+warnings() {
+  local found=() line
+  [ ! -f "$1" ] || readarray -t found < <(sed -nE 's/^[0-9-]{10} [0-9:]{8} [^ ]+ WARNING: //p' "$1")
+  if [ "${#found[@]}" -gt 5 ]; then
+    log "${#found[@]} warnings, see $1"
+  else
+    for line in "${found[@]}"; do log "warning: $line"; done
+  fi
 }
 
 # Whether an entry point trains a network here; the others' models are fitted by one process: of_network ENTRY_POINT
@@ -86,7 +105,7 @@ widen() {
   sharded copy_wide copy_synthesis --data "$source" --vocoder wide --out "$raw" --wav-dir "$data/copies/wide/wav" \
     --audio-format flac
   single copy_wide.finish python3 -m masd.bin.finish_copy_synthesis --data "$source" --vocoder wide --out "$raw" \
-    --num-jobs "$nj"
+    --num-jobs "$nj" --max-fail "$max_fail"
   [ $# -eq 1 ] || single copy_wide.post "${@:2}"
   single merge_wide python3 -m masd.bin.merge_data --data "[$data/train,$data/train_added]" --out "$data/$fitted"
 }
@@ -98,7 +117,7 @@ dump_set() {
   name=dump${folder#dump/"$size"}_$1
   sharded "$name" dump_feats "${config[@]}" "${like[@]}" --data "$data/$1" --out "$folder/$1" \
     --feats-format "$feats_format" --compress "$compress"
-  single "$name.finish" python3 -m masd.bin.finish_dump --out "$folder/$1" --num-jobs "$nj"
+  single "$name.finish" python3 -m masd.bin.finish_dump --out "$folder/$1" --num-jobs "$nj" --max-fail "$max_fail"
 }
 
 # Embeddings of the sets named, where the system has an encoder: embed SET...
@@ -107,7 +126,8 @@ embed() {
   [ -n "$ssl_kind" ] || return 0
   for name in "$@"; do
     sharded "embed_${tag}_$name" extract_embeddings "${conf[@]}" --model "$ssl" --dump "$mel/$name" --out "$emb/$name"
-    single "embed_${tag}_$name.finish" python3 -m masd.bin.finish_embeddings --out "$emb/$name" --num-jobs "$nj"
+    single "embed_${tag}_$name.finish" python3 -m masd.bin.finish_embeddings --out "$emb/$name" --num-jobs "$nj" \
+      --max-fail "$max_fail"
   done
 }
 
@@ -120,11 +140,12 @@ tokens() {
     by=(--model "$token_model")
     if [ "$name" = train ]; then
       single "tokens_$tag" python3 -m masd.bin.train_detector "${config[@]}" "${training_options[@]}" --system tokens \
-        --train-data "$data/train" --dev-data "$data/dev" --ssl "$ssl" --out "$exp/tokens" --seed "$seed" --force "$force"
+        --train-data "$data/train" --dev-data "$data/dev" --ssl "$ssl" --out "$exp/tokens" --seed "$seed" \
+        --max-fail "$max_fail" --force "$force"
       by=(--ssl "$ssl")
     fi
     single "tokens_${tag}_$name" python3 -m masd.bin.add_tokens "${config[@]}" "${by[@]}" --data "$data/$name" \
-      --dump "$mel/$name" --out "$hand/$name" --seed "$seed" --force "$force"
+      --dump "$mel/$name" --out "$hand/$name" --seed "$seed" --max-fail "$max_fail" --force "$force"
   done
 }
 
@@ -134,8 +155,10 @@ enrolment() { [ "$system" != samo ] || [ ! -d "$data/enrol_$1" ] || echo --enrol
 # Scores of one set by a system that MASD is compared with: score_detector SET
 score_detector() {
   # shellcheck disable=SC2046
-  sharded "score_${tag}_$1" score_detector "${scorer[@]}" --data "$data/$1" $(enrolment "$1") --out "$exp/scores/$1"
-  single "score_${tag}_$1.finish" python3 -m masd.bin.finish_scores --out "$exp/scores/$1" --num-jobs "$nj"
+  sharded "score_${tag}_$1" score_detector "${scorer[@]}" --data "$data/$1" $(enrolment "$1") --out "$exp/scores/$1" \
+    --max-fail "$max_fail"
+  single "score_${tag}_$1.finish" python3 -m masd.bin.finish_scores --out "$exp/scores/$1" --num-jobs "$nj" \
+    --max-fail "$max_fail"
 }
 
 # What evaluate is told of a set's scores, besides the corpus's keys: beside SET
@@ -172,6 +195,7 @@ begin() {
   done
   [[ "$stage $stop_stage" =~ ^[0-7]\ [0-7]$ && $stage -le $stop_stage ]] ||
     fail "--stage $stage --stop-stage $stop_stage: stages are 0 to 7, and the last is not before the first"
+  [[ $max_fail =~ ^(0|0?\.[0-9]+|1|1\.0*)$ ]] || fail "--max-fail takes a share, 0 to 1, not '$max_fail'"
   for name in nj nproc num_nodes; do [ "${!name}" -ge 1 ] || fail "--${name//_/-} ${!name}: takes 1 or more"; done
   [ -f "conf/$variant.yaml" ] || fail "no conf/$variant.yaml for --variant $variant"
   [ -f "conf/$size.yaml" ] || fail "no conf/$size.yaml for --size $size"
@@ -188,6 +212,7 @@ begin() {
   fi
   if [ "$zero_shot" = true ]; then use_model; else train_here "$suffix"; fi
   add_features
+  check_places
   choose_launch
   results=${results:-exp/$size/RESULTS.md} command=${command:-$invocation}
   [ "$stage" -le 1 ] || need "$data/eval" 1
@@ -234,6 +259,25 @@ train_here() {
   scorer=(--model "$exp/model") calibration=(--model "$exp/model")
 }
 
+# What options name is there, of the stages asked for.
+check_places() {
+  local name path
+  if asked 0 || asked 1; then
+    for name in $places; do
+      [ -z "${!name}" ] || [ -e "${!name}" ] || missing "$name" "${!name}" "no such folder"
+    done
+  fi
+  if asked 2 && [ "$pretraining" = true ] && changed checkpoints; then
+    [ -d "$checkpoints" ] || missing checkpoints "$checkpoints" "no such folder"
+  fi
+  if asked 5; then
+    for path in $front_ends; do [ -f "$path" ] || missing front_ends "$path" "no such file"; done
+  fi
+  if { asked 5 || asked 6; } && [ "$zero_shot$pretraining" = falsefalse ] && [ -n "$ssl_kind" ]; then
+    [ -f "$ssl/encoder.safetensors" ] || missing ssl "$ssl" "no pretrained encoder, encoder.safetensors, in it"
+  fi
+}
+
 # With a trained system, what says how one is trained would change nothing: refuse_idle --model|--checkpoint [OPTION...]
 refuse_idle() {
   local name idle=(variant seed ssl vocoders checkpoints front_ends num_nodes node_rank rdzv_endpoint "${@:2}")
@@ -251,13 +295,13 @@ use_model() {
   if [ -n "$checkpoint" ]; then
     [ -z "$model" ] || fail "--checkpoint stands in place of --model; give one of them"
     [ "$waveforms" = true ] || fail "--checkpoint $checkpoint: whose weights are these? --system aasist, aasist_l or rawnet2"
-    [ -f "$checkpoint" ] || fail "--checkpoint $checkpoint: no such file"
+    [ -f "$checkpoint" ] || missing checkpoint "$checkpoint" "no such file"
     tag=zero_shot_${system}_released row=zero_shot_${system}_released ssl_kind=""
     scorer=(--system "$system" --checkpoint "$checkpoint") calibration=()
     refuse_idle --checkpoint features
   else
     [ -n "$model" ] || fail "give the model that is to be evaluated: --model DIR"
-    [ -f "$model/model.yaml" ] || fail "--model '$model': no model folder of stage 5 (relative paths begin at $PWD)"
+    [ -f "$model/model.yaml" ] || missing model "$model" "no model folder of stage 5"
     tag=zero_shot_$(basename "${model%/model}")
     row=${tag%_s[0-9]*} system=$(sed -n 's/^system: *//p' "$model/model.yaml")
     [ "${given:-$system}" = "$system" ] ||

@@ -28,7 +28,7 @@ front_ends=""         # pretrained weights of w2v2_aasist or hubert_wavlm, e.g. 
 features=""           # +tokens: acoustic tokens beside the handcrafted features
 variant=masd          # the configuration conf/<variant>.yaml on top of conf/masd.yaml, e.g. paper_literal
 seed=0                # seeds pretraining, fusion and every random choice
-nj=4                  # parallel jobs of durations, dumps, copy-synthesis and embeddings
+nj=4                  # parallel jobs of durations, dumps, copy-synthesis, embeddings and scoring by networks
 ngpu=""               # GPUs of training (torchrun), of each host; 0 trains on the CPU [4 for full, 0 for tiny]
 nproc=1               # processes of training where there is no GPU
 num_nodes=1           # hosts of training; then run stage 4 (5 for --system aasist etc.) alone, on each host
@@ -37,6 +37,7 @@ rdzv_endpoint=""      # where they meet, HOST:PORT of one of them
 feats_format=ark      # what dumps are written as: ark or h5
 compress=true         # compress dumps (Kaldi's method in ark, float16 in h5)
 strict=true           # stop when the corpus is not as published; false goes on with what there is
+max_fail=0.01         # share of a set's utterances, 0 to 1, that a stage may leave out because they cannot be used
 results=""            # the results page [exp/<size>/RESULTS.md]
 results_page=true     # whether stage 7 makes the page, or evaluates alone
 command=""            # the command that the page names [this one]
@@ -77,7 +78,7 @@ if asked 2 && [ "$pretraining" = true ]; then
         --vocoder-config "$data/vocoder/$vocoder.yaml" --out "$data/${name}_$vocoder" \
         --wav-dir "$data/copies/$vocoder/wav" --audio-format flac
       single "copy_${name}_$vocoder.finish" python3 -m masd.bin.finish_copy_synthesis --data "$data/$name" \
-        --vocoder "$vocoder" --out "$data/${name}_$vocoder" --num-jobs "$nj"
+        --vocoder "$vocoder" --out "$data/${name}_$vocoder" --num-jobs "$nj" --max-fail "$max_fail"
     done
   done
 fi
@@ -104,7 +105,8 @@ if asked 5 && [ "$zero_shot" = false ]; then
     log "stage 5: training and calibration of $system, $exp/model (log: $exp/fit.log)"
     # shellcheck disable=SC2046
     trained "$exp/fit.log" train_detector "${detector[@]}" "${conf[@]}" "${training_options[@]}" --system "$system" \
-      --train-data "$data/train" --dev-data "$data/dev" $(of_ssl "--ssl $ssl") --out "$exp" --seed "$seed" --force "$force"
+      --train-data "$data/train" --dev-data "$data/dev" $(of_ssl "--ssl $ssl") --out "$exp" --seed "$seed" \
+      --max-fail "$max_fail" --force "$force"
   else
     log "stage 5: embeddings, fusion, SVM and calibration, $exp/model (log: $exp/fit.log)"
     embed "$fitted" dev
@@ -112,7 +114,8 @@ if asked 5 && [ "$zero_shot" = false ]; then
     # shellcheck disable=SC2046
     trained "$exp/fit.log" fit_svm "${conf[@]}" "${training_options[@]}" --system "$system" --out "$exp" \
       --train-data "$data/$fitted" --train-dump "$hand/$fitted" --dev-data "$data/dev" --dev-dump "$hand/dev" \
-      $(of_ssl "--ssl $ssl --train-embeddings $emb/$fitted --dev-embeddings $emb/dev") --seed "$seed" --force "$force"
+      $(of_ssl "--ssl $ssl --train-embeddings $emb/$fitted --dev-embeddings $emb/dev") --seed "$seed" \
+      --max-fail "$max_fail" --force "$force"
   fi
 fi
 
@@ -126,7 +129,7 @@ if asked 6; then
       tokens "$name"
       # shellcheck disable=SC2046
       single "score_${tag}_$name" python3 -m masd.bin.score "${scorer[@]}" --data "$data/$name" --dump "$hand/$name" \
-        $(of_ssl "--embeddings $emb/$name") --out "$exp/scores/$name" --force "$force"
+        $(of_ssl "--embeddings $emb/$name") --out "$exp/scores/$name" --max-fail "$max_fail" --force "$force"
     fi
   done
 fi

@@ -27,7 +27,7 @@ front_ends=""         # pretrained weights of w2v2_aasist or hubert_wavlm, e.g. 
 features=""           # +tokens: acoustic tokens beside the handcrafted features
 variant=masd          # the configuration conf/<variant>.yaml on top of conf/masd.yaml, e.g. paper_literal
 seed=0                # seeds pretraining, fusion and every random choice
-nj=2                  # parallel jobs of durations, dumps, copy-synthesis and embeddings
+nj=2                  # parallel jobs of durations, dumps, copy-synthesis, embeddings and scoring by networks
 ngpu=0                # GPUs of training (torchrun), of each host; 0 trains on the CPU
 nproc=1               # processes of training where there is no GPU
 num_nodes=1           # hosts of training; then run stage 4 (5 for --system aasist etc.) alone, on each host
@@ -36,6 +36,7 @@ rdzv_endpoint=""      # where they meet, HOST:PORT of one of them
 feats_format=ark      # what dumps are written as: ark or h5
 compress=false        # compress dumps (Kaldi's method in ark, float16 in h5)
 strict=true           # stop when the nuisance probe finds a cue that is not synthesis (report, full)
+max_fail=0.01         # share of a set's utterances, 0 to 1, that a stage may leave out because they cannot be used
 results=""            # the results page [exp/<size>/RESULTS.md]
 results_page=true     # whether stage 7 makes the page, or evaluates alone
 command=""            # the command that the page names [this one]
@@ -63,7 +64,7 @@ fi
 if asked 1; then
   log "stage 1: source recordings, attacks, conditioning, sets, nuisance probe, to $data (log: $data/log)"
   local/prepare.sh --size "$size" --downloads "$downloads" --data "$data" --corpus "$corpus" \
-    --cmd "$cmd" --nj "$nj" --strict "$strict" --force "$force"
+    --cmd "$cmd" --nj "$nj" --strict "$strict" --max-fail "$max_fail" --force "$force"
   for name in $(prepared); do validate_data_dir.sh "$data/$name"; done
 fi
 
@@ -74,13 +75,14 @@ if asked 2 && [ "$pretraining" = true ]; then
       --vocoder-config "$data/vocoder/$vocoder.yaml" --out "$data/pretrain_raw_$vocoder" \
       --wav-dir "$data/copies/$vocoder/wav" --audio-format flac
     single "copy_$vocoder.finish" python3 -m masd.bin.finish_copy_synthesis --data "$data/pretrain_source_$vocoder" \
-      --vocoder "$vocoder" --out "$data/pretrain_raw_$vocoder" --num-jobs "$nj"
-    single "copy_$vocoder.post" python3 local/post_copy_synthesis.py --protocol "$trials" --data "$data" --tag "$vocoder"
+      --vocoder "$vocoder" --out "$data/pretrain_raw_$vocoder" --num-jobs "$nj" --max-fail "$max_fail"
+    single "copy_$vocoder.post" python3 local/post_copy_synthesis.py --protocol "$trials" --data "$data" \
+      --tag "$vocoder" --max-fail "$max_fail"
   done
 fi
 
 if asked 2 && [ "$widened" = true ]; then
-  widen pretrain_source python3 local/post_wide.py --protocol "$trials" --data "$data"
+  widen pretrain_source python3 local/post_wide.py --protocol "$trials" --data "$data" --max-fail "$max_fail"
 fi
 
 if asked 3; then
@@ -101,7 +103,8 @@ if asked 5 && [ "$zero_shot" = false ]; then
     log "stage 5: training and calibration of $system, $exp/model (log: $exp/fit.log)"
     # shellcheck disable=SC2046
     trained "$exp/fit.log" train_detector "${detector[@]}" "${conf[@]}" "${training_options[@]}" --system "$system" \
-      --train-data "$data/train" --dev-data "$data/dev" $(of_ssl "--ssl $ssl") --out "$exp" --seed "$seed" --force "$force"
+      --train-data "$data/train" --dev-data "$data/dev" $(of_ssl "--ssl $ssl") --out "$exp" --seed "$seed" \
+      --max-fail "$max_fail" --force "$force"
   else
     log "stage 5: embeddings, fusion, SVM and calibration, $exp/model (log: $exp/fit.log)"
     embed "$fitted" dev
@@ -109,7 +112,8 @@ if asked 5 && [ "$zero_shot" = false ]; then
     # shellcheck disable=SC2046
     trained "$exp/fit.log" fit_svm "${conf[@]}" "${training_options[@]}" --system "$system" --out "$exp" \
       --train-data "$data/$fitted" --train-dump "$hand/$fitted" --dev-data "$data/dev" --dev-dump "$hand/dev" \
-      $(of_ssl "--ssl $ssl --train-embeddings $emb/$fitted --dev-embeddings $emb/dev") --seed "$seed" --force "$force"
+      $(of_ssl "--ssl $ssl --train-embeddings $emb/$fitted --dev-embeddings $emb/dev") --seed "$seed" \
+      --max-fail "$max_fail" --force "$force"
   fi
 fi
 
@@ -123,7 +127,7 @@ if asked 6; then
       tokens "$name"
       # shellcheck disable=SC2046
       single "score_${tag}_$name" python3 -m masd.bin.score "${scorer[@]}" --data "$data/$name" --dump "$hand/$name" \
-        $(of_ssl "--embeddings $emb/$name") --out "$exp/scores/$name" --force "$force"
+        $(of_ssl "--embeddings $emb/$name") --out "$exp/scores/$name" --max-fail "$max_fail" --force "$force"
     fi
   done
 fi

@@ -106,6 +106,12 @@ def finish_durations(data: Path, num_jobs: int, max_fail: float = 0.0) -> DataFo
     if not seconds:
         raise MasdError(f"{data}: no recording can be read; the first: {next(iter(broken.values()))}")
     write_lines(data / "failures", failures.lines())
+    if failures.reasons:
+        log.warning(
+            "%s: %d of %d utterances leave the set, as their recordings cannot be read; they are listed in "
+            "%s/failures; once they are mended, ./run.sh --stage 1 takes them",
+            *(data, len(failures.reasons), len(folder.utts), data),
+        )
     return _write(folder, seconds)
 
 

@@ -36,7 +36,7 @@ def dump_feats(
         job: which shard, from 1.
         num_jobs: how many shards; the values do not depend on it.
         allow_pipes: run commands that stand in wav.scp.
-        force: dump again though it is done; needed where audio was replaced under the same names.
+        force: dump again though it is done; needed where good audio was replaced under the same names.
     """
     from masd.errors import MasdError
     from masd.feats.dump import dump_shard

@@ -15,7 +15,7 @@ def finish_scores(out: Path, num_jobs: int = 1, max_fail: float = 0.01) -> None:
         num_jobs: the number of shards they were made in.
         max_fail: share of the utterances, 0 to 1, that may have failed.
     """
-    from masd.detectors.scoring import ScoreShards
+    from masd.detectors.score_shards import ScoreShards
 
     ScoreShards(out).finish(num_jobs, max_fail)
 

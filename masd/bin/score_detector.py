@@ -57,7 +57,8 @@ def score_detector(
     """
     from masd.data.folder import read_folder, spk2utt
     from masd.detectors.detector import NetDetector
-    from masd.detectors.scoring import ScoreShards, enrol, read_enrolment
+    from masd.detectors.score_shards import ScoreShards
+    from masd.detectors.scoring import enrol, read_enrolment
     from masd.devices import device_of
     from masd.errors import MasdError
     from masd.files import digest, input_digest

@@ -216,6 +216,10 @@ class Reader:
                 self._lengths[row] = int(stored.shape[0])
         return int(self._lengths[row])
 
+    def file(self, utt: str) -> str:
+        """Return the path of the archive that holds an utterance."""
+        return self._place(utt)[0]
+
     def lengths(self) -> np.ndarray:
         """Return `num_frames` of every utterance (N,), in the order of `utts`."""
         for row in np.flatnonzero(self._lengths < 0).tolist():

@@ -107,6 +107,10 @@ class DataFolder:
             raise MasdError(f"{self.path}: no utterance '{utt}' with audio in wav.scp")
         return where
 
+    def file(self, utt: str) -> str:
+        """Return the path of an utterance's recording, or the command that writes it."""
+        return self.wav[self.recording(utt).recording]
+
     def shard(self, job: int, num_jobs: int) -> list[str]:
         """Return the utterances of job number `job`: a contiguous part with its share of the folder's speech.
 

@@ -20,6 +20,7 @@ from masd.detectors.data import fixed_subset
 from masd.detectors.detector import SHORTEST, Detector, GmmDetector, NetDetector, TokenDetector
 from masd.errors import Failures, MasdError
 from masd.files import Mark, digest, input_digest, read_json
+from masd.lock import sole
 from masd.metrics.eer import eer
 from masd.seeding import derive, generator
 from masd.ssl.distributed import processes, refuse_several
@@ -78,7 +79,8 @@ def train_detector(job: Job, force: bool = False) -> None:
     """Train a system, or go on with it; see masd.bin.train_detector.
 
     Raises:
-        MasdError: a data folder is unusable, a setting cannot work, or sets share speakers or sources.
+        MasdError: a data folder is unusable, a setting cannot work, sets share speakers or sources, or
+            another process trains into `job.out`.
     """
     check_system(job.system)
     if job.system not in NETWORKS:
@@ -102,10 +104,14 @@ def train_detector(job: Job, force: bool = False) -> None:
     if not force and mark.fresh(work) and (job.out / "model" / "model.yaml").is_file():
         log.info("%s: trained already; nothing to do", job.out)
         return
-    job.out.mkdir(parents=True, exist_ok=True)
-    if job.system in NETWORKS:
-        _train_network(job, work, mark, force)
-        return
+    with sole(job.out):
+        if job.system in NETWORKS:
+            _train_network(job, work, mark, force)
+        else:
+            _fit(job, work, mark)
+
+
+def _fit(job: Job, work: str, mark: Mark) -> None:
     mark.clear()
     started = time.monotonic()
     detector = _fit_gmm(job) if job.system == "lfcc_gmm" else fit_tokens(job)

@@ -12,7 +12,6 @@ While shards are being made it has none of these lists, so that nobody reads hal
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,13 +26,14 @@ from masd.errors import Failures, MasdError
 from masd.feats import families
 from masd.feats.config import FeatsConfig
 from masd.files import digest, input_digest, read_yaml, stream_lines, write_lines, write_yaml
+from masd.lock import sole
+from masd.progress import Progress
 from masd.shards import ArchiveShards
 
 log = logging.getLogger(__name__)
 
 VERSION = 1  # raise it when the same configuration comes to mean other numbers
 LISTS = ("feats.scp", "hand.scp", "utt2num_frames", "feats.yaml", "failures")
-_SECONDS_BETWEEN_LINES = 10.0
 
 
 @dataclass
@@ -74,11 +74,13 @@ def dump_shard(
 ) -> None:
     """Dump the features of one contiguous part of a data folder; skip it if that is done.
 
-    Utterances that cannot be used are recorded, and judged by `finish_dump` over the whole set. The
-    values do not depend on `num_jobs`, on threads or on what else the folder holds.
+    Utterances that cannot be used are recorded, and judged by `finish_dump` over the whole set; once the
+    file of one is another, the shard is not done any more. The values do not depend on `num_jobs`, on
+    threads or on what else the folder holds.
 
     Raises:
-        MasdError: the data folder or the shard number is wrong, or there are pipes and they are not allowed.
+        MasdError: the data folder or the shard number is wrong, there are pipes and they are not allowed, or
+            another process makes this shard.
     """
     out = Path(out)
     versions = (VERSION, families.VERSION) if config.families else (VERSION,)
@@ -86,16 +88,17 @@ def dump_shard(
     shards = _shards(out)
     if not force and shards.done(work, job, num_jobs):
         return
-    folder = read_folder(data)
-    _refuse_pipes(folder, allow_pipes)
-    utts = folder.shard(job, num_jobs)
-    mark = shards.begin(job, num_jobs)
-    failures = Failures("utterance")
-    with Writer(out, "feats", job, fmt, compress) as feats, Writer(out, "hand", job, fmt) as hand:
-        frames = _dump_utterances(folder, utts, config, (feats, hand), failures, allow_pipes)
-    write_lines(out / f"utt2num_frames.{job}", (f"{utt} {count}" for utt, count in frames.items()))
-    how = {"config": config, "format": fmt, "compress": compress}
-    shards.end(mark, work, job, num_jobs, len(utts), failures, **how)
+    with sole(out, str(job)):
+        folder = read_folder(data)
+        _refuse_pipes(folder, allow_pipes)
+        utts = folder.shard(job, num_jobs)
+        mark = shards.begin(job, num_jobs)
+        failures = Failures("utterance")
+        with Writer(out, "feats", job, fmt, compress) as feats, Writer(out, "hand", job, fmt) as hand:
+            frames = _dump_utterances(folder, utts, config, (feats, hand), failures, allow_pipes)
+        write_lines(out / f"utt2num_frames.{job}", (f"{utt} {count}" for utt, count in frames.items()))
+        how = {"config": config, "format": fmt, "compress": compress}
+        shards.end(mark, work, job, num_jobs, len(utts), failures, **how)
 
 
 def _refuse_pipes(folder: DataFolder, allow_pipes: bool) -> None:
@@ -121,22 +124,18 @@ def _dump_utterances(
 
     torch.set_num_threads(1)  # the same bits whatever the number of threads, and no fight between jobs
     frames: dict[str, int] = {}
-    begin = last = time.monotonic()
+    progress = Progress(log, len(utts))
     for done, utt in enumerate(utts, 1):
         try:
             x = load_utterance(folder, utt, config.sample_rate, allow_pipes)
             mel, hand = front_end(x, utt, config)
         except MasdError as error:
-            failures.add(utt, error)
+            failures.add(utt, error, folder.file(utt))
         else:
             writers[0].write(utt, mel)
             writers[1].write(utt, hand)
             frames[utt] = len(mel)
-        now = time.monotonic()
-        if now - last >= _SECONDS_BETWEEN_LINES or done == len(utts):
-            speed, failed = done / max(now - begin, 1e-9), len(failures.reasons)
-            log.info("%d of %d utterances, %d failed, %.1f a second", done, len(utts), failed, speed)
-            last = now
+        progress(done, len(failures.reasons))
     return frames
 
 
@@ -144,8 +143,8 @@ def finish_dump(out: str | Path, num_jobs: int, max_fail: float = 0.01) -> None:
     """Check that all shards are there, write the set's lists and its mark, and clear away the shards' own.
 
     Raises:
-        MasdError: a shard is missing or made from other inputs, or more than `max_fail` of the
-            utterances failed.
+        MasdError: a shard is missing or made from other inputs, more than `max_fail` of the utterances
+            failed, or another process joins them.
     """
     shards = _shards(Path(out))
 
@@ -161,7 +160,8 @@ def finish_dump(out: str | Path, num_jobs: int, max_fail: float = 0.01) -> None:
 
 def _shards(out: Path) -> ArchiveShards:
     kept = ("num_jobs", "format", "compress")
-    return ArchiveShards(out, "dump_feats", ("feats", "hand"), LISTS, kept, ("utt2num_frames",))
+    again = "./run.sh --stage 3 (or dump_feats and finish_dump)"
+    return ArchiveShards(out, again, ("feats", "hand"), LISTS, kept, ("utt2num_frames",))
 
 
 def open_dump(path: str | Path, expected: FeatsConfig | None = None, families: bool = True) -> Dump:

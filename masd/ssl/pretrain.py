@@ -11,6 +11,7 @@ import torch
 from masd.errors import MasdError
 from masd.feats.config import FeatsConfig
 from masd.files import Mark, digest, input_digest
+from masd.lock import sole
 from masd.models.encoder import Encoder, EncoderConfig
 from masd.seeding import derive
 from masd.ssl.checkpoint import read_state
@@ -44,7 +45,8 @@ def pretrain(
     """Pretrain an encoder into `out`, or go on with it; see masd.bin.pretrain for the arguments.
 
     Raises:
-        MasdError: a dump is missing or does not fit the others, or a setting cannot work.
+        MasdError: a dump is missing or does not fit the others, a setting cannot work, or another process
+            trains into `out`.
     """
     out = Path(out)
     copies, dev_copies = parse_dumps(vocoded), parse_dumps(dev_vocoded)
@@ -67,7 +69,7 @@ def pretrain(
     if not force and mark.fresh(work):
         log.info("%s: trained already; nothing to do", out)
         return
-    with processes(config.device) as group:
+    with sole(out), processes(config.device) as group:
         if group.first:
             out.mkdir(parents=True, exist_ok=True)
             mark.clear()

@@ -11,7 +11,6 @@ A finished folder holds
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +24,8 @@ from masd.errors import Failures, MasdError
 from masd.feats.config import classify_frames
 from masd.feats.dump import open_dump
 from masd.files import digest, input_digest, sha256, write_yaml
+from masd.lock import sole
+from masd.progress import Progress
 from masd.shards import ArchiveShards
 from masd.svm.inputs import embed, evaluation_encoder
 
@@ -35,7 +36,6 @@ log = logging.getLogger(__name__)
 
 VERSION = 2  # raise it when the same encoder comes to give other numbers
 LISTS = ("gram.scp", "mu.scp", "embeddings.yaml", "failures")
-_SECONDS_BETWEEN_LINES = 10.0
 
 
 def extract_shard(
@@ -55,7 +55,8 @@ def extract_shard(
     frames that cover `classify_seconds`. Batches are made of utterances of like length, always the same ones.
 
     Raises:
-        MasdError: model or dump are missing, or the dump was made with another feature configuration.
+        MasdError: model or dump are missing, the dump was made with another feature configuration, or another
+            process makes this shard.
     """
     out, model = Path(out), Path(model)
     weights = sha256(model / "encoder.safetensors")
@@ -65,26 +66,28 @@ def extract_shard(
     shards = _shards(out)
     if not force and shards.done(work, job, num_jobs):
         return
-    device = device_of(device, job)
-    encoder, config = evaluation_encoder(model)
-    feats = open_dump(dump, config, families=False).feats
-    utts = shard(feats.utts, job, num_jobs)
-    mark = shards.begin(job, num_jobs)
-    failures = Failures("utterance")
-    with Writer(out, "mu", job, fmt) as mu, Writer(out, "gram", job, fmt) as gram:
-        frames = classify_frames(config)
-        _embed_all(encoder.to(device), feats, utts, frames, (mu, gram), failures, (batch, device))
-    about = {
-        "encoder": weights,
-        "bands": encoder.num_bands,
-        "alpha": encoder.alpha.detach().cpu().double().tolist(),
-        "features": config,
-    }
-    shards.end(mark, work, job, num_jobs, len(utts), failures, about=about, format=fmt)
+    with sole(out, str(job)):
+        device = device_of(device, job)
+        encoder, config = evaluation_encoder(model)
+        feats = open_dump(dump, config, families=False).feats
+        utts = shard(feats.utts, job, num_jobs)
+        mark = shards.begin(job, num_jobs)
+        failures = Failures("utterance")
+        with Writer(out, "mu", job, fmt) as mu, Writer(out, "gram", job, fmt) as gram:
+            frames = classify_frames(config)
+            _embed_all(encoder.to(device), feats, utts, frames, (mu, gram), failures, (batch, device))
+        about = {
+            "encoder": weights,
+            "bands": encoder.num_bands,
+            "alpha": encoder.alpha.detach().cpu().double().tolist(),
+            "features": config,
+        }
+        shards.end(mark, work, job, num_jobs, len(utts), failures, about=about, format=fmt)
 
 
 def _shards(out: Path) -> ArchiveShards:
-    return ArchiveShards(out, "extract_embeddings", ("mu", "gram"), LISTS)
+    again = "./run.sh --stage 5 (or extract_embeddings and finish_embeddings)"
+    return ArchiveShards(out, again, ("mu", "gram"), LISTS)
 
 
 def _embed_all(
@@ -98,32 +101,29 @@ def _embed_all(
 ) -> None:
     size, device = how
     order = sorted(utts, key=lambda utt: (min(frames, feats.num_frames(utt)), utt))
-    begin = last = time.monotonic()
+    progress = Progress(log, len(order))
     for start in range(0, len(order), size):
         mels = {}
         for utt in order[start : start + size]:
             try:
                 mels[utt] = feats.crop(utt, 0, frames)
             except MasdError as error:
-                failures.add(utt, error)
+                failures.add(utt, error, feats.file(utt))
         for utt, found in zip(mels, embed(encoder, list(mels.values()), device) if mels else [], strict=True):
             if all(np.isfinite(part).all() for part in found):
                 for writer, part in zip(writers, found, strict=True):
                     writer.write(utt, part)
             else:
                 failures.add(utt, "the encoder's output is not finite")
-        now, done = time.monotonic(), min(start + size, len(order))
-        if now - last >= _SECONDS_BETWEEN_LINES or done == len(order):
-            log.info("%d of %d utterances, %.1f a second", done, len(order), done / max(now - begin, 1e-9))
-            last = now
+        progress(min(start + size, len(order)), len(failures.reasons))
 
 
 def finish(out: str | Path, num_jobs: int, max_fail: float = 0.01) -> None:
     """Check that all shards are there, write the set's lists and its mark, and clear away the shards' own.
 
     Raises:
-        MasdError: a shard is missing or made from other inputs, or more than `max_fail` of the
-            utterances failed.
+        MasdError: a shard is missing or made from other inputs, more than `max_fail` of the utterances
+            failed, or another process joins them.
     """
     shards = _shards(Path(out))
 

@@ -21,10 +21,12 @@ from masd.errors import Failures, MasdError
 from masd.feats.config import FeatsConfig
 from masd.feats.dump import open_dump
 from masd.files import Mark, digest, input_digest, plain, read_yaml, sha256, write_lines
+from masd.lock import sole
 from masd.svm.config import FitConfig, SystemSpec, system_spec
 from masd.svm.fit import LabelledSet, dataset_info, fit_system
 from masd.svm.inputs import Source, embeddings_encoder, load_inputs
 from masd.svm.ranges import training_ranges
+from masd.svm.system import System
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +89,8 @@ def fit_to_folder(job: Job, out: Path, config: FitConfig, seed: int, max_fail: f
     """Fit a system and write `out`/model; do nothing if that is done.
 
     Raises:
-        MasdError: inputs are missing or do not belong together, or the sets share speakers or recordings.
+        MasdError: inputs are missing or do not belong together, the sets share speakers or recordings, or
+            another process fits into `out`.
     """
     spec = job.check()
     folders = read_folder(job.train_data), read_folder(job.dev_data)
@@ -98,7 +101,24 @@ def fit_to_folder(job: Job, out: Path, config: FitConfig, seed: int, max_fail: f
     if not force and mark.fresh(work) and (model / "model.yaml").is_file():
         log.info("%s: fitted already; nothing to do", model)
         return
-    mark.clear()
+    with sole(out):
+        mark.clear()
+        system, history = _fit(job, spec, folders, config, seed, max_fail)
+        write_lines(out / "fusion.jsonl", (json.dumps(plain(entry)) for entry in history))
+        system.save(model, job.ssl if spec.ssl else None)
+        mark.write(work)
+    log.info("%s: written", model)
+
+
+def _fit(
+    job: Job,
+    spec: SystemSpec,
+    folders: tuple[DataFolder, DataFolder],
+    config: FitConfig,
+    seed: int,
+    max_fail: float,
+) -> tuple[System, list[dict[str, float]]]:
+    """Read the sets and fit the system; return it, with what its model states, and the history of fusion."""
     alpha, wanted = _encoder(job, spec)
     if wanted is not None and job.train_dump is not None:  # families are the dump's own matter
         wanted = dataclasses.replace(wanted, families=open_dump(job.train_dump).config.families)
@@ -123,10 +143,7 @@ def fit_to_folder(job: Job, out: Path, config: FitConfig, seed: int, max_fail: f
         "seed": seed,
         "versions": _versions(),
     }
-    write_lines(out / "fusion.jsonl", (json.dumps(plain(entry)) for entry in history))
-    system.save(model, job.ssl if spec.ssl else None)
-    mark.write(work)
-    log.info("%s: written", model)
+    return system, history
 
 
 def _kept(data: LabelledSet, patterns: tuple[str, ...]) -> np.ndarray:

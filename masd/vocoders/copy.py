@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from masd.audio import load_utterance, write_wav
 from masd.data.folder import DataFolder, read_folder, write_folder
 from masd.errors import Failures, MasdError
 from masd.files import Mark, digest, input_digest, read_yaml, write_lines
+from masd.lock import sole
 from masd.shards import NamedShards, failures_of
 from masd.vocoders import Vocoder, get
 
@@ -56,23 +57,49 @@ def copy_shard(
 
     A file in place that was made of the same samples by the same vocoder is kept, whichever folder it was
     made for. An utterance that fails is one line in the log and in the shard's mark, in `<out>/.jobs`; it is
-    tried again until `finish` has accepted it.
+    tried again until `finish` has accepted it, and once its file is another.
+
+    Raises:
+        MasdError: the data folder or the vocoder is unusable, or another process makes this shard.
     """
     mark = _shards(out).mark(job, num_jobs)
     work = digest(vocoder.digest(), input_digest(data), str(wav_dir), suffix, job, num_jobs, allow_pipes)
     if not force and mark.fresh(work) and complete(mark.read(), out):
         log.info("job %d of %d: %s is done", job, num_jobs, out)
         return
+    with sole(mark.path.parent, f"{job}of{num_jobs}"):
+        Mark(out).clear()  # first: the folder of all copies is to be written again
+        mark.clear()
+        folder = read_folder(data)
+        utts = folder.shard(job, num_jobs)
+        wav, seconds, failures = _copy_utterances(
+            folder, utts, vocoder, (wav_dir, suffix), f"job {job} of {num_jobs}", allow_pipes, force
+        )
+        mark.write(
+            work, vocoder=vocoder.name, vocoder_digest=vocoder.digest(), data=input_digest(data), wav=wav,
+            seconds=seconds, failures=failures.reasons, unusable=failures.files,
+        )  # fmt: skip
+
+
+def _copy_utterances(
+    folder: DataFolder,
+    utts: Sequence[str],
+    vocoder: Vocoder,
+    where: tuple[Path, str],
+    what: str,
+    allow_pipes: bool,
+    force: bool,
+) -> tuple[dict[str, str], dict[str, float], Failures]:
+    """Write the copies of `utts` that are not there; return paths and seconds of all, and the failures."""
     import torch  # after the mark: it takes longer than all else where nothing is to be done
 
     torch.set_num_threads(1)  # jobs run in parallel; and samples must not depend on the machine's cores
-    mark.clear()
-    folder = read_folder(data)
-    utts = folder.shard(job, num_jobs)
     vocoder.prepare()
+    wav_dir, suffix = where
     failures = Failures()
-    progress = Progress(len(utts), f"{vocoder.name}, job {job} of {num_jobs}")
-    wav, seconds = {}, {}
+    progress = Progress(len(utts), f"{vocoder.name}, {what}")
+    wav: dict[str, str] = {}
+    seconds: dict[str, float] = {}
     for utt in utts:
         copy = f"{vocoder.name}-{utt}"
         path = wav_dir / f"{copy}.{suffix}"
@@ -80,16 +107,13 @@ def copy_shard(
             x = load_utterance(folder, utt, RATE, allow_pipes)
             fresh = synthesise(vocoder, x, utt, path, force)
         except MasdError as error:
-            failures.add(utt, error)
+            failures.add(utt, error, folder.file(utt))
             progress.step(0.0, failed=True)
             continue
         wav[copy], seconds[copy] = str(path), len(x) / RATE
         progress.step(seconds[copy], kept=not fresh)
     progress.report()
-    mark.write(
-        work, vocoder=vocoder.name, vocoder_digest=vocoder.digest(), data=input_digest(data), wav=wav,
-        seconds=seconds, failures=failures.reasons,
-    )  # fmt: skip
+    return wav, seconds, failures
 
 
 def complete(content: Mapping[str, Any], out: Path) -> bool:
@@ -129,7 +153,8 @@ def comment(path: Path) -> str:
 
 
 def _shards(out: Path) -> NamedShards:
-    return NamedShards(out, "copy_synthesis")
+    # stage 1 of mini makes copies too
+    return NamedShards(out, "./run.sh with the same --stage (or copy_synthesis and finish_copy_synthesis)")
 
 
 def finish(data: Path, name: str, out: Path, num_jobs: int, max_fail: float, force: bool = False) -> None:
@@ -139,29 +164,33 @@ def finish(data: Path, name: str, out: Path, num_jobs: int, max_fail: float, for
     lists what there is no copy of, and why.
 
     Raises:
-        MasdError: a shard is missing or stale, or more than `max_fail` of the utterances failed.
+        MasdError: a shard is missing or stale, more than `max_fail` of the utterances failed, or another
+            process joins them.
     """
-    shards, source = _shards(out).read_all(num_jobs), input_digest(data)
+    whole = _shards(out)
+    shards, source = whole.read_all(num_jobs), input_digest(data)
     for job, one in enumerate(shards, 1):
         if one["vocoder"] != name or one["data"] != source:
             raise MasdError(
                 f"{out}: shard {job} of {num_jobs} was made of other data than {data} or by "
-                f"other than {name}; run copy_synthesis again"
+                f"other than {name}; run {whole.again} again"
             )
-    _shards(out).check_same(shards, "vocoder_digest")
+    whole.check_same(shards, "vocoder_digest")
     mark, work = Mark(out), digest([s["digest"] for s in shards], max_fail)
+    failures = failures_of(shards, max_fail)
     if mark.fresh(work) and not force:
+        whole.judge(failures, len(failures.reasons) + mark.read()["utterances"])
         log.info("%s is done", out)
         return
-    mark.clear()
-    folder = read_folder(data)
-    failures = failures_of(shards, max_fail)
-    failures.check(len(folder.utts), out)
-    wav = {copy: path for s in shards for copy, path in s["wav"].items()}
-    write_copies(folder, name, out, wav, {copy: t for s in shards for copy, t in s["seconds"].items()})
-    write_lines(out / "failures", failures.lines())
-    _shards(out).remove_others(num_jobs)
-    mark.write(work, utterances=len(wav), failed=len(failures.reasons))
+    with sole(out):
+        mark.clear()
+        folder = read_folder(data)
+        write_lines(out / "failures", failures.lines())
+        whole.judge(failures, len(folder.utts))
+        wav = {copy: path for s in shards for copy, path in s["wav"].items()}
+        write_copies(folder, name, out, wav, {copy: t for s in shards for copy, t in s["seconds"].items()})
+        whole.remove_others(num_jobs)
+        mark.write(work, utterances=len(wav), failed=len(failures.reasons))
     log.info("%s: %d utterances, %d failed", out, len(wav), len(failures.reasons))
 
 

@@ -17,7 +17,7 @@ from masd.bin.detect import open_judge
 from masd.bin.finish_scores import finish_scores
 from masd.bin.score_detector import score_detector
 from masd.data.folder import write_folder
-from masd.detectors import scoring
+from masd.detectors import score_shards, scoring
 from masd.detectors.config import DetectorConfig, FrontEndConfig, GmmConfig, TokensConfig, TrainConfig
 from masd.detectors.data import Waveforms
 from masd.detectors.detector import NetDetector, load_detector
@@ -250,6 +250,9 @@ def test_utterances_that_cannot_be_scored_are_listed_and_counted(gmm, corpus, tm
     score_detector(tmp_path / "bad", tmp_path / "scores", model=gmm / "model", max_fail=0.1)
     assert (tmp_path / "scores" / "failures").read_text().startswith(dev.utts[0])
     assert len(read_scores(tmp_path / "scores" / "scores")) == 15
+    (tmp_path / "none.wav").write_bytes(Path(dev.wav[dev.utts[0]]).read_bytes())  # mended: tried again
+    score_detector(tmp_path / "bad", tmp_path / "scores", model=gmm / "model")
+    assert len(read_scores(tmp_path / "scores" / "scores")) == 16
 
 
 def scored(out):
@@ -301,7 +304,7 @@ def test_a_stopped_scoring_goes_on_where_it_was(trained, corpus, tmp_path, monke
         return raw(self, waves, utts, speakers)
 
     monkeypatch.setattr(NetDetector, "raw", noted)
-    monkeypatch.setattr(scoring, "SAVE_EVERY", -1.0)
+    monkeypatch.setattr(score_shards, "SAVE_EVERY", -1.0)
     with pytest.raises(KeyboardInterrupt):
         score_detector(dev.path, out, model=trained / "model", batch=4)
     assert not (out / "scores").exists()

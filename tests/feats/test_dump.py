@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from masd.feats import dump as module
 from masd.feats import extract
 from masd.feats.config import FeatsConfig
 from masd.feats.dump import dump_shard, finish_dump, open_dump
+from masd.files import input_digest
 
 CONFIG = FeatsConfig()
 ROOT = Path(__file__).parents[2]
@@ -207,6 +209,95 @@ def test_unusable_audio_is_listed_and_the_rest_is_done(data, tmp_path):
         np.testing.assert_array_equal(dump.feats[utt], good.feats[utt])
     mark = json.loads((out / ".done.json").read_text())
     assert (mark["total"], mark["failed"]) == (10, 7)
+
+
+def mend(data, tmp_path, good, utt):
+    """Put the recording of `utt` where its folder has it."""
+    wav = dict(line.split() for line in (data / "wav.scp").read_text().splitlines())
+    Path(wav[utt]).write_bytes(good[utt])
+
+
+@pytest.fixture
+def mended(data, tmp_path):
+    """The whole dump, and a folder in which s-1 (cut short) and s-8 (missing) may be mended."""
+    whole, shorter = make(data, tmp_path / "whole"), tmp_path / "wav"
+    good = {f"s-{i}": (shorter / f"{i}.flac").read_bytes() for i in range(10)}
+    (shorter / "1.flac").write_bytes(good["s-1"][:500])
+    (shorter / "8.flac").unlink()
+    return content(whole), lambda utt: mend(data, tmp_path, good, utt)
+
+
+@pytest.mark.parametrize("fmt", ["ark", "h5"])
+def test_a_mended_utterance_is_tried_again_with_its_shard_alone(data, tmp_path, mended, fmt):
+    whole, mend_one = mended
+    out = make(data, tmp_path / "out", jobs=3, fmt=fmt)
+    assert open_dump(out).utts == [f"s-{i}" for i in range(10) if i not in (1, 8)]
+    digests = [input_digest(out)]
+    for utt, shard in (("s-8", 3), ("s-1", 1)):
+        mend_one(utt)
+        before = {p.name: p.stat().st_mtime_ns for p in out.glob(f"feats.*.{fmt}")}
+        make(data, out, jobs=3, fmt=fmt)
+        after = {p.name: p.stat().st_mtime_ns for p in out.glob(f"feats.*.{fmt}")}
+        assert [name for name in after if after[name] != before[name]] == [f"feats.{shard}.{fmt}"]
+        assert utt in open_dump(out).utts
+        digests.append(input_digest(out))
+    assert content(out) == whole
+    assert len(set(digests)) == 3, "what is made of the dump is stale then"
+    assert names(out) == LISTS | {f"{name}.{job}.{fmt}" for name in ("feats", "hand") for job in (1, 2, 3)}
+
+
+def test_a_mended_utterance_is_tried_again_before_failures_are_accepted(data, tmp_path, mended):
+    whole, mend_one = mended
+    out = make(data, tmp_path / "out", jobs=2, finish=False)
+    with pytest.raises(
+        MasdError, match=r"s-1: .*mend them and run \./run\.sh --stage 3 .*allow more by --max-fail"
+    ):
+        finish_dump(out, 2)
+    for utt in ("s-1", "s-8"):
+        mend_one(utt)
+    make(data, out, jobs=2, finish=False)
+    finish_dump(out, 2)
+    assert content(out) == whole
+
+
+def test_failures_that_nobody_has_mended_are_not_tried_again_but_told_and_judged(
+    data, tmp_path, mended, caplog
+):
+    out = make(data, tmp_path / "out", jobs=2)
+    before = {p.name: p.stat().st_mtime_ns for p in out.iterdir()}
+    caplog.clear()
+    make(data, out, jobs=2)
+    assert {p.name: p.stat().st_mtime_ns for p in out.iterdir()} == before
+    (line,) = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert line.startswith(f"{out}: 2 of 10 utterances failed and are left out, as --max-fail 0.5 allows")
+    assert f"listed in {out}/failures" in line and "./run.sh --stage 3" in line
+    with pytest.raises(MasdError, match=r"2 of 10 utterances failed .*--max-fail 0\.1 "):
+        finish_dump(out, 2, 0.1)
+    assert len(open_dump(out).utts) == 8, "what was accepted once stays there"
+
+
+def test_a_dump_of_before_marks_said_what_failed_stays_finished(data, tmp_path, mended):
+    out = make(data, tmp_path / "out", jobs=2)
+    for path in list(out.iterdir()):
+        if re.search(r"\.\d(\.scp|\.json)?$", path.name):  # nor did it keep its shards' lists and marks
+            path.unlink()
+    mark = json.loads((out / ".done.json").read_text())
+    mark.pop("unusable")
+    (out / ".done.json").write_text(json.dumps(mark))
+    mended[1]("s-1")
+    before = {p.name: p.stat().st_mtime_ns for p in out.iterdir()}
+    make(data, out, jobs=2)
+    assert {p.name: p.stat().st_mtime_ns for p in out.iterdir()} == before
+
+
+def test_the_cost_of_a_set_with_failures_is_counted_once(data, tmp_path, mended):
+    """The marks of its shards stay, and each says what it took."""
+    out = make(data, tmp_path / "out", jobs=3)
+    marks = [json.loads(path.read_text()) for path in out.glob(".done*.json")]
+    assert len(marks) == 4
+    made = [mark["cost"]["processor"] for mark in marks if "work" in mark]
+    (whole,) = [mark["cost"]["processor"] for mark in marks if "work" not in mark]
+    assert whole < max(made)
 
 
 def test_a_set_without_one_usable_utterance_is_an_error(data, tmp_path):

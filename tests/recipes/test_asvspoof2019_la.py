@@ -292,6 +292,34 @@ def test_what_a_downloader_meets_is_one_line(damaged, damage):
     assert not list((recipe.path / "data").glob("full/*/wav.scp")), "nothing is half written"
 
 
+def test_without_the_verifiers_scores_a_run_that_is_not_strict_goes_on_without_t_dcf(damaged):
+    """Stage 0 is the first to say so; scores of an earlier preparation do not stay."""
+    corpora, recipe = damaged
+    words = ("--size", "tiny", "--corpus", corpora / "LA", "--zero-shot", "true", "--nj", 1)
+    (recipe.path / "model").mkdir()
+    (recipe.path / "model/model.yaml").write_text("system: handcrafted\n")
+    words = (*words, "--model", "model", "--strict")
+    recipe.run(*words, "false", "--stop-stage", 1)
+    assert (recipe.path / "data/tiny/asv_scores/eval").is_file()
+    missing = corpora / "LA/ASVspoof2019_LA_asv_scores/ASVspoof2019.LA.asv.eval.gi.trl.scores.txt"
+    missing.unlink()
+    done = recipe.run(*words, "true", "--stop-stage", 0, check=False)
+    assert done.returncode == 1 and f"locate: error: {missing}: no such file" in done.stderr
+    done = recipe.run(*words, "false", "--stop-stage", 1)
+    said = f"run.sh: warning: {missing}: no such file; without it the results of eval have no t-DCF\n"
+    assert said in done.stdout, "on the terminal"
+    assert not (recipe.path / "data/tiny/asv_scores/eval").exists()
+    scores = recipe.path / "exp/tiny/zero_shot_model/scores/eval"
+    scores.mkdir(parents=True)
+    utts = read_folder(recipe.path / "data/tiny/eval").utts
+    (scores / "scores").write_text("".join(f"{utt} {number}\n" for number, utt in enumerate(utts)))
+    (scores / "failures").touch()
+    done = recipe.run(*words, "false", "--stage", 7, "--results-page", "false", check=False)
+    assert "eval: no ASV scores, no t-DCF" in done.stderr
+    log = (recipe.path / "exp/tiny/log/evaluate_zero_shot_model_eval.log").read_text()
+    assert "--asv-scores" not in log
+
+
 def test_a_recording_cut_short_stops_a_strict_run_and_is_left_out_of_another(damaged):
     corpora, recipe = damaged
     utt = chosen("train")[0].split()[1]

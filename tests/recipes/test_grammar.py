@@ -28,7 +28,8 @@ STAGES = {
 SHARED = (
     "stage", "stop_stage", "size", "corpus", "zero_shot", "model", "checkpoint", "ssl", "system",
     "front_ends", "features", "variant", "seed", "nj", "ngpu", "nproc", "num_nodes", "node_rank",
-    "rdzv_endpoint", "feats_format", "compress", "strict", "results", "results_page", "command", "force",
+    "rdzv_endpoint", "feats_format", "compress", "strict", "max_fail",
+    "results", "results_page", "command", "force",
 )
 # fmt: on
 

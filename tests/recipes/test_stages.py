@@ -44,6 +44,11 @@ class Noted:
             (self.path / f"data/tiny/{part}/utt2vocoder").write_text("a melgan\nb -\n")
         (self.path / "data/tiny/pretrain_tags").write_text("lpc\nworld\n")
         (self.path / "data/tiny/breakdown").write_text("codec\n")
+        for part in ("train", "pretrain_source"):
+            (self.path / "data/tiny" / part).mkdir(exist_ok=True)
+            (self.path / f"data/tiny/{part}/utt2lab").write_text("a spoof\nb bonafide\n")
+        for name in ("one.pt", "two.pt"):
+            (self.path / name).touch()
 
     def run(self, *options, **environment):
         """Run stages 2 to 7, or those of `options`."""
@@ -158,8 +163,8 @@ def test_a_detector_or_released_weights_score_without_training(noted, name, monk
     for options, said in (
         (("--model", model, "--checkpoint", weights), "give one of them"),
         (("--checkpoint", weights), "whose weights"),
-        (("--checkpoint", "none.pth", "--system", "aasist"), "none.pth: no such file"),
-        (("--model", "nowhere"), "--model 'nowhere': no model folder"),
+        (("--checkpoint", "/none.pth", "--system", "aasist"), "--checkpoint /none.pth: no such file\n"),
+        (("--model", "nowhere"), "--model nowhere: no model folder"),
     ):
         assert_one_line(recipe.run("--zero-shot", "true", *options), said)
     assert_one_line(recipe.run("--zero-shot", "false", "--model", model), "--zero-shot true")
@@ -301,6 +306,8 @@ def local(tmp_path):
     (recipe.path / "nvidia-smi").write_text("#!/bin/sh\nfor i in 0 1; do echo GPU $i: a card; done\n")
     (recipe.path / "nvidia-smi").chmod(0o755)
     (recipe.path / "data/full").symlink_to("tiny")
+    (recipe.path / "elsewhere").mkdir()
+    (recipe.path / "elsewhere/encoder.safetensors").touch()
     return recipe
 
 
@@ -372,6 +379,8 @@ def test_the_page_names_a_command_that_can_be_pasted(noted):
         (("--stop-stage", "12"), "--stop-stage 12: stages are 0 to 7"),
         (("--nj", "0"), "--nj 0: takes 1 or more"),
         (("--nproc", "0"), "--nproc 0: takes 1 or more"),
+        (("--max-fail", "5%"), "--max-fail takes a share, 0 to 1, not '5%'"),
+        (("--max-fail", "1.5"), "--max-fail takes a share"),
         (("--variant", "none"), "no conf/none.yaml"),
         (("--size", "huge"), "no conf/huge.yaml"),
         (("--features", "+pitch"), "only +tokens"),
@@ -385,7 +394,83 @@ def test_an_option_that_cannot_be_is_one_line(noted, words, said):
 def test_a_model_that_is_not_there_is_told_apart_from_none(noted):
     assert_one_line(noted["for"].run(), "give the model that is to be evaluated: --model DIR")
     done = noted["for"].run("--model", "egs/mini/exp/model")
-    assert_one_line(done, f"relative paths begin at {noted['for'].path}")
+    assert_one_line(done, "--model egs/mini/exp/model: no model folder of stage 5")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("for", ("--corpus", "data/FoR", "--stage", 0)),
+        ("asvspoof2019_la", ("--librispeech", "data/LibriSpeech", "--stage", 1)),
+        ("wavefake", ("--jsut", "data/jsut", "--stage", 0)),
+        ("mini", ("--corpus", "data/mine", "--stage", 1)),
+        ("mini", ("--ssl", "exp/ssl")),
+        ("wavefake", ("--front-ends", "exp/hubert.pt", "--system", "hubert_wavlm")),
+        ("for", ("--checkpoints", "exp/vocoders")),
+        ("for", ("--zero-shot", "true", "--checkpoint", "exp/AASIST.pth", "--system", "aasist")),
+        ("for", ("--zero-shot", "true", "--model", "exp/model")),
+    ],
+)
+def test_a_path_that_leads_nowhere_is_said_with_where_it_begins(noted, name, words):
+    """Who types a path from where they stand, and not from the recipe's folder, is told so."""
+    recipe, zero_shot = noted[name], () if "--zero-shot" in words else ("--zero-shot", "false")
+    done = recipe.run(*zero_shot, *words)
+    path = next(word for word in words if "/" in str(word))
+    assert_one_line(done, f"{path}: no ")
+    assert f"(relative paths begin at {recipe.path})\n" in done.stderr
+    absolute = [recipe.path / word if word == path else word for word in words]
+    done = recipe.run(*zero_shot, *absolute)
+    assert_one_line(done, f"{recipe.path / path}: no ")
+    assert "relative" not in done.stderr
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_path_is_not_looked_for_by_stages_that_do_not_read_it(noted, name):
+    done = noted[name].run(
+        *("--corpus", "gone", "--ssl", "gone", "--zero-shot", "false", "--stage", 7, "--stop-stage", 7)
+    )
+    assert done.returncode == 0, done.stderr
+
+
+# Entry points that may leave out utterances which cannot be used; finish_utt2dur has --strict.
+LEAVE_OUT = {
+    "finish_copy_synthesis", "finish_dump", "finish_embeddings", "add_tokens", "fit_svm", "train_detector",
+    "score", "score_detector", "finish_scores",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_max_fail_goes_to_every_stage_that_leaves_out_utterances(noted, name, monkeypatch):
+    """What a dump may lack, fitting and scoring may lack too; by default it is what entry points have."""
+    recipe, seen = noted[name], set()
+    for more in ((), ("--features", "+tokens"), ("--system", "aasist"), ("--system", "plus")):
+        for given, expected in ((("--max-fail", "0.25"), 0.25), ((), 0.01)):
+            for call in recipe.calls("--zero-shot", "false", *more, *given):
+                if any(word.startswith(ENTRY) for word in call):
+                    config = parsed(recipe, call, monkeypatch)
+                    assert getattr(config, "max_fail", expected) == expected, call
+                    seen |= {entry(call)[0]} if hasattr(config, "max_fail") else set()
+    assert seen == LEAVE_OUT
+
+
+WARNS = """#!/usr/bin/env bash
+mkdir -p "$(dirname "$1")"
+for i in $(seq "$WARNINGS"); do echo "2026-01-02 03:04:05 masd.x WARNING: number $i is odd"; done > "$1"
+echo "2026-01-02 03:04:05 masd.x INFO: no WARNING: of anything" >> "$1"
+"""
+
+
+def test_what_a_piece_of_work_warned_of_is_shown_or_counted(tmp_path):
+    """A corpus that is not complete is said on the terminal, not in a log that nobody opens."""
+    recipe = Noted(tmp_path, "asvspoof2019_la")
+    (recipe.path / "note.sh").write_text(WARNS)
+    for count, expected in ((0, 0), (2, 2), (5, 5), (6, 1)):
+        done = recipe.run("--stage", 0, "--stop-stage", 0, WARNINGS=str(count))
+        shown = [line for line in done.stdout.splitlines() if "arning" in line]
+        assert (done.returncode, len(shown)) == (0, expected)
+    assert shown[0].endswith("run.sh: 6 warnings, see exp/tiny/log/locate.log")
+    done = recipe.run("--stage", 0, "--stop-stage", 0, WARNINGS="1")
+    assert "run.sh: warning: number 1 is odd\n" in done.stdout
 
 
 def assert_one_line(done, said):

@@ -141,3 +141,25 @@ def test_a_damaged_archive_costs_one_utterance(world, tmp_path):
     finish(tmp_path / "emb", 1, max_fail=0.2)
     assert Embeddings(tmp_path / "emb").utts == [f"u{i}" for i in range(7)]
     assert (tmp_path / "emb" / "failures").read_text().startswith("u7 ")
+
+
+def test_an_utterance_is_tried_again_once_its_archive_is_mended(world, tmp_path):
+    """The dump's lists, and so its digest, are what they were: the archive alone was cut short on the way."""
+    write_dump(tmp_path / "dump", LENGTHS)
+    Mark(tmp_path / "dump").write("a dump is known by its marks and lists")
+    ark = tmp_path / "dump" / "feats.1.ark"
+    whole = ark.read_bytes()
+    ark.write_bytes(whole[:-100])
+
+    def embed():
+        for job in (1, 2):
+            extract_shard(world / "ssl", tmp_path / "dump", tmp_path / "emb", job=job, num_jobs=2)
+        finish(tmp_path / "emb", 2, max_fail=0.2)
+        return {path.name: path.stat().st_mtime_ns for path in (tmp_path / "emb").iterdir()}
+
+    before = embed()
+    assert embed() == before
+    ark.write_bytes(whole)
+    after = embed()
+    assert after["mu.1.ark"] == before["mu.1.ark"] and after["mu.2.ark"] != before["mu.2.ark"]
+    assert Embeddings(tmp_path / "emb").utts == [f"u{i}" for i in range(8)]

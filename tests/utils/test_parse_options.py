@@ -66,6 +66,7 @@ def test_help_prints_the_comments_and_the_defaults(script):
     assert "--some-name" in done.stdout
     assert "number of jobs [2]" in done.stdout
     assert "a folder []" in done.stdout
+    assert done.stdout.count(f"relative paths begin at {Path.cwd()}") == 1
     assert "hidden" not in done.stdout
 
 

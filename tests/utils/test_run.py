@@ -39,6 +39,28 @@ def test_one_failed_job_fails_the_array_and_shows_its_log(tmp_path):
     assert "the reason" in done.stderr
 
 
+def test_the_error_is_shown_though_torchrun_says_much_after_it(tmp_path):
+    script = "echo x: error: the reason; for i in $(seq 30); do echo of torchrun $i; done; exit 1"
+    done = launch(tmp_path / "x.log", "sh", "-c", script)
+    assert done.stderr.count("x: error: the reason") == 1
+    assert "of torchrun 30" in done.stderr and "of torchrun 10" not in done.stderr
+
+
+def test_two_jobs_that_write_one_log_write_over_no_line_of_each_other(tmp_path):
+    """The second is a run that finds the first at its work, and says so."""
+    log = tmp_path / "x.log"
+    waits = ["sh", "-c", "echo begun; read line < go; echo the first"]
+    first = subprocess.Popen([sys.executable, RUN, log, *waits], cwd=tmp_path)
+    os.mkfifo(tmp_path / "go")
+    while not log.exists() or "begun" not in log.read_text():
+        time.sleep(0.05)
+    launch(log, "sh", "-c", "echo the second")
+    (tmp_path / "go").write_text("now\n")
+    assert first.wait(20) == 0
+    text = log.read_text()
+    assert "\0" not in text and text.index("\nthe second\n") < text.index("\nthe first\n")
+
+
 def test_the_same_call_runs_the_failed_jobs_alone(tmp_path):
     command = ["sh", "-c", "echo JOB >> ran; [ JOB != 2 ] || [ -e mended ]"]
     assert launch("JOB=1:3", "log/x.JOB.log", *command, cwd=tmp_path).returncode == 1

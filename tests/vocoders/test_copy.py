@@ -15,7 +15,7 @@ from masd.bin.copy_synthesis import copy_synthesis
 from masd.bin.finish_copy_synthesis import finish_copy_synthesis
 from masd.data.folder import read_folder, write_folder
 from masd.errors import MasdError
-from masd.files import write_yaml
+from masd.files import input_digest, write_yaml
 from masd.vocoders import base
 from masd.vocoders.copy import vocoder_of
 
@@ -143,6 +143,23 @@ def test_what_fails_is_named_and_the_rest_is_done(tmp_path, copy, caplog):
     assert read_folder(out).utts == ["lpc-s1-a", "lpc-s2-c"]
     assert (out / "failures").read_text().startswith("s1-b ")
     assert not (tmp_path / "wav/lpc-s1-b.wav").exists()
+    (line,) = {r.getMessage() for r in caplog.records if "left out" in r.getMessage()}
+    assert "1 of 3 utterances failed" in line and f"listed in {out}/failures" in line
+
+
+def test_what_failed_and_was_accepted_is_copied_once_it_is_mended(tmp_path, copy):
+    data = corpus(tmp_path)
+    whole = (tmp_path / "audio/s1-b.wav").read_bytes()
+    (tmp_path / "audio/s1-b.wav").unlink()
+    out = copy(data, max_fail=0.5, num_jobs=2)
+    digest = input_digest(out)
+    (tmp_path / "audio/s1-b.wav").write_bytes(whole)
+    before = stamps(tmp_path / "wav")
+    assert copy(data, max_fail=0.5, num_jobs=2) == out
+    after = stamps(tmp_path / "wav")
+    assert after.keys() - before.keys() == {"lpc-s1-b.wav"} and after.items() >= before.items()
+    assert len(read_folder(out).utts) == 3 and (out / "failures").read_text() == ""
+    assert input_digest(out) != digest, "what is made of the copies is stale then"
 
 
 def test_a_missing_or_foreign_shard_is_an_error(tmp_path, copy):

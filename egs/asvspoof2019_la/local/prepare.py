@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import enrolment
 import librispeech as libri
-from locate import CORPUS, LIBRISPEECH, PROTOCOLS, find
+from locate import CORPUS, LIBRISPEECH, PROTOCOLS, find, find_verifier
 
 from masd.cli import run
 from masd.data.corpus import (
@@ -77,7 +77,8 @@ def prepare(
         enrolment.check(speakers, files[name], name, findings)
         enrolment.explain_extra(places, name, files[name].keys() - set(utts), speakers)
     check_disjoint(findings, sets)
-    verifier = {name: read_verifier(places.asv_scores(name), findings, counts) for name in ("dev", "eval")}
+    scores = find_verifier(places, findings)
+    verifier = {name: read_verifier(path, findings, counts) for name, path in scores.items()}
     findings.settle()
     genders, pretraining = {}, {}
     if places.librispeech:
@@ -87,8 +88,10 @@ def prepare(
     for name in ["eval"] if zero_shot else sets:
         trials = choose(sets[name], files[name], amount, name)
         write_set(out / name, trials, files[name])
+        (out / "asv_scores" / name).unlink(missing_ok=True)  # of a corpus that had them
         if name in verifier:
             write_text(out / "asv_scores" / name, verifier[name])
+        if name in enrolled:
             speakers = {one.spk for one in trials}
             enrolment.write(out / f"enrol_{name}", enrolled[name], files[name], speakers, amount)
     for name, utterances in pretraining.items():

@@ -14,6 +14,7 @@ downloads=downloads   # where stage 0 unpacked the packages
 data=                 # where the sets go (default: data/<size>)
 corpus=               # your own folder of recordings by speaker, instead of the packages
 strict=true           # whether a failing nuisance probe stops report and full
+max_fail=0.01         # share of utterances, 0 to 1, that may fail
 force=false           # make everything again
 . ../../utils/parse_options.sh
 
@@ -41,7 +42,8 @@ while read -r tag; do
     --out "$data/copies/$tag" --wav-dir "$data/copies/$tag/wav" --audio-format flac \
     --job JOB --num-jobs "$nj"
   $cmd "$data/log/finish_copy_$tag.log" python3 -m masd.bin.finish_copy_synthesis \
-    --data "$data/copies/$tag/source" --vocoder "$tag" --out "$data/copies/$tag" --num-jobs "$nj"
+    --data "$data/copies/$tag/source" --vocoder "$tag" --out "$data/copies/$tag" --num-jobs "$nj" \
+    --max-fail "$max_fail"
 done < "$data/copy_tags"
 
 while read -r attack; do
@@ -52,7 +54,8 @@ done < "$data/tts_attacks"
 # these read conf/condition.yaml too
 MASD_REMEMBER=false $cmd JOB=1:"$nj" "$data/log/make_sets.JOB.log" python3 local/make_sets.py --protocol "$protocol" \
   --size "$size" --data "$data" --job JOB --num-jobs "$nj"
-$cmd "$data/log/finish_sets.log" python3 local/finish_sets.py --protocol "$protocol" --size "$size" --data "$data"
+$cmd "$data/log/finish_sets.log" python3 local/finish_sets.py --protocol "$protocol" --size "$size" --data "$data" \
+  --max-fail "$max_fail"
 
 [ "$size" = report ] || [ "$size" = full ] || strict=false
 python3 local/nuisance_probe.py --data "[$data/train,$data/dev,$data/eval]" \
