@@ -38,7 +38,7 @@ compress=false        # compress dumps (Kaldi's method in ark, float16 in h5)
 strict=true           # stop when the nuisance probe finds a cue that is not synthesis (report, full)
 results=""            # the results page [exp/<size>/RESULTS.md]
 results_page=true     # whether stage 7 makes the page, or evaluates alone
-command=""            # the command that the page names [this one]
+command=""            # the command that the page names for scores and page made now [this one]
 force=false           # redo the stages asked for though nothing they depend on has changed
 . "$MASD_ROOT/utils/parse_options.sh"
 . "$MASD_ROOT/utils/stages.sh"
@@ -119,12 +119,12 @@ if asked 6; then
     # shellcheck disable=SC2046
     if [ "${#detector[@]}" -gt 0 ]; then
       single "score_${tag}_$name" python3 -m masd.bin.score_detector "${scorer[@]}" --data "$data/$name" \
-        $(enrolment "$name") --out "$exp/scores/$name" --force "$force"
+        $(enrolment "$name") --out "$exp/scores/$name" --command "$command" --force "$force"
     else
       embed "$name"
       tokens "$name"
       single "score_${tag}_$name" python3 -m masd.bin.score "${scorer[@]}" --data "$data/$name" --dump "$hand/$name" \
-        $(of_ssl "--embeddings $emb/$name") --out "$exp/scores/$name" --force "$force"
+        $(of_ssl "--embeddings $emb/$name") --out "$exp/scores/$name" --command "$command" --force "$force"
     fi
   done
 fi

@@ -21,6 +21,7 @@ def score_detector(
     enrolment_data: Path | None = None,
     allow_pipes: bool = False,
     max_fail: float = 0.01,
+    command: str = "",
     force: bool = False,
 ) -> None:
     """Score a set with a trained detector, or with the authors' released weights.
@@ -41,6 +42,7 @@ def score_detector(
             attractor of training.
         allow_pipes: run commands in wav.scp.
         max_fail: share of the utterances, 0 to 1, that may fail.
+        command: what was called to get the scores; kept with them, for the results page.
         force: score again though it is done.
     """
     from masd.data.folder import read_folder, spk2utt
@@ -80,7 +82,7 @@ def score_detector(
     timing = {"seconds": done.seconds, "audio_seconds": done.audio, "real_time_factor": ratio}
     write_json(out / "timing.json", timing | {"parameters": detector.parameters})
     write_scores(out / "scores", {utt: float(detector.scores(v)) for utt, v in f.items()})
-    mark.write(work, utterances=len(f), failed=len(done.failures.reasons))
+    mark.write(work, utterances=len(f), failed=len(done.failures.reasons), command=command)
     log.info("%s: %d utterances, real-time factor %.3f", out, len(f), ratio)
 
 

@@ -360,6 +360,13 @@ def test_the_page_names_a_command_that_can_be_pasted(noted):
     assert given == ["./run.sh", "--size", "tiny", "--stage", "2", "--stage", "7", *words]
 
 
+@pytest.mark.parametrize("system", ["handcrafted", "lfcc_gmm"])
+def test_scores_are_told_the_command_that_made_them(noted, system):
+    calls = noted["for"].calls("--zero-shot", "false", "--system", system, "--stage", 6, "--command", "a b")
+    told = [call[call.index("--command") + 1] for call in calls if "--command" in call]
+    assert told == ["a b"] * 3, "of dev, of eval, and the page"
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
