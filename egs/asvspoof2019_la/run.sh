@@ -147,7 +147,8 @@ if asked 7; then
   if [ "$results_page" = true ]; then
     single results python3 -m masd.bin.results --exp "exp/$size" --system "$row" --data "$data" \
       --sets "$( (sets; pretrain_sets) | paste -sd ,)" --protocol "conf/masd.yaml,conf/$size.yaml,$protocol" \
-      --reported conf/reported.yaml --title "Results on $title, size $size" --command "$command" --out "$results"
+      --reported conf/reported.yaml --title "Results on $title, size $size" --command "$command" --out "$results" \
+      --force "$force"
     log "results: $results, and with plots exp/$size/report/report.html"
   fi
 fi
