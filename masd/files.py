@@ -58,6 +58,13 @@ def write_text(path: str | Path, text: str) -> None:
         tmp.write_text(text, encoding="utf-8")
 
 
+def write_changed(path: str | Path, text: str) -> None:
+    """Write `text` to `path` as `write_text` does, unless it holds just that: then it keeps its time."""
+    path = Path(path)
+    if not path.is_file() or path.read_bytes() != text.encode():
+        write_text(path, text)
+
+
 def write_lines(path: str | Path, lines: Iterable[str]) -> None:
     """Write lines, each ended by a line feed, whole or not at all."""
     write_text(path, "".join(f"{line}\n" for line in lines))

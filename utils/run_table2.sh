@@ -50,7 +50,7 @@ if [ -n "$only_job" ]; then
     first=4
     [ "$system" != plus ] || first=2  # fitted on more, and other, features
     ./run.sh "${common[@]}" --stage "$first" --stop-stage 7 --nj "$threads" --seed "$seed" --variant "$variant" \
-      --system "$system" --results-page false
+      --system "$system" --results-page false --command "$command"
   done
   exit 0
 fi
@@ -63,7 +63,7 @@ log "$(jobs | wc -l) jobs, $nj at a time (logs: $logs/table2.*.log)"
 # shellcheck disable=SC2086,SC2154
 MASD_REMEMBER=false $train_cmd --max-jobs-run "$nj" --num-threads "$threads" JOB=1:"$(jobs | wc -l)" "$logs/table2.JOB.log" \
   "$MASD_ROOT/utils/run_table2.sh" --size "$size" --seeds "$seeds" --threads "$threads" --literal "$literal" \
-  --only-job JOB -- "$@"
+  --command "$command" --only-job JOB -- "$@"
 
 first=${seeds%% *}
 # Probe the encoder NAME into probe_<OUT>.json: probe NAME OUT [OPTION...]

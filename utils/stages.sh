@@ -156,9 +156,9 @@ enrolment() { [ "$system" != samo ] || [ ! -d "$data/enrol_$1" ] || echo --enrol
 score_detector() {
   # shellcheck disable=SC2046
   sharded "score_${tag}_$1" score_detector "${scorer[@]}" --data "$data/$1" $(enrolment "$1") --out "$exp/scores/$1" \
-    --max-fail "$max_fail"
+    --command "$command" --max-fail "$max_fail"
   single "score_${tag}_$1.finish" python3 -m masd.bin.finish_scores --out "$exp/scores/$1" --num-jobs "$nj" \
-    --max-fail "$max_fail"
+    --command "$command" --max-fail "$max_fail"
 }
 
 # What evaluate is told of a set's scores, besides the corpus's keys: beside SET

@@ -39,7 +39,7 @@ strict=true           # stop when the nuisance probe finds a cue that is not syn
 max_fail=0.01         # share of a set's utterances, 0 to 1, that a stage may leave out because they cannot be used
 results=""            # the results page [exp/<size>/RESULTS.md]
 results_page=true     # whether stage 7 makes the page, or evaluates alone
-command=""            # the command that the page names [this one]
+command=""            # the command that the page names for scores and page made now [this one]
 force=false           # redo the stages asked for though nothing they depend on has changed
 . "$MASD_ROOT/utils/parse_options.sh"
 . "$MASD_ROOT/utils/stages.sh"
@@ -127,7 +127,8 @@ if asked 6; then
       tokens "$name"
       # shellcheck disable=SC2046
       single "score_${tag}_$name" python3 -m masd.bin.score "${scorer[@]}" --data "$data/$name" --dump "$hand/$name" \
-        $(of_ssl "--embeddings $emb/$name") --out "$exp/scores/$name" --max-fail "$max_fail" --force "$force"
+        $(of_ssl "--embeddings $emb/$name") --out "$exp/scores/$name" --command "$command" \
+        --max-fail "$max_fail" --force "$force"
     fi
   done
 fi
@@ -143,7 +144,8 @@ if asked 7; then
   if [ "$results_page" = true ]; then
     single results python3 -m masd.bin.results --exp "exp/$size" --system "$row" --data "$data" \
       --sets "$( (sets; pretrain_sets) | paste -sd ,)" --protocol "conf/masd.yaml,conf/$size.yaml,$protocol" \
-      --reported conf/reported.yaml --title "Results on $title, size $size" --command "$command" --out "$results"
+      --reported conf/reported.yaml --title "Results on $title, size $size" --command "$command" --out "$results" \
+      --force "$force"
     log "results: $results, and with plots exp/$size/report/report.html"
   fi
 fi

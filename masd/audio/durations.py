@@ -10,7 +10,7 @@ import soundfile
 from masd.audio.read import check_header, open_audio
 from masd.data.folder import DataFolder, read_folder, shard, write_folder
 from masd.errors import Failures, MasdError
-from masd.files import Mark, digest, sha256, write_lines
+from masd.files import Mark, digest, sha256, write_changed
 from masd.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ def finish_durations(data: Path, num_jobs: int, max_fail: float = 0.0) -> DataFo
     failures.check(len(folder.utts), data)
     if not seconds:
         raise MasdError(f"{data}: no recording can be read; the first: {next(iter(broken.values()))}")
-    write_lines(data / "failures", failures.lines())
+    write_changed(data / "failures", "".join(f"{line}\n" for line in failures.lines()))
     if failures.reasons:
         log.warning(
             "%s: %d of %d utterances leave the set, as their recordings cannot be read; they are listed in "

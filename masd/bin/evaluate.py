@@ -58,7 +58,8 @@ def evaluate(
         model: model folder, for temperature, affine map and development threshold.
         trials: trial list, `<utt> <label> <attack>`; all of the key without one.
         excused: lists of failed utterances (id first), which may be without a score; separated by commas.
-        seen_attacks: attacks known from training, separated by commas; the others count as unseen.
+        seen_attacks: attacks known from training, separated by commas, or `none`; the others count as unseen.
+            Without it they are not told apart.
         apart: attacks reported apart and kept out of pooled figures, separated by commas.
         apart_scores: score file of a second set, all spoofed and all reported apart (needs `apart_data`).
         apart_data: data folder of that set.

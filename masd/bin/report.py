@@ -28,8 +28,8 @@ def report(
 ) -> None:
     """Make report.html, which needs nothing but itself, and every figure as PNG (light, dark) and PDF.
 
-    Systems are those below an experiment folder, those named by `evaluated`, or both; all must have been
-    evaluated on the same trials.
+    Systems are those below an experiment folder, those named by `evaluated`, or both; one evaluated on
+    other trials than `system` is left out, and the page says so.
 
     Args:
         out: folder for report.html and the figures.
@@ -43,7 +43,7 @@ def report(
         data: data/<size>, whose sets are counted.
         explain: the utterance whose score is explained; without, the spoof the system is surest of.
         title: of the page.
-        command: the command that made the results, to be shown.
+        command: the command that makes the page, to be shown beside those that made the scores.
         bootstrap: draws for each interval of the comparison.
         seed: of the draws.
     """

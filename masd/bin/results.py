@@ -34,7 +34,8 @@ def results(
     `masd.bin.verify_results` computes every number again.
 
     Each system is a folder `<exp>/<system>_s<seed>` in which the evaluate entry point has written to
-    results/<set>/ or scores/<set>/.
+    results/<set>/ or scores/<set>/. Systems are compared on the trials that all have scored; one evaluated
+    on other trials than `system` is left out, and the page says so.
 
     Args:
         exp: exp/<size>.
@@ -48,7 +49,7 @@ def results(
         protocol: files or folders that fix corpus and trials, separated by commas; their digests are shown.
         report: folder of report.html and the plots, <exp>/report by default.
         title: of the page.
-        command: the command that makes these results, to be shown.
+        command: the command that makes the page, to be shown beside those that made the scores.
         bootstrap: draws for each interval of the ablation table.
         seed: of the draws.
         force: make the page again though nothing it shows has changed.
@@ -66,10 +67,11 @@ def results(
     shown += [p for p in (reported, data and data / "nuisance_probe.json", *fixed) if p and p.is_file()]
     counted = [word.strip() for word in sets.split(",") if word.strip()]
     shown += [p for name in counted if data for p in (data / name / one for one in COUNTED) if p.is_file()]
-    settings = [VERSION, system, eval_set, dev_set, sets, title, command, bootstrap, seed, str(out)]
+    # not the command: another one that finds nothing changed has not made the page
+    settings = [VERSION, system, eval_set, dev_set, sets, title, bootstrap, seed, str(out)]
     work = digest([[str(p), sha256(p)] for p in shown], settings)
     mark = Mark(folder)
-    there = out.is_file() and manifest_path(out).is_file()
+    there = all(path.is_file() for path in (out, manifest_path(out), folder / "report.html"))
     if not force and there and mark.fresh(work) and mark.read().get("page") == sha256(out):
         log.info("%s is up to date", out)
         return
@@ -95,7 +97,7 @@ def results(
     log.info("%s and %s", out, folder / "report.html")
 
 
-VERSION = 2  # raise it when the same files come to give another page
+VERSION = 3  # raise it when the same files come to give another page
 INPUTS = ("metrics.json", "attention", "metrics.jsonl", "probe_*.json", "model.yaml")
 
 if __name__ == "__main__":

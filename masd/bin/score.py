@@ -19,6 +19,7 @@ def score(
     dump: Path | None = None,
     data: Path | None = None,
     max_fail: float = 0.01,
+    command: str = "",
     force: bool = False,
 ) -> None:
     """Score a set with a fitted model, joined by utterance id.
@@ -34,6 +35,7 @@ def score(
         dump: feature dump of the set, where the system uses handcrafted features.
         data: data folder whose utterances are wanted; without it, all that the inputs hold.
         max_fail: share of the utterances, 0 to 1, that may lack inputs.
+        command: what was called to get the scores; kept with them, for the results page.
         force: score again though it is done.
     """
     from masd.data.folder import read_folder
@@ -77,7 +79,7 @@ def score(
     if attention:
         write_lines(out / "attention", attention)
     write_scores(out / "scores", scores)
-    mark.write(work, utterances=len(scores), failed=len(failures.reasons))
+    mark.write(work, utterances=len(scores), failed=len(failures.reasons), command=command)
     log.info("%s: %d utterances scored, %d failed", out, len(scores), len(failures.reasons))
 
 

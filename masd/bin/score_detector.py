@@ -26,6 +26,7 @@ def score_detector(
     batch: int = 8,
     allow_pipes: bool = False,
     max_fail: float = 0.01,
+    command: str = "",
     job: int = 1,
     num_jobs: int = 1,
     force: bool = False,
@@ -51,6 +52,7 @@ def score_detector(
         batch: how many recordings are scored at once.
         allow_pipes: run commands in wav.scp.
         max_fail: share of the utterances, 0 to 1, that may fail; with several jobs, finish_scores is told.
+        command: what was called to get the scores, as finish_scores is told.
         job: which part, from 1.
         num_jobs: number of parts.
         force: score again though it is done.
@@ -86,7 +88,7 @@ def score_detector(
 
     shards.score(detector, read_folder(data), job, num_jobs, allow_pipes, batch, force)
     if num_jobs == 1:
-        shards.finish(num_jobs, max_fail)
+        shards.finish(num_jobs, max_fail, command)
 
 
 def open_detector(model: Path | None, system: str, checkpoint: Path | None) -> Detector:

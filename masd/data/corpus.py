@@ -2,6 +2,8 @@
 
 A corpus that is not as published is reported line by line (`Findings`); one line stops a strict run.
 Nothing here opens an audio file: folders are listed, and durations come later (`masd.bin.make_utt2dur`).
+Protocols are read and folders listed on every call, for a folder may have been filled since; what comes of it
+is written where it differs from what is there.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, S
 from pathlib import Path
 from typing import TypeVar
 
+from masd.data.folder import write_folder
+from masd.data.tables import scan_table
 from masd.errors import MasdError
 from masd.seeding import generator
 
@@ -162,6 +166,23 @@ def list_audio(folder: str | Path, suffixes: Collection[str]) -> dict[str, str]:
             raise MasdError(f"{folder}/{name}: {found[stem]} is there too; keep one of them")
         found[stem] = f"{folder}/{name}"
     return found
+
+
+def write_prepared(
+    path: str | Path,
+    wav: Mapping[str, str | Path],
+    utt2spk: Mapping[str, str],
+    **tables: Mapping[str, object],
+) -> None:
+    """Write the data folder of a set, as `write_folder` does, and leave it alone if its lists are these.
+
+    Its utt2dur, which is made later, stays while the recordings are the same.
+    """
+    listed, durations = (scan_table(Path(path) / name) for name in ("wav.scp", "utt2dur"))
+    same = listed.table == {name: str(file) for name, file in wav.items()}
+    if same and not listed.problems and not durations.problems:
+        tables["utt2dur"] = durations.table
+    write_folder(path, wav, utt2spk, **tables)
 
 
 def check_counts(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from masd.errors import MasdError
-from masd.files import write_lines
+from masd.files import write_changed
 
 _BLANK = re.compile("[ \t]+")
 _OFTEN = 20  # values shorter than this many characters are mostly names that many lines share
@@ -114,6 +114,8 @@ def raise_first(problems: list[str]) -> None:
 def write_table(path: str | Path, table: Mapping[str, object], blank_values: bool = False) -> None:
     """Write a table, sorted, whole or not at all. Floats are written to the microsecond.
 
+    A file that holds just this is left alone.
+
     Raises:
         MasdError: an id is blank or holds white space, a value is blank (unless `blank_values`) or holds
             a line end, or text is not UTF-8 (a file name in another encoding); nothing is written.
@@ -127,7 +129,7 @@ def write_table(path: str | Path, table: Mapping[str, object], blank_values: boo
         lines.append(f"{key} {value}".rstrip(" "))
     if not lines:
         raise MasdError(f"{path}: nothing to write; the list is empty")
-    write_lines(path, lines)
+    write_changed(path, "".join(f"{line}\n" for line in lines))
 
 
 def as_text(value: object) -> str:

@@ -101,8 +101,13 @@ class ScoreShards:
             mark.write(piece, **common, **_joined(before, scored, system))
             partial.clear()
 
-    def finish(self, num_jobs: int, max_fail: float) -> None:
+    def finish(self, num_jobs: int, max_fail: float, command: str = "") -> None:
         """Write the set's scores from those of its shards, and judge the failures.
+
+        Args:
+            num_jobs: number of shards.
+            max_fail: share of the utterances, 0 to 1, that may have failed.
+            command: what was called to get the scores; kept in the mark.
 
         Raises:
             MasdError: a shard is missing or made from other inputs, too many utterances failed, or another
@@ -125,7 +130,8 @@ class ScoreShards:
             failed = len(failures.reasons)
             # where the shards' own marks stay, they say what each has cost
             cost = {} if failed else joint_cost(infos)
-            mark.write(infos[0]["work"], utterances=count, failed=failed, unusable=failures.files, **cost)
+            counts = {"utterances": count, "failed": failed, "command": command}
+            mark.write(infos[0]["work"], **counts, unusable=failures.files, **cost)
             if failed:
                 self.shards.remove_others(num_jobs)
             else:

@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from masd.errors import MasdError
 from masd.metrics.bootstrap import Interval, bootstrap_eers, interval
+from masd.metrics.eer import eer, split
+from masd.report.comparison import common_utts, restricted
 from masd.report.document import Table, percent
 from masd.report.evaluation import Bootstrap
 from masd.report.experiments import Run
 from masd.report.tables import bounds
+from masd.report.trials import Trials
 
 log = logging.getLogger(__name__)
 
@@ -60,30 +62,32 @@ def ablation_rows(
 ) -> list[Row]:
     """Return the table's rows: those the configuration lists, in its order, then other systems.
 
+    Systems are compared on the trials that all of them have scored.
+
     Args:
-        runs: every evaluated run of one set.
+        runs: evaluated runs of one set that can be compared (`comparable`).
         rows: mappings with `system`, `name`, `eer` (reported, per cent), as in conf/reported.yaml.
         bootstrap: how intervals are drawn; the same draws serve every system.
         full: the system that every other is compared with.
-
-    Raises:
-        MasdError: two runs were evaluated on different trials.
     """
-    _same_trials(runs)
-    groups: dict[str, list[Run]] = {}
+    common = common_utts(runs)
+    groups: dict[str, dict[int | None, Trials]] = {}
     for run in runs:
-        groups.setdefault(run.system, []).append(run)
-    trials = runs[0].trials.pooled
-    drawn = {system: _drawn(members, bootstrap) for system, members in groups.items()}
+        groups.setdefault(run.system, {})[run.seed] = restricted(run.trials, common)
+    source = restricted(runs[0].trials, common).pooled.source
+    drawn: dict[str, Drawn] = {
+        system: {seed: _drawn(trials.pooled, bootstrap) for seed, trials in members.items()}
+        for system, members in groups.items()
+    }
     listed = {str(row["system"]): row for row in rows}
     order = [s for s in listed if s in groups] + [s for s in groups if s not in listed]
     table: list[Row] = []
     for system in order:
-        row = _row(system, listed.get(system, {}), groups[system], drawn[system])
+        row = _row(system, listed.get(system, {}), list(groups[system].values()), drawn[system])
         if table:
-            row.to_before = _difference(drawn[system], drawn[table[-1].system], trials.source)
+            row.to_before = _difference(drawn[system], drawn[table[-1].system], source)
         if full in groups and system != full:
-            row.to_full = _difference(drawn[system], drawn[full], trials.source)
+            row.to_full = _difference(drawn[system], drawn[full], source)
         table.append(row)
     return table
 
@@ -91,38 +95,22 @@ def ablation_rows(
 Drawn = dict[int | None, tuple[float, np.ndarray]]
 
 
-def _drawn(runs: Sequence[Run], bootstrap: Bootstrap) -> Drawn:
-    """Return {seed: (EER, its draws (n,))}; the draws are the same for all systems, so they can be paired."""
-    out: Drawn = {}
-    for run in runs:
-        trials = run.trials.pooled
-        draws = bootstrap_eers(trials.scores, trials.fake, trials.source, bootstrap.n, bootstrap.seed)
-        out[run.seed] = (run.metrics["pooled"]["eer"], draws)
-    return out
+def _drawn(trials: Trials, bootstrap: Bootstrap) -> tuple[float, np.ndarray]:
+    """Return (EER, its draws (n,)); the draws are the same for all systems, so they can be paired."""
+    return _eer(trials), bootstrap_eers(
+        trials.scores, trials.fake, trials.source, bootstrap.n, bootstrap.seed
+    )
 
 
-def _same_trials(runs: Sequence[Run]) -> None:
-    first = runs[0]
-    for run in runs[1:]:
-        mine, theirs = run.trials, first.trials
-        same = mine.utts.shape == theirs.utts.shape and (mine.utts == theirs.utts).all()
-        # what is pooled must be the same; which attacks a system has seen is its own affair
-        if not (
-            same
-            and (mine.fake == theirs.fake).all()
-            and ((mine.pool == "apart") == (theirs.pool == "apart")).all()
-        ):
-            raise MasdError(
-                f"{run.name} and {first.name} were evaluated on different trials; run stages 6 and 7 of both "
-                f"again, or move {run.folder} or {first.folder} away, whichever is not to be on this page"
-            )
+def _eer(trials: Trials) -> float:
+    return float(eer(*split(trials.scores, trials.fake))[0])
 
 
-def _row(system: str, listed: Mapping[str, Any], runs: Sequence[Run], drawn: Drawn) -> Row:
+def _row(system: str, listed: Mapping[str, Any], members: Sequence[Trials], drawn: Drawn) -> Row:
     pools = {
-        pool: float(np.mean([run.metrics[pool]["eer"] for run in runs]))
+        pool: float(np.mean([_eer(t.against_all_bonafide(t.pool == pool)) for t in members]))
         for pool in ("seen", "unseen", "apart")
-        if all(pool in run.metrics for run in runs)
+        if all((t.pool == pool).any() for t in members)
     }
     rates = [rate for rate, _ in drawn.values()]
     mean_draws = np.mean([draws for _, draws in drawn.values()], axis=0)
@@ -132,7 +120,7 @@ def _row(system: str, listed: Mapping[str, Any], runs: Sequence[Run], drawn: Dra
         reported=listed.get("eer"),
         seeds=list(drawn),
         eers=rates,
-        interval=interval(float(np.mean(rates)), mean_draws, runs[0].trials.pooled.source),
+        interval=interval(float(np.mean(rates)), mean_draws, members[0].pooled.source),
         pools=pools,
     )
 
@@ -155,9 +143,11 @@ def _signed(interval: Interval | None) -> str:
 
 
 def ablation_table(rows: Sequence[Row], draws: int, reported_on: str) -> Table:
-    """Return the rows as a table, in per cent, with the paper's figures and the set these are of."""
+    """Return the rows as a table, in per cent, with the paper's figures, if any, and the set these are of."""
+    paper = any(row.reported is not None for row in rows)
     pools = [pool for pool in ("seen", "unseen", "apart") if any(pool in row.pools for row in rows)]
-    header = ["system", "seeds", "EER", "sd", "95 %", *pools, "to the row above", "to full", "paper*"]
+    header = ["system", "seeds", "EER", "sd", "95 %", *pools, "to the row above", "to full"]
+    header += ["paper*"] if paper else []
     cells = []
     for row in rows:
         cells.append(
@@ -170,13 +160,13 @@ def ablation_table(rows: Sequence[Row], draws: int, reported_on: str) -> Table:
                 *(percent(row.pools.get(pool)) for pool in pools),
                 _signed(row.to_before),
                 _signed(row.to_full),
-                "-" if row.reported is None else f"{row.reported:.2f}",
+                *(["-" if row.reported is None else f"{row.reported:.2f}"] if paper else []),
             ]
         )
     note = (
         "EER in per cent, mean and standard deviation over seeds; 95 % intervals of that mean and of paired "
         f"differences, {draws} draws of whole source recordings (they cover the choice of "
-        "trials, the standard deviation that of seeds). A negative difference: fewer errors than the other. "
-        f"*Reported by the paper on {reported_on}."
+        "trials, the standard deviation that of seeds). A negative difference: fewer errors than the other."
+        f"{f' *Reported by the paper on {reported_on}.' if paper else ''}"
     )
     return Table(header, cells, note)

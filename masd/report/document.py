@@ -80,9 +80,9 @@ def table_text(table: Table) -> str:
 
 
 def to_text(document: Document) -> str:
-    """Return the page as plain text; figures are left out."""
+    """Return the page as plain text, without figures and sections of nothing else."""
     parts = [document.title]
-    for section in document.sections:
+    for section in _with_words(document):
         parts.append(f"{section.title}\n{'=' * len(section.title)}")
         for block in section.blocks:
             if isinstance(block, Table):
@@ -92,10 +92,14 @@ def to_text(document: Document) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _with_words(document: Document) -> list[Section]:
+    return [s for s in document.sections if any(not isinstance(block, Figure) for block in s.blocks)]
+
+
 def to_markdown(document: Document) -> str:
-    """Return the page as Markdown; figures are left out (they are in the HTML page)."""
+    """Return the page as Markdown, without figures and sections of nothing else: the HTML page has them."""
     parts = [f"# {document.title}"]
-    for section in document.sections:
+    for section in _with_words(document):
         parts.append(f"## {section.title}")
         for block in section.blocks:
             if isinstance(block, Table):
@@ -167,19 +171,21 @@ def to_html(document: Document, images: Mapping[str, Sequence[bytes]]) -> str:
 
     Args:
         document: the page.
-        images: {figure name: (PNG for light pages, PNG for dark pages, ...)}; figures without are left out.
+        images: {figure name: (PNG for light pages, PNG for dark pages, ...)}; figures without are left out,
+            and sections of nothing else.
     """
     title = html.escape(document.title)
-    links = " ".join(f'<a href="#s{i}">{html.escape(s.title)}</a>' for i, s in enumerate(document.sections))
-    body = []
+    links, body = [], []
     for index, section in enumerate(document.sections):
-        body.append(f'<h2 id="s{index}">{html.escape(section.title)}</h2>')
-        body.extend(_block_html(block, images) for block in section.blocks)
+        blocks = [part for part in (_block_html(block, images) for block in section.blocks) if part]
+        if blocks:
+            links.append(f'<a href="#s{index}">{html.escape(section.title)}</a>')
+            body += [f'<h2 id="s{index}">{html.escape(section.title)}</h2>', *blocks]
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{title}</title>\n'
-        f"<style>{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n<nav>{links}</nav>\n"
-        + "\n".join(part for part in body if part)
+        f"<style>{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n<nav>{' '.join(links)}</nav>\n"
+        + "\n".join(body)
         + "\n</body>\n</html>\n"
     )
 

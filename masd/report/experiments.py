@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from masd.errors import MasdError
-from masd.files import read_json, read_yaml
-from masd.report.trials import Trials, read_trials
+from masd.files import Mark, read_json, read_yaml
+from masd.report.trials import Trials, read_excused, read_trials
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +39,18 @@ class Run:
     def trials(self) -> Trials:
         """The joined trials of the set."""
         return read_trials(self.results / "trials.tsv")
+
+    @cached_property
+    def excused(self) -> dict[str, set[str]]:
+        """{list that evaluation was given: the trials it names as failed}; a list that is gone names none."""
+        lists = self.metrics.get("inputs", {}).get("request", {}).get("excused", [])
+        return {name: read_excused([name] if Path(name).is_file() else []) for name in lists}
+
+    @cached_property
+    def command(self) -> str:
+        """The command that made the scores, as the scoring stage kept it; empty where it did not."""
+        mark = Mark(self.folder / "scores" / self.set)
+        return str(mark.read().get("command", "")) if mark.path.is_file() else ""
 
     @property
     def set(self) -> str:
@@ -81,7 +93,7 @@ def find_runs(exp: str | Path, name: str = "eval", only: Collection[Path] | None
     paths = [p for place in ("results", "scores") for p in Path(exp).glob(f"*/{place}/{name}/metrics.json")]
     for path in sorted(paths):
         if only is not None and path not in only:
-            log.info("%s: evaluated after the page was made; passed over", path.parent)
+            log.info("%s: not of the page; passed over", path.parent)
             continue
         folder = path.parents[2]
         if runs and runs[-1].folder == folder:

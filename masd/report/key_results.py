@@ -49,7 +49,8 @@ def key_results(egs: Path, reported: Mapping[str, Any], size: str, system: str) 
         "In per cent. Measured: mean and deviation over seeds, on the trials counted here; 95 % interval of "
         "the first seed. ECE at the set's own prior: T = 1 -> temperature."
     )
-    cautions = [Text(f"Caution: {text}") for text in reported.get("cautions", [])]
+    told = [*reported.get("cautions", []), *reported.get("key_results_cautions", [])]
+    cautions = [Text(f"Caution: {text}") for text in told]
     source = [Text(f"Reported: {reported['source']}.")] if "source" in reported else []
     blocks = [Table(HEADER, rows, note), *(Text(hint) for hint in hints), *cautions, *source]
     return Document(f"Key results, {system}, size {size}", [Section("Four corpora", blocks)])

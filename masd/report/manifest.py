@@ -7,6 +7,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -18,6 +19,7 @@ from masd.report.experiments import Run
 from masd.report.page import Page, gather, make_document
 from masd.report.scoring import Request, compute
 from masd.report.sections import NOT_RECOMPUTED
+from masd.report.trials import Trials, read_excused
 
 FORMAT = 1
 SHAPE: dict[str, Any] = {
@@ -121,6 +123,15 @@ def _misfits(value: Any, kind: Any, where: str = "") -> Iterator[str]:
         yield where
 
 
+@dataclass
+class Evaluated:
+    """An evaluation computed again: its trials, figures, and {list it was given: trials that failed}."""
+
+    trials: Trials
+    metrics: dict[str, Any]
+    excused: dict[str, set[str]]
+
+
 def verify(manifest: Path, place: Callable[[str | Path], Path] = Path) -> list[str]:
     """Return every disagreement between a results page and what its score files give, one line each.
 
@@ -139,14 +150,16 @@ def verify(manifest: Path, place: Callable[[str | Path], Path] = Path) -> list[s
     problems = list(_changed(content["files"], place))
     if problems:
         return problems
-    found: dict[Path, tuple[Any, dict[str, Any]]] = {}
+    found: dict[Path, Evaluated] = {}
     for folder in map(place, content["evaluations"]):
         path = folder / "metrics.json"
         stated = read_json(path)
         request = Request.from_dict(_asked(stated), path)
-        trials, metrics = compute(_placed(request, place))
+        there = _placed(request, place)
+        trials, metrics = compute(there)
         problems += [f"{path}: {line}" for line in differences(metrics, stated, skip=("inputs",))]
-        found[folder] = (trials, plain(metrics))
+        failed = [(str(a), read_excused([b])) for a, b in zip(request.excused, there.excused, strict=True)]
+        found[folder] = Evaluated(trials, plain(metrics), dict(failed))
     page = place(content["page"])
     # what was evaluated, trained or probed in the folder since does not make the page wrong
     only = {place(name) for name in content["files"]} | {folder / "metrics.json" for folder in found}
@@ -191,7 +204,7 @@ def _placed_arguments(arguments: dict[str, Any], place: Callable[[str | Path], P
 
 def _document(
     arguments: dict[str, Any],
-    found: dict[Path, tuple[Any, dict[str, Any]]],
+    found: dict[Path, Evaluated],
     weights: dict[str, int],
     only: set[Path],
 ) -> Any:
@@ -201,7 +214,8 @@ def _document(
     """
 
     def recomputed(run: Run) -> Run:
-        run.trials, run.metrics = found[run.results]
+        done = found[run.results]
+        run.trials, run.metrics, run.excused = done.trials, done.metrics, done.excused
         if not run.weights:
             run.weights = weights.get(str(run.folder), 0)
         return run

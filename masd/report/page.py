@@ -11,6 +11,7 @@ from masd.errors import MasdError
 from masd.files import atomic, read_yaml, write_text
 from masd.models.bands import NAMES
 from masd.report.ablation import ablation_rows
+from masd.report.comparison import common_utts, comparable, restricted
 from masd.report.document import Document, Text, to_html, to_markdown
 from masd.report.evaluation import Bootstrap
 from masd.report.experiments import Run, find_runs, of_system, runs_of_folders
@@ -36,6 +37,8 @@ def gather(
 ) -> Page:
     """Collect what the page is made of; `info` are further attributes of `Page`.
 
+    Systems that were evaluated on other trials than the page's are left out and named (`Page.left_out`).
+
     Args:
         exp: exp/<size>; None for `folders` alone.
         system: the system the page is about; empty for the first.
@@ -57,9 +60,12 @@ def gather(
     if not isinstance(numbers, dict):
         raise MasdError(f"{reported}: must be a mapping of tables to numbers")
     main = of_system(runs, system or runs[0].system)
+    runs, left_out = comparable(runs, main)
+    main = of_system(runs, main[0].system)
     draws = Bootstrap(bootstrap, seed)
     rows = ablation_rows(runs, numbers.get("ablation", []), draws)
-    return Page(exp or runs[0].results, runs, main, rows, numbers, draws, only=only, **info)
+    place = exp or runs[0].results
+    return Page(place, runs, main, rows, numbers, draws, left_out=left_out, only=only, **info)
 
 
 def make_document(page: Page, title: str) -> Document:
@@ -91,11 +97,12 @@ def draw_plots(page: Page) -> dict[str, Plot]:
         out["coverage"] = plots.render(plots.coverage_plot(metrics["coverage"]), 3.2)
     systems = {row.system: next(r for r in page.runs if r.system == row.system) for row in page.rows}
     if len(systems) > 1:
-        pooled = {name: r.trials.pooled for name, r in systems.items()}
+        common = common_utts(page.runs)
+        pooled = {name: restricted(r.trials, common).pooled for name, r in systems.items()}
         out["det_systems"] = plots.render(plots.det_plot(pooled), 5.8)
     for part in metrics.get("breakdowns", []):
         cells = sum("eer" in cell for cell in part["cells"])
-        if cells:
+        if cells and part["name"] != "attack":  # which has a plot already
             name = f"condition_{part['name'].replace('*', '_')}"
             out[name] = plots.render(plots.conditions_plot(part), 1.3 + 0.32 * cells)
     for folder in page.drawn_encoders:

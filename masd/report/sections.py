@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,7 @@ from masd.data.tables import read_table
 from masd.files import input_digest, read_json, read_text
 from masd.report import provenance
 from masd.report.ablation import Row, ablation_table
+from masd.report.comparison import common_utts
 from masd.report.document import Code, Figure, Section, Table, Text, percent
 from masd.report.evaluation import Bootstrap
 from masd.report.experiments import Run
@@ -41,18 +42,19 @@ class Page:
 
     Attributes:
         exp: exp/<size>.
-        runs: every evaluated run.
+        runs: the evaluated runs that can be compared.
         main: the runs of the system the page is about, one a seed.
         rows: the ablation table's rows.
         reported: the paper's numbers (conf/reported.yaml), empty without.
         bootstrap: how intervals were drawn.
-        command: the command that makes these results.
+        command: the command that makes this page.
         data: data/<size>, None if the page shall not count it.
         sets: its data folders that are counted, in this order; empty for all of them.
         dev_set: name of the development set.
         protocol: folder or file that fixes corpus and trials.
         out: the Markdown file that is being made.
         explain: the utterance whose score is explained; empty for the spoof the system is surest of.
+        left_out: a line for each evaluated run that cannot be compared.
         only: the files below `exp` that the page is made of; None for all there are.
     """
 
@@ -69,11 +71,17 @@ class Page:
     protocol: list[Path] = field(default_factory=list)
     out: Path = Path("RESULTS.md")
     explain: str = ""
+    left_out: list[str] = field(default_factory=list)
     only: Collection[Path] | None = None
 
     def shows(self, path: Path) -> bool:
         """Tell whether a file below `exp` is one of the page's."""
         return self.only is None or path in self.only
+
+    @property
+    def table_two(self) -> bool:
+        """Whether the reported numbers hold the rows of Table II, not one system's figure or none."""
+        return sum(row.get("eer") is not None for row in self.reported.get("ablation", [])) > 1
 
     @cached_property
     def attention(self) -> dict[str, np.ndarray]:
@@ -125,10 +133,28 @@ def origin(page: Page) -> Section:
     files += [folder / "pretrain.yaml" for folder in page.encoders]
     rows += [list(pair) for pair in provenance.short_digests(files, page.exp)]
     verified = f"python3 -m masd.bin.verify_results --manifest {page.out.with_suffix('.manifest.json')}"
-    command = [Code("\n".join([*([page.command] if page.command else []), verified]))]
+    command = Code("\n".join([*_commands(page), verified]))
     return Section(
-        "How this was made", [*command, Table(["", ""], rows, "Digests: sha256, the first 12 digits.")]
+        "How this was made", [command, Table(["", ""], rows, "Digests: sha256, the first 12 digits.")]
     )
+
+
+def _commands(page: Page) -> list[str]:
+    """Return the commands that made scores and page, each under a line that says what it made.
+
+    Where one command made it all, or that of no system's scores was kept, the page's stands alone.
+    """
+    own = [page.command] if page.command else []
+    names: dict[str, list[str]] = {}
+    for run in page.runs:
+        names.setdefault(run.command, []).append(run.name)
+    if names.keys() <= {"", page.command} and len(names) == 1:
+        return own
+    lines = []
+    for command, made in names.items():
+        lines += [f"# scores of {', '.join(made)}{'' if command else ': the command was not kept'}"]
+        lines += [command] if command else []
+    return [*lines, *(["# this page"] if own else []), *own, "# its proof"]
 
 
 def corpus(page: Page) -> Section | None:
@@ -166,11 +192,13 @@ def _count(folder: Path) -> list[str]:
 def system(page: Page) -> Section:
     """The main system on the evaluation set."""
     metrics = page.first.metrics
-    seeds = f"; {len(page.main)} seeds were run, see the ablation" if len(page.main) > 1 else ""
+    where = "the ablation" if page.table_two else "Systems"
+    seeds = f"; {len(page.main)} seeds were run, see {where}" if len(page.main) > 1 else ""
     return Section(
         f"{page.first.name} on {page.first.set}",
         [
             Text(f"Scores are higher for bona fide speech. The tables are of {page.first.name}{seeds}."),
+            *_excused([page.first]),
             rates_table(metrics),
             *([tandem_table(metrics)] if "tandem" in metrics else []),
             Figure(
@@ -181,7 +209,7 @@ def system(page: Page) -> Section:
                 "attacks", "EER per attack, 95 % interval over source recordings.", "bars of EER per attack"
             ),
             *_conditions(metrics),
-            speakers_table(metrics),
+            *([speakers_table(metrics)] if metrics["speakers"] else []),
             decisions_table(metrics),
             Figure("histogram", "Scores by kind of trial, each scaled to area 1.", "histograms of scores"),
         ],
@@ -190,11 +218,25 @@ def system(page: Page) -> Section:
 
 def _conditions(metrics: Mapping[str, Any]) -> list[Table | Figure]:
     blocks: list[Table | Figure] = []
-    for part, table in zip(metrics.get("breakdowns", []), breakdown_tables(metrics), strict=True):
-        name = part["name"].replace("*", "_")
-        caption = f"EER by {part['name']}, 95 % interval over source recordings."
-        blocks += [table, Figure(f"condition_{name}", caption, f"bars of EER by {part['name']}")]
+    for name, table in breakdown_tables(metrics).items():
+        caption = f"EER by {name}, 95 % interval over source recordings."
+        figure = f"condition_{name.replace('*', '_')}"
+        blocks += [table, Figure(figure, caption, f"bars of EER by {name}")]
     return blocks
+
+
+def _excused(runs: Iterable[Run]) -> list[Text]:
+    """Return a line for each run that could not score all its trials: how many, and where they are listed."""
+    lines = []
+    for run in runs:
+        counts = run.metrics["counts"]
+        failed = counts.get("excused", 0)
+        total = failed + sum(counts[kind] for kind in ("bonafide", "spoof", "apart"))
+        lists = [name for name, utts in run.excused.items() if utts] or list(run.excused)
+        if failed:
+            where = f" (listed in {', '.join(f'`{name}`' for name in lists)})"
+            lines.append(Text(f"{failed} of {total} trials could not be scored by {run.name}{where}."))
+    return lines
 
 
 def insight(page: Page) -> Section | None:
@@ -292,7 +334,12 @@ def models(page: Page) -> Section | None:
 
 
 def ablation(page: Page) -> Section:
-    """Table II."""
+    """All systems side by side, with the figures reported of them."""
+    title = "Ablation (Table II)" if page.table_two else "Systems"
+    excused = _excused(page.runs)
+    common = len(common_utts(page.runs))
+    if any(len(run.trials.utts) > common for run in page.runs):
+        excused.append(Text(f"The table compares the systems on the {common} trials that all have scored."))
     notes = [Text(note) for note in page.reported.get("notes", [])]
     reported_on = page.reported.get("set", "its own set")
     figures = [
@@ -300,8 +347,13 @@ def ablation(page: Page) -> Section:
         Figure("det_systems", "Each system's first seed; dots mark the EER.", "DET curves of all systems"),
     ]
     return Section(
-        "Ablation (Table II)", [ablation_table(page.rows, page.bootstrap.n, reported_on), *notes, *figures]
+        title, [*excused, ablation_table(page.rows, page.bootstrap.n, reported_on), *notes, *figures]
     )
+
+
+def left_out(page: Page) -> Section | None:
+    """The evaluated systems that are not on the page."""
+    return Section("Systems left out", [Text(line) for line in page.left_out]) if page.left_out else None
 
 
 def comparison(page: Page) -> Section | None:
@@ -366,16 +418,19 @@ def _covered(metrics: Mapping[str, Any], coverage: float) -> float | None:
 
 
 def _model_size(run: Run) -> str:
-    return f"{run.weights / 1e6:.1f}" if run.weights else "-"
+    size = run.weights / 1e6
+    return "-" if not size else f"{size:.1f}" if size >= 0.1 else f"{size:.1g}"
 
 
 def pretraining(page: Page) -> Section | None:
     """Losses and accuracies of every encoder on held-out speakers, beside their levels of chance."""
-    rows, figures = [], []
+    rows, figures, void = [], [], []
     for folder in page.encoders:
         history = read_history(folder)
         if not history:
             continue
+        if "acc_vocoder" in history[-1]["train"] and len(history[-1].get("curriculum", {})) == 1:
+            void.append(folder.name)
         best = next((r for r in reversed(history) if r.get("best")), history[-1])
         for name in sorted(n for n in best["dev"] if f"chance_{n}" in best["dev"]):
             values = [history[0]["dev"].get(name), best["dev"][name], best["dev"][f"chance_{name}"]]
@@ -387,7 +442,9 @@ def pretraining(page: Page) -> Section | None:
     if not rows:
         return None
     header = ["encoder", "best epoch", "on held-out speakers", "first epoch", "best epoch", "chance"]
-    return Section("Pretraining", [Table(header, rows), *figures])
+    caution = "copies by one vocoder alone, which the adversarial task cannot tell from another: it was void"
+    cautions = [Text(f"Caution: {', '.join(void)} heard {caution}.")] if void else []
+    return Section("Pretraining", [*cautions, Table(header, rows), *figures])
 
 
 def read_history(folder: Path) -> list[dict[str, Any]]:
@@ -472,11 +529,13 @@ def timing(page: Page) -> Section | None:
     return Section("Time and memory taken", [Table(header, rows, note)])
 
 
-# sections of when, where and how long, which no score file can give again
-NOT_RECOMPUTED = ("Time and memory taken", "How this was made")
+# sections of when, where and how long, which no score file can give again, and of what is not on the page,
+# whose key may have been replaced since
+NOT_RECOMPUTED = ("Systems left out", "Time and memory taken", "How this was made")
 
 SECTIONS: tuple[Callable[[Page], Section | None], ...] = (
     ablation,
+    left_out,
     comparison,
     paper_tables,
     system,

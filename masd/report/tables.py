@@ -30,6 +30,8 @@ def rates_table(metrics: Mapping[str, Any]) -> Table:
             part = metrics[pool]
             label = f"{name} ({', '.join(part['attacks'])})" if "attacks" in part else name
             rows.append([label, *_rate_cells(part)])
+        elif pool == "seen" and "unseen" in metrics:
+            rows.append([f"{name} (none)", *("-" for _ in RATE_HEADER)])
     counts = metrics["counts"]
     note = (
         f"EER and intervals in per cent; 95 % percentile intervals of {metrics['bootstrap']['n']} draws, "
@@ -75,12 +77,16 @@ def speakers_table(metrics: Mapping[str, Any]) -> Table:
     return Table(header, rows, "A speaker's spoofed trials against that speaker's bona fide ones.")
 
 
-def breakdown_tables(metrics: Mapping[str, Any]) -> list[Table]:
-    """Error rates by each condition; of crossed conditions the EERs alone, the last in columns."""
-    return [
-        _crossed(part) if "*" in part["name"] else _by_condition(part)
+def breakdown_tables(metrics: Mapping[str, Any]) -> dict[str, Table]:
+    """Error rates by each condition; of crossed conditions the EERs alone, the last in columns.
+
+    Not by attack, of which there is `attacks_table`.
+    """
+    return {
+        part["name"]: _crossed(part) if "*" in part["name"] else _by_condition(part)
         for part in metrics.get("breakdowns", [])
-    ]
+        if part["name"] != "attack"
+    }
 
 
 def _against(part: Mapping[str, Any]) -> str:
@@ -182,6 +188,7 @@ def coverage_table(
 def metrics_document(metrics: Mapping[str, Any], title: str) -> Document:
     """Return the readable form of metrics.json."""
     counts = metrics["counts"]
+    conditions = list(breakdown_tables(metrics).values())
     text = (
         f"{counts['bonafide']} bona fide and {counts['spoof']} spoofed trials of {counts['speakers']} "
         f"speakers; {counts['apart']} trials apart; {counts.get('excused', 0)} excused. "
@@ -193,8 +200,8 @@ def metrics_document(metrics: Mapping[str, Any], title: str) -> Document:
             Section("Error rates", [Text(text), rates_table(metrics)]),
             *([Section("Tandem detection cost", [tandem_table(metrics)])] if "tandem" in metrics else []),
             Section("Per attack", [attacks_table(metrics, metrics.get("attack_names"))]),
-            *([Section("Per condition", list(breakdown_tables(metrics)))] if "breakdowns" in metrics else []),
-            Section("Per speaker", [speakers_table(metrics)]),
+            *([Section("Per condition", list(conditions))] if conditions else []),
+            *([Section("Per speaker", [speakers_table(metrics)])] if metrics["speakers"] else []),
             Section("Decisions", [decisions_table(metrics)]),
             Section("Calibration", [calibration_table(metrics)]),
             Section("Selective prediction", [coverage_table(metrics)]),

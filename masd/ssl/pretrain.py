@@ -52,6 +52,12 @@ def pretrain(
     copies, dev_copies = parse_dumps(vocoded), parse_dumps(dev_vocoded)
     if "adv" in config.objectives and not copies:
         raise MasdError("objectives: adv needs vocoded copies; give --vocoded NAME=DUMP,... or leave it out")
+    if "adv" in config.objectives and len(copies) == 1:
+        log.warning(
+            "copies by one vocoder alone (%s): the adversarial task has nothing to tell apart and is void; "
+            "give copies by two or more",
+            *copies,
+        )
     if copies and not dev_copies:
         log.warning("no vocoded copies for validation: --dev-vocoded NAME=DUMP,... gives them")
     settings = {

@@ -67,6 +67,15 @@ def test_shards_together_make_the_table_and_are_not_done_again(data):
     assert read_folder(data).tables.keys() == {"utt2lab", "utt2dur", "spk2gender"}
 
 
+def test_a_folder_that_has_its_durations_is_left_alone(data):
+    duration_shard(data, 1, 1)
+    finish_durations(data, 1)
+    before = {path: path.stat().st_mtime_ns for path in data.iterdir() if path.is_file()}
+    assert {path.name for path in before} >= {"utt2dur", "wav.scp", "failures"}
+    finish_durations(data, 1)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
 def test_a_missing_shard_is_an_error(data):
     duration_shard(data, 1, 2)
     with pytest.raises(MasdError, match="job 2 of 2"):

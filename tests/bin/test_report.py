@@ -18,8 +18,10 @@ from masd.feats.dump import dump_shard, finish_dump
 from masd.files import write_yaml
 from masd.metrics.scores import read_scores
 from masd.models.encoder import Encoder, EncoderConfig, save_encoder
+from masd.report.document import Document, Figure, Section, to_html, to_markdown
 from masd.report.experiments import find_runs
 from masd.report.insight import attention_by_attack, band_weights, explain, projection
+from masd.report.page import gather, make_document
 from masd.seeding import generator
 from masd.svm.config import FitConfig
 from masd.svm.embeddings import extract_shard, finish
@@ -65,7 +67,8 @@ def world(tmp_path_factory):
         out = root / "exp" / f"{system}_s0"
         ssl = root / "ssl" if system == "full" else None
         fit_svm(system, **places, ssl=ssl, out=out, fit=FitConfig(epochs=3, affine_folds=2))
-        score(out / "model", out / "scores" / "eval", **given)
+        for command in ("./run.sh", "./run.sh --stage 6"):  # the second finds the scores as they are
+            score(out / "model", out / "scores" / "eval", **given, command=command)
         # what masd.cli writes beside the output of the entry point
         write_yaml(out / "scores" / "eval" / "score.yaml", {"model": out / "model", **given})
         evaluate(
@@ -87,7 +90,7 @@ def test_the_page_needs_nothing_but_itself(world):
     assert "<script" not in text
     assert "url(" not in text
     figures = {p.stem for p in out.glob("*.pdf")}
-    assert {"attention", "bands", "projection", "explanation", "det_systems", "condition_attack"} <= figures
+    assert {"attention", "bands", "projection", "explanation", "det_systems"} <= figures
     assert text.count("<figure>") == len(figures)
     for word in ("What the system looks at", "prefers-color-scheme: dark", "@media print", 'name="viewport"'):
         assert word in text
@@ -103,6 +106,20 @@ def test_systems_evaluated_anywhere_make_a_page(world):
         report(world / "none")
     with pytest.raises(MasdError, match="expected NAME=FOLDER"):
         report(world / "none", evaluated="full")
+
+
+def test_the_command_that_made_the_scores_stays_with_them(world):
+    assert run_of(world).command == "./run.sh"
+
+
+def test_a_section_whose_figures_were_not_drawn_is_left_out(world):
+    """The HTML page has what the Markdown one cannot show, and neither has an empty section."""
+    page = gather(world / "exp", "handcrafted", "eval", None, 20)
+    assert "What the system looks at" not in to_markdown(make_document(page, "A page"))
+    report(world / "hand", exp=world / "exp", system="handcrafted", bootstrap=20)
+    assert "What the system looks at" in (world / "hand" / "report.html").read_text()
+    bare = to_html(Document("A page", [Section("Empty", [Figure("none", "", "")])]), {})
+    assert "Empty" not in bare
 
 
 def test_attention_is_averaged_by_attack(world):

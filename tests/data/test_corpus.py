@@ -11,7 +11,9 @@ from masd.data.corpus import (
     list_audio,
     read_rows,
     unique,
+    write_prepared,
 )
+from masd.data.folder import read_folder
 from masd.errors import MasdError
 
 FORM = "spk utt key"
@@ -112,3 +114,26 @@ def test_a_groups_choice_is_the_same_whatever_other_groups_hold():
     alone = choose_each([one for one in items if one[0] == "b"], lambda one: one[0], 4, 0, "train")
     assert alone == [one for one in kept if one[0] == "b"]
     assert choose_each(items, lambda one: one[0], 4, 1, "train") != kept
+
+
+def prepared(path, files, **tables):
+    write_prepared(path, files, dict.fromkeys(files, "s"), utt2lab=dict.fromkeys(files, "spoof"), **tables)
+    return {one.name: (one.read_text(), one.stat().st_mtime_ns) for one in path.iterdir()}
+
+
+def test_a_set_prepared_again_is_left_alone_with_its_durations(tmp_path):
+    """Another table is written and durations stay; other recordings lose them; a damaged list is replaced."""
+    path, files = tmp_path / "eval", {"a": "c/a.wav", "b": "c/b.wav"}
+    prepared(path, files)
+    (path / "utt2dur").write_text("a 1.5\nb 2\n")
+    first = prepared(path, files)
+    assert first["utt2dur"][0] == "a 1.5\nb 2\n" and prepared(path, files) == first
+    other = prepared(path, files, utt2codec=dict.fromkeys(files, "mp3"))
+    assert "utt2dur" in other and "utt2codec" in other and other["wav.scp"] == first["wav.scp"]
+    for more in (files | {"c": "c/c.wav"}, files | {"b": "d/b.wav"}):
+        prepared(path, files)
+        (path / "utt2dur").write_text("a 1.5\nb 2\n")
+        assert "utt2dur" not in prepared(path, more), "a folder filled later is noticed"
+    (path / "wav.scp").write_text("half")
+    prepared(path, files)
+    assert read_folder(path).utts == ["a", "b"]

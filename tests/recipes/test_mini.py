@@ -58,9 +58,14 @@ def test_pretraining_saw_train_speakers_and_train_attacks_alone(finished):
 def test_a_second_run_does_no_work_again(finished):
     before = {p: p.stat().st_mtime_ns for p in finished.path.rglob("*.ark")}
     before |= {p: p.stat().st_mtime_ns for p in finished.path.rglob("*.safetensors")}
+    before |= {p: p.stat().st_mtime_ns for p in (finished.path / "exp/tiny").rglob("report/*.*")}
+    before |= {p: p.stat().st_mtime_ns for p in (finished.path / "data/tiny").glob("*/*2*")}
     before[finished.path / "exp/tiny/RESULTS.md"] = (finished.path / "exp/tiny/RESULTS.md").stat().st_mtime_ns
     finished.run()
+    finished.run("--stage", 7)
     assert before == {p: p.stat().st_mtime_ns for p in before}
+    page = (finished.path / "exp/tiny/RESULTS.md").read_text()
+    assert "./run.sh --size tiny" in page and "--stage 7" not in page
 
 
 def test_forcing_a_part_redoes_it_with_the_same_scores(twin):

@@ -368,6 +368,19 @@ def test_the_page_names_a_command_that_can_be_pasted(noted):
     assert given == ["./run.sh", "--size", "tiny", "--stage", "2", "--stage", "7", *words]
 
 
+def test_force_makes_evaluations_and_page_again(noted):
+    """Their inputs, and so their marks, are what they were."""
+    calls = noted["for"].calls("--zero-shot", "false", "--stage", 7, "--force", "true")
+    assert [call[call.index("--force") + 1] for call in calls] == ["true"] * 3
+
+
+@pytest.mark.parametrize("system", ["handcrafted", "lfcc_gmm"])
+def test_scores_are_told_the_command_that_made_them(noted, system):
+    calls = noted["for"].calls("--zero-shot", "false", "--system", system, "--stage", 6, "--command", "a b")
+    told = [call[call.index("--command") + 1] for call in calls if "--command" in call]
+    assert told == ["a b"] * 3, "of dev, of eval, and the page"
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

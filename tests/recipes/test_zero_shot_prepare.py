@@ -356,11 +356,15 @@ def test_wavefake_marks_vocoders_heard_in_training(wavefake, wavefake_corpus, tm
     spec.loader.exec_module(seen)
     for heard, says in (
         (["hifigan", "melgan", "world"], "--seen-attacks ljspeech_hifiGAN,ljspeech_melgan\n"),
-        (["world"], ""),
+        (["world"], "--seen-attacks none\n"),
+        ([], "--seen-attacks none\n"),
     ):
         write_yaml(tmp_path / "model" / "encoder.yaml", {"extra": {"vocoders": heard}})
         seen.seen(data, tmp_path / "model")
         assert capsys.readouterr().out == says
+    for unknown in (None, tmp_path / "no encoder"):
+        seen.seen(data, unknown)
+        assert capsys.readouterr().out == ""
     seen.seen(data, tmp_path / "model", zero_shot=False)
     assert (
         capsys.readouterr().out == f"--seen-attacks {','.join(sorted({*COPIES, 'jsut_parallel_wavegan'}))}\n"

@@ -77,7 +77,7 @@ def test_three_conditions_are_one_table_of_the_cells_that_have_trials(coded):
     }
     assert {tuple(cell["values"]) for cell in found["cells"]} == expected
     assert all(cell["spoof"] for cell in found["cells"])
-    table = breakdown_tables({"breakdowns": [found]})[0]
+    table = breakdown_tables({"breakdowns": [found]})["codec*attack*corpus"]
     assert table.header == ["codec", "attack", "one", "two"]
     assert {tuple(row[:2]) for row in table.rows} == {cell[:2] for cell in expected}
     assert all(row[2] == "-" for row in table.rows if row[0] == "ogg")

@@ -108,3 +108,13 @@ def test_the_script_prints_it_with_cautions_and_says_what_was_not_run(egs):
     assert "| ASVspoof 2019 LA | in domain | 0.39 | 3.00 ± 1.41 |" in done.stdout
     assert "FoR: not run;" in done.stdout and "for/run.sh --size tiny" in done.stdout
     assert "Caution: On the full 2019 LA eval set" in done.stdout
+    assert "2021 DF match the 2021 LA trial count" in done.stdout
+
+
+def test_a_page_of_one_corpus_has_no_caution_about_another():
+    """The table of all four has them apart."""
+    told = {
+        path.parents[1].name: " ".join(read_yaml(path).get("cautions", []))
+        for path in ROOT.glob("egs/*/conf/reported.yaml")
+    }
+    assert {name for name, text in told.items() if "2021 DF" in text} == {"asvspoof2021_df"}

@@ -124,7 +124,7 @@ def test_what_came_later_does_not_make_a_page_wrong(page, shared_corpus, caplog)
     write_json("exp/plus_s0/probe_plus.json", {"gates": {"grl": {"holds": True, "value": 0, "limit": 1}}})
     with caplog.at_level("INFO"):
         assert verify(Path("RESULTS.manifest.json")) == []
-    assert "exp/plus_s0/results/eval: evaluated after the page was made; passed over" in caplog.text
+    assert "exp/plus_s0/results/eval: not of the page; passed over" in caplog.text
 
 
 def test_a_development_set_evaluated_later_does_not_make_a_page_wrong(page):

@@ -165,6 +165,16 @@ def test_mistakes_end_in_one_line(arguments, toy, tmp_path):
     call([*bare, "--ssl.objectives", "[mask,cpc]"], tmp_path / "d", "--ssl.epochs", "1")
 
 
+def test_an_adversarial_task_of_one_vocoder_is_warned_of(arguments, tmp_path, caplog):
+    """It has one class: nothing to classify, nothing to unlearn."""
+    at = [arguments.index(option) + 1 for option in ("--vocoded", "--dev_vocoded")]
+    one = [word.split(",")[0] if i in at else word for i, word in enumerate(arguments)]
+    for words, told in ((one, True), (arguments, False)):
+        caplog.clear()
+        call(words, tmp_path / str(told), "--ssl.epochs", "1")
+        assert ("copies by one vocoder alone" in caplog.text) == told
+
+
 def test_a_damaged_checkpoint_is_named(arguments, tmp_path):
     out = tmp_path / "exp"
     out.mkdir()

@@ -41,6 +41,8 @@ def test_the_papers_rows_are_trained_with_every_seed_and_the_recipes_own_options
     done = call(recipe, "--size", "tiny", "--seeds", "0 1", "--", "--corpus", "a dir")
     calls = (recipe / "calls").read_text().splitlines()
     assert all("--size tiny --corpus a dir" in line for line in calls)
+    own = "../../utils/run_table2.sh --size tiny --seeds '0 1' --literal true -- --corpus a\\ dir"
+    assert all(line.endswith(f"--command {own}") for line in calls[2:]), "which made all the scores"
     assert calls[0].endswith("--stage 0 --stop-stage 3")
     assert calls[1].endswith("--stage 3 --stop-stage 3 --variant paper_literal")
     trained = [line.split(" --seed ")[1].split() for line in calls[2:]]

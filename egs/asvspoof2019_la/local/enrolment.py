@@ -9,8 +9,7 @@ from typing import Any
 
 from locate import CORPUS, Places
 
-from masd.data.corpus import Findings, choose_each, read_rows
-from masd.data.folder import write_folder
+from masd.data.corpus import Findings, choose_each, read_rows, write_prepared
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +68,7 @@ def write(
         utts = choose_each(utts, lambda utt: speakers[utt], amount["enrolment"], amount["seed"], path.name)
     if not utts:
         return
-    write_folder(
+    write_prepared(
         path,
         {utt: files[utt] for utt in utts},
         {utt: speakers[utt] for utt in utts},

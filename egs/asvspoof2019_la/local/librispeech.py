@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from masd.data.corpus import Findings, check_counts, choose_each, list_audio
-from masd.data.folder import write_folder
+from masd.data.corpus import Findings, check_counts, choose_each, list_audio, write_prepared
 from masd.errors import MasdError
 from masd.files import read_text
 from masd.seeding import generator
@@ -84,7 +83,7 @@ def choose(corpus: Corpus, amount: dict[str, Any]) -> dict[str, list[Utterance]]
 
 def write(path: Path, utterances: list[Utterance], genders: dict[str, str]) -> None:
     """Write one data folder, all of it bona fide."""
-    write_folder(
+    write_prepared(
         path,
         {one.utt: one.path for one in utterances},
         {one.utt: one.spk for one in utterances},

@@ -20,10 +20,10 @@ from masd.data.corpus import (
     list_audio,
     read_rows,
     unique,
+    write_prepared,
 )
-from masd.data.folder import write_folder
 from masd.errors import MasdError
-from masd.files import read_text, read_yaml, write_text
+from masd.files import read_text, read_yaml, write_changed
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ def prepare(
         write_set(out / name, trials, files[name])
         (out / "asv_scores" / name).unlink(missing_ok=True)  # of a corpus that had them
         if name in verifier:
-            write_text(out / "asv_scores" / name, verifier[name])
+            write_changed(out / "asv_scores" / name, verifier[name])
         if name in enrolled:
             speakers = {one.spk for one in trials}
             enrolment.write(out / f"enrol_{name}", enrolled[name], files[name], speakers, amount)
@@ -152,7 +152,7 @@ def choose(trials: list[Trial], files: dict[str, str], amount: dict[str, Any], n
 
 def write_set(path: Path, trials: list[Trial], files: dict[str, str]) -> None:
     """Write the data folder of one set."""
-    write_folder(
+    write_prepared(
         path,
         {one.utt: files[one.utt] for one in trials},
         {one.utt: one.spk for one in trials},

@@ -18,10 +18,11 @@ from masd.data.corpus import (
     list_audio,
     read_rows,
     unique,
+    write_prepared,
 )
-from masd.data.folder import LABELS, write_folder
+from masd.data.folder import LABELS
 from masd.errors import MasdError
-from masd.files import read_yaml, write_lines
+from masd.files import read_yaml, write_changed
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +85,7 @@ def prepare(
             write_set(out / name, chosen, audio)
     listed = {trial.utt for trial in trials}
     log.info("%d audio files are of no trial", sum(utt not in listed for utt in audio))
-    write_lines(out / "breakdown", [breakdown(trials)])
+    write_changed(out / "breakdown", f"{breakdown(trials)}\n")
 
 
 def condition(trial: Trial) -> tuple[str, ...]:
@@ -154,7 +155,7 @@ def write_set(path: Path, trials: list[Trial], audio: dict[str, str]) -> None:
     }
     if trials[0].vocoder:
         tables["utt2vocoder"] = {t.utt: t.vocoder for t in trials}
-    write_folder(path, {t.utt: audio[t.utt] for t in trials}, {t.utt: t.speaker for t in trials}, **tables)
+    write_prepared(path, {t.utt: audio[t.utt] for t in trials}, {t.utt: t.speaker for t in trials}, **tables)
     counts = Counter(trial.label for trial in trials)
     log.info("%s: %d bona fide, %d spoof", path, counts["bonafide"], counts["spoof"])
 

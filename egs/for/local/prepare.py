@@ -11,10 +11,9 @@ from typing import NamedTuple
 from locate import CORPUS, LAYOUT, find
 
 from masd.cli import run
-from masd.data.corpus import Findings, check_counts, choose_each
-from masd.data.folder import write_folder
+from masd.data.corpus import Findings, check_counts, choose_each, write_prepared
 from masd.errors import MasdError
-from masd.files import read_yaml, write_lines
+from masd.files import read_yaml, write_changed
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +77,7 @@ def prepare(
         if name != "eval":
             real = [item for item in items if item.label == "bonafide"]
             write_set(out / ("pretrain" if name == "train" else "pretrain_dev"), real)
-    write_lines(out / "breakdown", ["version,codec"])
+    write_changed(out / "breakdown", "version,codec\n")
 
 
 def read_set(
@@ -133,7 +132,7 @@ def write_set(path: Path, items: list[Item]) -> None:
     if not items:
         raise MasdError(f"{path}: no utterance is left for it; --corpus has none")
     spoof = {i.utt: i.label == "spoof" for i in items}
-    write_folder(
+    write_prepared(
         path,
         {i.utt: i.path for i in items},
         {i.utt: i.speaker for i in items},

@@ -11,10 +11,9 @@ from typing import NamedTuple
 from locate import CORPUS, find
 
 from masd.cli import run
-from masd.data.corpus import Findings, check_counts, choose_each, list_audio
-from masd.data.folder import write_folder
+from masd.data.corpus import Findings, check_counts, choose_each, list_audio, write_prepared
 from masd.errors import MasdError
-from masd.files import read_yaml, write_lines
+from masd.files import read_yaml, write_changed
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +94,7 @@ def prepare(
             real = [item for item in chosen if item.attack == "-"]
             write_set(out / ("pretrain" if name == "train" else "pretrain_dev"), real)
         write_set(out / name, chosen)
-    write_lines(out / "breakdown", ["corpus,corpus*vocoder"])
+    write_changed(out / "breakdown", "corpus,corpus*vocoder\n")
 
 
 def recordings(name: str, path: Path, published: int, findings: Findings) -> list[Item]:
@@ -182,7 +181,7 @@ def write_set(path: Path, items: list[Item]) -> None:
     """Write a data folder."""
     if not items:
         raise MasdError(f"{path}: no recording is left for it; --corpus has too few")
-    write_folder(
+    write_prepared(
         path,
         {i.utt: i.path for i in items},
         {i.utt: i.corpus for i in items},

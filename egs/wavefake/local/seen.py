@@ -19,26 +19,27 @@ SAME = {
 
 
 def seen(data: Path, model: Path | None = None, zero_shot: bool = True) -> None:
-    """Print `--seen-attacks <attack>,...`, or nothing where none was seen.
+    """Print `--seen-attacks <attack>,...`, `--seen-attacks none` where none was seen, nothing if unknown.
 
     Of a model trained elsewhere these are the vocoders its encoder was pretrained with (encoder.yaml);
     other weights of the same architecture count as seen. Of one trained here, those of data/<size>/train.
 
     Args:
         data: data/<size>.
-        model: model folder; released weights have none, and count as having heard nothing.
+        model: model folder; of one without encoder, and of released weights, it is unknown what they heard.
         zero_shot: whether the model was trained elsewhere.
     """
     vocoder, attack = (read_table(data / "eval" / name) for name in ("utt2vocoder", "utt2attack"))
     if zero_shot:
         path = model and model / "encoder.yaml"
-        heard = read_yaml(path)["extra"].get("vocoders", []) if path and path.is_file() else []
+        if not path or not path.is_file():
+            return
+        heard = (read_yaml(path).get("extra") or {}).get("vocoders", [])
         names = set().union(*(SAME.get(tag, set()) for tag in heard))
         attacks = {attack[utt] for utt in attack if vocoder[utt] in names}
     else:
         attacks = set(read_table(data / "train" / "utt2attack").values()) - {"-"}
-    if attacks:
-        print("--seen-attacks", ",".join(sorted(attacks)))
+    print("--seen-attacks", ",".join(sorted(attacks)) or "none")
 
 
 if __name__ == "__main__":
