@@ -149,15 +149,18 @@ def finish(data: Path, name: str, out: Path, num_jobs: int, max_fail: float, for
                 f"other than {name}; run copy_synthesis again"
             )
     _shards(out).check_same(shards, "vocoder_digest")
-    mark, work = Mark(out), digest([s["digest"] for s in shards], max_fail)
-    if mark.fresh(work) and not force:
+    failures = failures_of(shards, max_fail)
+    wav = {copy: path for s in shards for copy, path in s["wav"].items()}
+    # what is made of the copies stays made in whatever number of jobs they are asked for again
+    work = digest(shards[0]["vocoder_digest"], source, wav, failures.reasons, max_fail)
+    mark, former = Mark(out), digest([s["digest"] for s in shards], max_fail)  # `former`: as it once was
+    if (mark.fresh(work) or mark.fresh(former)) and not force:
+        _shards(out).remove_others(num_jobs)
         log.info("%s is done", out)
         return
     mark.clear()
     folder = read_folder(data)
-    failures = failures_of(shards, max_fail)
     failures.check(len(folder.utts), out)
-    wav = {copy: path for s in shards for copy, path in s["wav"].items()}
     write_copies(folder, name, out, wav, {copy: t for s in shards for copy, t in s["seconds"].items()})
     write_lines(out / "failures", failures.lines())
     _shards(out).remove_others(num_jobs)
