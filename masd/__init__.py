@@ -1,3 +1,21 @@
-"""MASD: multi-scale artifact-aware self-supervised deepfake detection, as staged recipes."""
+"""MASD: multi-scale artifact-aware self-supervised deepfake detection, as staged recipes.
+
+Nothing is loaded before it is asked for: import from the modules (docs/library.md shows them in use).
+
+- `masd.data.folder`: `read_folder`, `write_folder`.
+- `masd.data.archive`: `open_reader`, of ark and h5.
+- `masd.audio`: `read_audio`, `load_utterance`, `write_wav`; waveforms are float32 (N,).
+- `masd.feats.extract`: `front_end`, log-mel (T, 64) and handcrafted features (3,).
+- `masd.feats.dump`: `open_dump`, what stage 3 made.
+- `masd.models.encoder`: `load_encoder`.
+- `masd.models.pooling`: `statistics`, f_SSL (130,) of the encoder's output.
+- `masd.svm.detector`: `Detector`, whose `judge` gives a verdict on a recording.
+- `masd.pretrained`: `PLUS`, the folder of the model that comes along.
+- `masd.detectors.detector`: `load_detector`, of the systems that MASD is compared with.
+- `masd.vocoders`: `get`, copy-synthesis of a waveform.
+- `masd.metrics`: `eer`, `dcf`, `tdcf`, `scores` and others. Scores are higher for bona fide speech.
+- `masd.errors`: `MasdError`, what can be wrong with files and data.
+- `masd.bin`: the entry points, `python3 -m masd.bin.<name> --help`; each is a function of the same name.
+"""
 
 __version__ = "0.1.0"

@@ -82,7 +82,8 @@ def _parse(function: Callable[..., Any], name: str, argv: list[str] | None) -> d
         words = _own_sections(sys.argv[1:] if argv is None else argv, name)
         parsed = parser.parse_args([_with_underscores(word, parser) for word in words])
     except ArgumentError as error:
-        raise MasdError(f"{' '.join(str(error).split())} (--help lists the arguments)") from None
+        said = " ".join(str(error).split()).replace("Expected a <class 'list'>.", 'Write a list, "[A,B]".')
+        raise MasdError(f"{said} (--help lists the arguments)") from None
     return dict(vars(parser.instantiate_classes(parsed)))
 
 

@@ -34,6 +34,12 @@ def test_a_stranger_among_sections_is_named(tmp_path):
         section(str(path), "dump_feats")
 
 
+def test_a_list_without_brackets_is_told_how_lists_are_written(tmp_path):
+    """One data folder where several may stand: the class's name in the parser's words helps nobody."""
+    done = call("masd.bin.merge_data", "--data", "data/x", "--out", "o", cwd=tmp_path)
+    assert done.returncode == 1 and 'Write a list, "[A,B]". Got value: data/x' in done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

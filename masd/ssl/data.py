@@ -147,7 +147,9 @@ def _difficulty(config: PretrainConfig, name: str) -> float:
     if name not in config.difficulty:
         known = ", ".join(sorted(config.difficulty))
         raise MasdError(
-            f"difficulty: no value for the vocoder {name}; set difficulty.{name} (known: {known})"
+            f"ssl.difficulty: no value for the vocoder {name}; give one from 1, easy, to 3, hard: "
+            f"--ssl.difficulty.{name} 2, or in the configuration's section pretrain those of all vocoders "
+            f"that are used (known: {known})"
         )
     return config.difficulty[name]
 

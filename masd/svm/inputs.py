@@ -201,7 +201,10 @@ class Source:
     def check(self, name: str, spec: SystemSpec, where: str) -> None:
         """Raise `MasdError` if what the system `name` needs is not given."""
         if spec.ssl and self.embeddings is None:
-            raise MasdError(f"system {name} needs {where}embeddings (a folder made by extract_embeddings)")
+            raise MasdError(
+                f"system {name} needs {where}embeddings (a folder made by extract_embeddings, or an scp of "
+                "vectors made elsewhere)"
+            )
         if spec.hand and self.dump is None:
             raise MasdError(
                 f"system {name} needs {where}dump (a folder made by dump_feats) for the handcrafted features"

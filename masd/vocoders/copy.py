@@ -176,10 +176,14 @@ def finish(data: Path, name: str, out: Path, num_jobs: int, max_fail: float, for
                 f"other than {name}; run {whole.again} again"
             )
     whole.check_same(shards, "vocoder_digest")
-    mark, work = Mark(out), digest([s["digest"] for s in shards], max_fail)
     failures = failures_of(shards, max_fail)
-    if mark.fresh(work) and not force:
-        whole.judge(failures, len(failures.reasons) + mark.read()["utterances"])
+    wav = {copy: path for s in shards for copy, path in s["wav"].items()}
+    # what is made of the copies stays made in whatever number of jobs they are asked for again
+    work = digest(shards[0]["vocoder_digest"], source, wav, failures.reasons, max_fail)
+    mark, former = Mark(out), digest([s["digest"] for s in shards], max_fail)  # `former`: as it once was
+    if (mark.fresh(work) or mark.fresh(former)) and not force:
+        whole.judge(failures, len(failures.reasons) + len(wav))
+        whole.remove_others(num_jobs)
         log.info("%s is done", out)
         return
     with sole(out):
@@ -187,7 +191,6 @@ def finish(data: Path, name: str, out: Path, num_jobs: int, max_fail: float, for
         folder = read_folder(data)
         write_lines(out / "failures", failures.lines())
         whole.judge(failures, len(folder.utts))
-        wav = {copy: path for s in shards for copy, path in s["wav"].items()}
         write_copies(folder, name, out, wav, {copy: t for s in shards for copy, t in s["seconds"].items()})
         whole.remove_others(num_jobs)
         mark.write(work, utterances=len(wav), failed=len(failures.reasons))

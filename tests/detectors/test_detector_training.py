@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -121,6 +122,20 @@ def test_samo_renews_attractors_to_the_speakers_mean_of_bona_fide_speech(corpus,
     with torch.no_grad():
         expected = objective.eval().net(x)[0].mean(0)
     torch.testing.assert_close(objective.head.attractors[1], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_network_that_the_documentation_adds_is_trained_and_read_again(corpus, tmp_path, monkeypatch):
+    """docs/systems.md: its module has what training, model folder and scores ask of a network."""
+    page = (Path(__file__).parents[2] / "docs/systems.md").read_text()
+    names = {}
+    code = re.search(r"^`masd/models/\w+\.py`:\n\n```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)[1]
+    exec(compile(code, "docs/systems.md", "exec"), names)
+    monkeypatch.setattr("masd.detectors.networks.network", lambda *_: names["SmallCnn"]())
+    train_detector(job(corpus, tmp_path))
+    dev = corpus[1]
+    found = score_folder(load_detector(tmp_path / "model"), dev, dev.utts).raw
+    assert found.keys() == set(dev.utts) and np.isfinite(list(found.values())).all()
+    assert len(load_detector(tmp_path / "model").embeddings([load_utterance(dev, dev.utts[0])])[0]) == 32
 
 
 def test_samo_scores_by_enrolment_read_from_asv_protocols(corpus, tmp_path, monkeypatch):

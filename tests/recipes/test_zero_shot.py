@@ -302,7 +302,10 @@ def test_the_page_on_a_new_corpus_can_be_followed(recipes, model, tmp_path):
     assert sorted(folder.tables["utt2attack"].values()) == ["-"] * 5 + ["tacotron"] * 5 + ["vits"] * 5
     assert {folder.source(utt) for utt in folder.utts} == {f"s{number}-{number}" for number in range(5)}
     path = recipe / "exp" / "full" / "zero_shot_full_s0" / "results" / "eval" / "metrics.json"
-    assert set(json.loads(path.read_text())["attacks"]) == {"tacotron", "vits"}
+    results = json.loads(path.read_text())
+    assert set(results["attacks"]) == {"tacotron", "vits"} and [b["name"] for b in results["breakdowns"]] == [
+        "codec"
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -312,12 +315,13 @@ def mine(tmp_path_factory):
     new_corpus(original.path.parents[1])
     original.path = original.path.parent / "mine"
 
-    def prepare(folder, names, size="full"):
+    def prepare(folder, names, size="full", *options):
         for name in ("real/anna-001.wav", "fake/vits/anna-001.wav", *names):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).touch()
         part, out = f"conf/corpus_{size}.yaml", folder / "data"
-        return original.python("local/prepare.py", "--corpus", folder, "--part", part, "--out", out)
+        words = ("--corpus", folder, "--part", part, "--out", out, *options)
+        return original.python("local/prepare.py", *words)
 
     prepare.recipe = original
     return prepare
@@ -352,6 +356,28 @@ def test_the_pages_recipe_takes_a_few_files_in_the_size_tiny(mine, tmp_path):
         assert sorted(map(attacks.count, ("-", "vits", "hifi"))) == counts
 
 
+def test_the_pages_own_script_keeps_speakers_apart_for_training(mine, tmp_path):
+    """--zero-shot false wants speakers named; then no one is in two sets, and eval is the same either way."""
+    names = [f"{folder}/{who}-1.wav" for folder in ("real", "fake/vits") for who in ("ben", "carl", "dora")]
+    done = mine(tmp_path, names, "full", "--zero-shot", "false")
+    assert done.returncode == 1 and "who is in train and dev?" in done.stderr
+    script = mine.recipe.path / "local/prepare.py"
+    plain = script.read_text()
+    named = plain.replace('"train": set(), "dev": set()', '"train": {"ben", "carl"}, "dev": {"dora"}')
+    script.write_text(named)
+    try:
+        assert named != plain and mine(tmp_path, names, "full", "--zero-shot", "false").returncode == 0
+        sets = {path.name: read_folder(path) for path in (tmp_path / "data").iterdir() if path.is_dir()}
+        assert mine(tmp_path, names).returncode == 0
+    finally:
+        script.write_text(plain)
+    speakers = {name: sorted(set(folder.utt2spk.values())) for name, folder in sets.items()}
+    train, dev = ["ben", "carl"], ["dora"]
+    assert speakers == {"train": train, "pretrain": train, "dev": dev, "pretrain_dev": dev, "eval": ["anna"]}
+    assert set(sets["pretrain"].table("utt2lab").values()) == {"bonafide"} and len(sets["train"].utts) == 4
+    assert read_folder(tmp_path / "data/eval") == sets["eval"]
+
+
 def test_the_pages_recipe_says_nothing_of_the_corpus_it_was_copied_from(mine):
     """Its options are those of the new corpus; the vocoders the page names need no weights."""
     recipe = mine.recipe
@@ -359,7 +385,7 @@ def test_the_pages_recipe_says_nothing_of_the_corpus_it_was_copied_from(mine):
     assert "--corpus           the folder with real and fake" in done.stdout
     for word in ("FoR", "for-norm", "versions", "testing sets"):
         assert word not in (recipe.path / "run.sh").read_text(), word
-    named = re.search(r'`--ngpu 0 --vocoders "([^"]+)"`', PAGE)[1].split()
+    named = re.search(r'--ngpu 0 --vocoders "([^"]+)"', PAGE)[1].split()
     known = read_yaml(recipe.path / "conf" / "vocoders.yaml")["vocoders"]
     assert named and all(known[name] == {} for name in named)
 

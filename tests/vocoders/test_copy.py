@@ -15,7 +15,7 @@ from masd.bin.copy_synthesis import copy_synthesis
 from masd.bin.finish_copy_synthesis import finish_copy_synthesis
 from masd.data.folder import read_folder, write_folder
 from masd.errors import MasdError
-from masd.files import input_digest, write_yaml
+from masd.files import Mark, digest, input_digest, read_json, write_yaml
 from masd.vocoders import base
 from masd.vocoders.copy import vocoder_of
 
@@ -100,6 +100,26 @@ def test_the_samples_do_not_depend_on_the_number_of_jobs(tmp_path, copy):
     content = {p.name: p.read_bytes() for p in (tmp_path / "wav").iterdir()}
     copy(data, num_jobs=1, force=True)
     assert content == {p.name: p.read_bytes() for p in (tmp_path / "wav").iterdir()}
+
+
+def test_what_was_made_of_the_copies_is_not_made_again_in_another_number_of_jobs(tmp_path, copy):
+    """Dumps and encoder depend on the folder's digest: `--nj` alone must not retrain it."""
+    data = corpus(tmp_path)
+    before = input_digest(copy(data, num_jobs=2))
+    assert input_digest(copy(data, num_jobs=3)) == input_digest(copy(data)) == before
+    assert [p.name for p in (tmp_path / "out/.jobs").iterdir()] == [".done.1of1.json"]
+    assert input_digest(copy(data, vocoder_config={"order": 12}, num_jobs=2)) != before
+
+
+def test_folders_finished_under_the_former_digest_stay_finished(tmp_path, copy):
+    """Marks once held the digests of the jobs: their work is not stale."""
+    data = corpus(tmp_path)
+    out = copy(data, num_jobs=2)
+    jobs = [read_json(out / f".jobs/.done.{job}of2.json")["digest"] for job in (1, 2)]
+    Mark(out).write(digest(jobs, 0.01))
+    before = input_digest(out), stamps(out)["wav.scp"]
+    copy(data, num_jobs=2)
+    assert (input_digest(out), stamps(out)["wav.scp"]) == before
 
 
 def test_another_configuration_seed_or_source_makes_new_copies(tmp_path, copy):

@@ -1,5 +1,8 @@
 """The interface: length, level, determinism, digests, and what is refused."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -44,6 +47,22 @@ def test_length_level_and_dtype_are_the_inputs(name, voice):
         y = make(voice[:n], 16000, "a")
         assert y.dtype == np.float32 and y.shape == (n,)
         assert rms(y) == pytest.approx(rms(voice[:n]), rel=1e-4)
+
+
+def test_the_vocoder_that_the_documentation_adds_is_one(voice, tmp_path, monkeypatch):
+    """docs/vocoders.md: its module and its line in the registry give a vocoder that can be configured."""
+    page = (Path(__file__).parents[2] / "docs/vocoders.md").read_text()
+    name, code = re.search(
+        r"^`masd/vocoders/(\w+)\.py`:\n\n```python\n(.*?)^```$", page, re.M | re.S
+    ).groups()
+    (tmp_path / f"page_{name}.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    entry = re.search(rf'`"{name}": "masd.vocoders.{name}:(\w+)"`', page)[1]
+    monkeypatch.setitem(REGISTRY, name, f"page_{name}:{entry}")
+    y = get(name, {"window": 400})(voice, 16000, "a")
+    assert y.shape == voice.shape and rms(y) == pytest.approx(rms(voice), rel=1e-4)
+    assert np.array_equal(y, get(name, {"window": 400})(voice, 16000, "a"))
+    assert not np.array_equal(y, get(name)(voice, 16000, "a"))
 
 
 @pytest.mark.parametrize("name", SIGNAL)
