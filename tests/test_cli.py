@@ -1,12 +1,16 @@
 """Entry points: sections of configuration files, one-line errors, the written configuration."""
 
+import resource
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import yaml
 
+from masd.audio import write_wav
 from masd.cli import section
+from masd.data.folder import write_folder
 from masd.errors import Failures, MasdError
 
 
@@ -57,6 +61,27 @@ def test_an_output_that_cannot_be_written_is_one_line(tmp_path):
     done = call("masd.bin.dump_feats", "--data", "d", "--out", "file/o", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr == "dump_feats: error: file/o: Not a directory\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "folder"),
+    [
+        ("dump_feats", ["--out", "o"], "o"),
+        ("copy_synthesis", ["--out", "o", "--vocoder", "lpc", "--wav-dir", "wav"], "wav"),
+    ],
+)
+def test_a_full_disk_is_one_line_and_leaves_no_half_file(tmp_path, name, words, folder):
+    """A limit on the size of a file stands for it: of both the system says only that there is no room."""
+    write_wav(tmp_path / "u.wav", np.random.default_rng(0).uniform(-0.5, 0.5, 16000))
+    write_folder(tmp_path / "data", {"u": tmp_path / "u.wav"}, {"u": "s"})
+    done = subprocess.run(
+        [sys.executable, "-m", f"masd.bin.{name}", "--data", "data", *words],
+        **{"capture_output": True, "text": True, "cwd": tmp_path},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192)),
+    )
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, f"{name}: error: {folder}: File too large")
+    assert "Traceback" not in done.stderr
+    assert not [path for path in (tmp_path / folder).iterdir() if path.suffix != ".yaml"]
 
 
 def test_a_call_that_fails_leaves_the_configuration_of_the_finished_work(tmp_path):
