@@ -83,7 +83,7 @@ def _parse(function: Callable[..., Any], name: str, argv: list[str] | None) -> d
         parsed = parser.parse_args([_with_underscores(word, parser) for word in words])
     except ArgumentError as error:
         raise MasdError(f"{' '.join(str(error).split())} (--help lists the arguments)") from None
-    return dict(vars(parser.instantiate_classes(parsed)))
+    return dict(vars(parser.instantiate(parsed)))
 
 
 def _with_underscores(word: str, parser: ArgumentParser) -> str:

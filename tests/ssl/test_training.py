@@ -30,7 +30,7 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 def call(words: list[str], out: Path, *more: str) -> list[dict]:
     """Run the entry point in this process; return the epochs' records."""
     parsed = build_parser(pretrain, "pretrain").parse_args([*words, "--out", str(out), *more])
-    arguments = dict(vars(build_parser(pretrain, "pretrain").instantiate_classes(parsed)))
+    arguments = dict(vars(build_parser(pretrain, "pretrain").instantiate(parsed)))
     arguments.pop("config")
     pretrain(**arguments)
     return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
