@@ -29,8 +29,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is synced to disk and renamed to `path`.
 
     The temporary name keeps the suffix of `path`, since libraries choose formats by it. Whatever
-    is raised inside, `path` is left as it was and the temporary file is removed. An `OSError` for want of room
-    names the folder: the system's own names nothing.
+    is raised inside, `path` is left as it was and the temporary file is removed. An `OSError` for want
+    of room names the folder: the system's own names nothing.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

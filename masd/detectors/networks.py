@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +14,7 @@ from masd.detectors.data import Batch
 from masd.errors import MasdError
 from masd.models.normalization import Share
 from masd.models.one_class import OCSoftmax, Samo, samo_scores
+from masd.ssl.precision import autocast_options
 
 FRONT_ENDS = {"w2v2_aasist": ["wav2vec2_xlsr_300m"], "hubert_wavlm": ["hubert_large", "wavlm_large"]}
 RELEASED = ("aasist", "aasist_l", "rawnet2")
@@ -121,7 +121,7 @@ class Objective(nn.Module):
         devices = [batch.x.device] if batch.x.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(generator.initial_seed())
-            with torch.autocast(batch.x.device.type, **_autocast(self.config.precision)):
+            with torch.autocast(batch.x.device.type, **autocast_options(self.config.precision)):
                 embedding, logits = self.net(batch.x)
         losses, weight = self.losses(embedding.float(), logits.float(), batch)
         total, count = (losses * weight).sum(), weight.sum()
@@ -167,12 +167,6 @@ class Objective(nn.Module):
         if isinstance(self.head, OCSoftmax):
             return self.head.score(embedding.float())
         return (logits[:, 1] - logits[:, 0]).float()
-
-
-def _autocast(precision: str) -> dict[str, Any]:
-    from masd.ssl.precision import autocast_options
-
-    return autocast_options(precision)
 
 
 def class_weights(bonafide: Sequence[bool], given: Sequence[float]) -> tuple[float, float]:

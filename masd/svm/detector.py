@@ -15,7 +15,7 @@ import numpy as np
 
 from masd.audio import SILENCE_PEAK, AudioInfo, audio_files, normalise, read_audio
 from masd.errors import MasdError
-from masd.feats.config import FeatsConfig, classify_frames, classify_samples, hand_size
+from masd.feats.config import HAND_NAMES, FeatsConfig, classify_frames, classify_samples, hand_size
 from masd.metrics.scores import p_fake
 from masd.seeding import generator
 from masd.svm.explain import Effects
@@ -146,7 +146,7 @@ class Detector:
                 found += embed(self.encoder, mels[first : first + WINDOWS_AT_ONCE])
             inputs.compact = stack_compact([mu for mu, _ in found], [gram for _, gram in found])
         measured = {"seconds": len(x) / config.sample_rate, "bandwidth": bandwidth(mels[0], config)}
-        return inputs, measured | dict(zip(("pcs", "hfer", "sfi"), hand[0, :3].tolist(), strict=True))
+        return inputs, measured | dict(zip(HAND_NAMES, hand[0, :3].tolist(), strict=True))
 
     def explain(self, x: np.ndarray, utt: str) -> Effects:
         """Return what bands, measures and stretches of `STRETCH` seconds do to the score of `inputs(x, utt)`.

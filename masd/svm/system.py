@@ -27,7 +27,6 @@ FORMAT = 1
 GRAPH = "encoder.onnx"
 ENCODER_FILES = ("encoder.safetensors", "encoder.yaml")
 NUMBERS = {"temperature": ("value",), "affine": ("a", "b"), "thresholds": ("dev_eer", "dev_eer_affine")}
-HAND_NAMES = ("pcs", "hfer", "sfi")
 BLOCK = 2048  # utterances a step
 
 

@@ -21,7 +21,7 @@ from masd.files import read_yaml
 from masd.models.encoder import load_encoder
 from masd.ssl import precision, training
 from masd.ssl.config import PretrainConfig
-from masd.ssl.training import learning_rate
+from masd.ssl.loop import learning_rate
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
