@@ -14,9 +14,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.random import Generator
 
+from masd.audio import fit
 from masd.errors import MasdError
 from masd.files import digest
-from masd.vocoders.base import Adapter, Config, fit, rms
+from masd.vocoders.base import Adapter, Config, rms
 
 RATE = 16000
 
