@@ -171,6 +171,19 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
+def config_from(kind: type, values: Any, where: str | Path) -> Any:
+    """Return the dataclass `kind` from what `plain` made of one, or of a part of its fields.
+
+    Raises:
+        MasdError: a key is unknown; the line begins with `where`.
+    """
+    values = values if isinstance(values, dict) else {}
+    unknown = sorted(values.keys() - {f.name for f in dataclasses.fields(kind)})
+    if unknown:
+        raise MasdError(f"{where}: unknown key {unknown[0]!r} for {kind.__name__}; made by another version?")
+    return kind(**values)
+
+
 def digest(*values: Any) -> str:
     """Return a hex digest of plain values (configuration, other digests); equal content, equal digest."""
     text = json.dumps(plain(list(values)), sort_keys=True)

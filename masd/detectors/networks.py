@@ -189,7 +189,7 @@ def released(system: str, path: str | Path) -> Objective:
     Raises:
         MasdError: the system has none, the file cannot be read, or a tensor does not fit (the first named).
     """
-    from masd.models.encoder import check_state
+    from masd.models.state import load_state
     from masd.vocoders.checkpoint import read_checkpoint
 
     if system not in RELEASED:
@@ -198,6 +198,5 @@ def released(system: str, path: str | Path) -> Objective:
         )
     net = network(system, FrontEndConfig())
     state = read_checkpoint(path, ("model", "state_dict"))
-    check_state(net.state_dict(), state, path)
-    net.load_state_dict(state)
+    load_state(net, state, path)
     return Objective(net, TrainConfig()).eval().requires_grad_(False)

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from masd.errors import MasdError
 from masd.files import read_json
+from masd.models.state import load_state
 
 Architecture = dict[str, Any]
 State = dict[str, Tensor]
@@ -140,8 +141,6 @@ def read_front_end(path: str | Path) -> FrontEnd:
         MasdError: it cannot be read, is no such model, or its tensors do not fit the architecture; the first
             name and shape that differ are given.
     """
-    from masd.models.encoder import check_state
-
     path = Path(path)
     file = path
     if path.is_dir():
@@ -152,8 +151,7 @@ def read_front_end(path: str | Path) -> FrontEnd:
         raise MasdError(f"{file}: no wav2vec 2.0, HuBERT or WavLM (no feature_extractor.conv_layers.0)")
     settings = file.parent / "config.json"
     front_end = FrontEnd(infer(state, read_json(settings) if settings.is_file() else {}, file))
-    check_state(front_end.model.state_dict(), state, file)
-    front_end.model.load_state_dict(state)
+    load_state(front_end.model, state, file)
     return front_end
 
 
