@@ -36,7 +36,7 @@ def main() -> None:
     if not arguments or arguments[0] in {"-h", "--help"}:
         sys.exit(print(__doc__.strip()))
     call = jobs.parse(arguments)
-    cores = len(os.sched_getaffinity(0))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     at_once = jobs.whole_number("--max-jobs-run", call.options.get("--max-jobs-run", str(cores)))
     at_once = min(at_once, len(call.jobs))
     inherited = os.environ.get("OMP_NUM_THREADS", "")
