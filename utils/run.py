@@ -52,7 +52,7 @@ def main() -> None:
             codes = pool.map(lambda job: jobs.run_job(call.log_of(job), call.command_of(job), threads), todo)
             failed = {job: jobs.describe(code) for job, code in zip(todo, codes, strict=True) if code != 0}
     except OSError as error:  # a log that cannot be written
-        jobs.fail(f"{error.filename}: {error.strerror}")
+        jobs.fail(f"{error.filename or call.log}: {error.strerror}")
     if not failed:
         memory.forget()
         return

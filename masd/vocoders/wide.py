@@ -58,7 +58,7 @@ def griffin_lim(x: np.ndarray, rng: Generator) -> np.ndarray:
         "iterations": int(rng.integers(4, 48)),
         "momentum": float(rng.choice([0.0, 0.5, 0.9, 0.99])),
     }
-    return get("griffin_lim", config).synthesise(x, int(rng.integers(1 << 31)))  # type: ignore[attr-defined]
+    return get("griffin_lim", config).synthesise(x, int(rng.integers(1 << 31)))
 
 
 def lpc(x: np.ndarray, rng: Generator) -> np.ndarray:
@@ -71,7 +71,7 @@ def lpc(x: np.ndarray, rng: Generator) -> np.ndarray:
         "hop": float(rng.choice([4, 5, 8, 10, 12])),
         "preemphasis": float(rng.uniform(0.6, 0.97)),
     }
-    return get("lpc", config).synthesise(x, int(rng.integers(1 << 31)))  # type: ignore[attr-defined]
+    return get("lpc", config).synthesise(x, int(rng.integers(1 << 31)))
 
 
 def world(x: np.ndarray, rng: Generator) -> np.ndarray:
