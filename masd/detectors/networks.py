@@ -14,6 +14,7 @@ from masd.detectors.data import Batch
 from masd.errors import MasdError
 from masd.models.normalization import Share
 from masd.models.one_class import OCSoftmax, Samo, samo_scores
+from masd.models.state import load_state, read_checkpoint
 from masd.ssl.precision import autocast_options
 
 FRONT_ENDS = {"w2v2_aasist": ["wav2vec2_xlsr_300m"], "hubert_wavlm": ["hubert_large", "wavlm_large"]}
@@ -189,9 +190,6 @@ def released(system: str, path: str | Path) -> Objective:
     Raises:
         MasdError: the system has none, the file cannot be read, or a tensor does not fit (the first named).
     """
-    from masd.models.state import load_state
-    from masd.vocoders.checkpoint import read_checkpoint
-
     if system not in RELEASED:
         raise MasdError(
             f"system {system}: checkpoints of {', '.join(RELEASED)} are known; give a model folder"

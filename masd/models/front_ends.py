@@ -17,10 +17,9 @@ from torch.nn import functional as F
 
 from masd.errors import MasdError
 from masd.files import read_json
-from masd.models.state import load_state
+from masd.models.state import State, load_state, read_checkpoint
 
 Architecture = dict[str, Any]
-State = dict[str, Tensor]
 
 _COMMON = {
     "convs": [[512, 10, 5], *[[512, 3, 2]] * 4, *[[512, 2, 2]] * 2], "pos_kernel": 128, "pos_groups": 16,
@@ -161,8 +160,6 @@ def read_state(path: str | Path) -> State:
     fairseq files hold its settings as objects of its own classes; inert stand-ins take their place, so that
     none of its code, nor any other's, is run.
     """
-    from masd.vocoders.checkpoint import read_checkpoint
-
     if Path(path).suffix == ".safetensors" or not Path(path).is_file():
         return read_checkpoint(path)
     inert: list[tuple[type, str]] = []
