@@ -77,8 +77,10 @@ def extend_dump(dump: Path, values: Mapping[str, float], out: Path, work: str, m
         max_fail: share of the utterances, 0 to 1, that may be without a value.
 
     Raises:
-        MasdError: too many utterances are without a value.
+        MasdError: too many utterances are without a value, or the new dump would take the place of the other.
     """
+    if out.resolve() == dump.resolve():
+        raise MasdError(f"{out}: is the dump itself; choose another --out")
     source, mark = open_dump(dump), Mark(out)
     failures = Failures("utterance", max_fail)
     kept = [utt for utt in source.utts if utt in values]

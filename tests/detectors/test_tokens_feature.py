@@ -68,6 +68,8 @@ def test_nobody_reads_new_values_by_an_old_list(corpus, tmp_path, monkeypatch):
     dump_shard(dev.path, tmp_path / "dump", FeatsConfig())
     finish_dump(tmp_path / "dump", 1)
     values = dict.fromkeys(dev.utts, 1.0)
+    with pytest.raises(MasdError, match="is the dump itself"):
+        extend_dump(tmp_path / "dump", values, tmp_path / "dump", "work", 0.0)
     extend_dump(tmp_path / "dump", values, tmp_path / "new", "work", 0.0)
     with pytest.raises(MasdError, match="no token likelihood"):
         extend_dump(tmp_path / "dump", {}, tmp_path / "new", "other", 0.0)
