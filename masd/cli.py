@@ -33,8 +33,8 @@ def run(function: Callable[..., Any], output: str = "out", argv: list[str] | Non
         argv: the command line, `sys.argv[1:]` by default.
     """
     name = Path(sys.modules[function.__module__].__file__ or function.__name__).stem
-    setup_logging()
     try:
+        setup_logging()
         config = _parse(function, name, argv)
         arguments = {key: value for key, value in config.items() if key != "config"}
         target = arguments.get(output) if output else None
@@ -84,7 +84,7 @@ def _parse(function: Callable[..., Any], name: str, argv: list[str] | None) -> d
     except ArgumentError as error:
         said = " ".join(str(error).split()).replace("Expected a <class 'list'>.", 'Write a list, "[A,B]".')
         raise MasdError(f"{said} (--help lists the arguments)") from None
-    return dict(vars(parser.instantiate_classes(parsed)))
+    return dict(vars(parser.instantiate(parsed)))
 
 
 def _with_underscores(word: str, parser: ArgumentParser) -> str:
@@ -159,9 +159,16 @@ def _log_cost() -> None:
 
 
 def setup_logging() -> None:
-    """Log to standard error with time and module, as every stage's log shows it."""
+    """Log to standard error with time and module, as every stage's log shows it.
+
+    Raises:
+        MasdError: the environment's MASD_LOGLEVEL (INFO without it) is no level.
+    """
+    level = os.environ.get("MASD_LOGLEVEL", "INFO").upper()
+    if level not in logging.getLevelNamesMapping():
+        raise MasdError(f"MASD_LOGLEVEL={level}: choose DEBUG, INFO, WARNING or ERROR")
     logging.basicConfig(
-        level=os.environ.get("MASD_LOGLEVEL", "INFO"),
+        level=level,
         format="%(asctime)s %(name)s %(levelname)s: %(message)s",
         datefmt="%Y-%m-%d %H:%M:%S",
         stream=sys.stderr,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
 import json
 import os
@@ -20,13 +21,16 @@ import yaml
 
 from masd.errors import MasdError, look
 
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is synced to disk and renamed to `path`.
 
     The temporary name keeps the suffix of `path`, since libraries choose formats by it. Whatever
-    is raised inside, `path` is left as it was and the temporary file is removed.
+    is raised inside, `path` is left as it was and the temporary file is removed. An `OSError` for want
+    of room names the folder: the system's own names nothing.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,6 +41,10 @@ def atomic(path: str | Path) -> Iterator[Path]:
         _sync(tmp)
         os.replace(tmp, path)
         _sync(path.parent)
+    except OSError as error:
+        if error.errno in _NO_ROOM and error.filename is None:
+            error.filename = os.fspath(path.parent)
+        raise
     finally:
         if tmp.is_dir():
             shutil.rmtree(tmp, ignore_errors=True)
@@ -170,6 +178,19 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
+def config_from(kind: type, values: Any, where: str | Path) -> Any:
+    """Return the dataclass `kind` from what `plain` made of one, or of a part of its fields.
+
+    Raises:
+        MasdError: a key is unknown; the line begins with `where`.
+    """
+    values = values if isinstance(values, dict) else {}
+    unknown = sorted(values.keys() - {f.name for f in dataclasses.fields(kind)})
+    if unknown:
+        raise MasdError(f"{where}: unknown key {unknown[0]!r} for {kind.__name__}; made by another version?")
+    return kind(**values)
+
+
 def digest(*values: Any) -> str:
     """Return a hex digest of plain values (configuration, other digests); equal content, equal digest."""
     text = json.dumps(plain(list(values)), sort_keys=True)
@@ -264,7 +285,8 @@ def used() -> tuple[float, int]:
     """
     own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     seconds = own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
-    return seconds, max(own.ru_maxrss, children.ru_maxrss) // 1024
+    mib = 2**20 if sys.platform == "darwin" else 2**10  # macOS counts bytes, Linux KiB
+    return seconds, max(own.ru_maxrss, children.ru_maxrss) // mib
 
 
 def joint_cost(marks: Iterable[dict[str, Any]]) -> dict[str, Any]:

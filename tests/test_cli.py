@@ -1,17 +1,24 @@
 """Entry points: sections of configuration files, one-line errors, the written configuration."""
 
+import os
+import resource
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import yaml
 
+from masd.audio import write_wav
 from masd.cli import section
+from masd.data.folder import write_folder
 from masd.errors import Failures, MasdError
 
 
-def call(*words, cwd):
-    return subprocess.run([sys.executable, "-m", *map(str, words)], capture_output=True, text=True, cwd=cwd)
+def call(*words, cwd, **more):
+    environment = {**os.environ, **more}
+    command = [sys.executable, "-m", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment)
 
 
 def test_a_file_with_sections_gives_each_entry_point_its_own(tmp_path):
@@ -63,6 +70,43 @@ def test_an_output_that_cannot_be_written_is_one_line(tmp_path):
     done = call("masd.bin.dump_feats", "--data", "d", "--out", "file/o", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr == "dump_feats: error: file/o: Not a directory\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "folder"),
+    [
+        ("dump_feats", ["--out", "o"], "o"),
+        ("copy_synthesis", ["--out", "o", "--vocoder", "lpc", "--wav-dir", "wav"], "wav"),
+    ],
+)
+def test_a_full_disk_is_one_line_and_leaves_no_half_file(tmp_path, name, words, folder):
+    """A limit on the size of a file stands for it: of both the system says only that there is no room."""
+    write_wav(tmp_path / "u.wav", np.random.default_rng(0).uniform(-0.5, 0.5, 16000))
+    write_folder(tmp_path / "data", {"u": tmp_path / "u.wav"}, {"u": "s"})
+    done = subprocess.run(
+        [sys.executable, "-m", f"masd.bin.{name}", "--data", "data", *words],
+        **{"capture_output": True, "text": True, "cwd": tmp_path},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192)),
+    )
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, f"{name}: error: {folder}: File too large")
+    assert "Traceback" not in done.stderr
+    assert not [path for path in (tmp_path / folder).iterdir() if path.suffix != ".yaml"]
+
+
+@pytest.mark.parametrize(("level", "shown"), [("warning", False), ("info", True)])
+def test_the_log_is_as_loud_as_the_environment_says(tmp_path, level, shown):
+    (tmp_path / "scores").write_text("u1 1.0\nu2 -1.0\n")
+    (tmp_path / "dev").write_text("v1 1.0\nv2 -1.0\n")
+    (tmp_path / "key").write_text("v1 bonafide -\nv2 spoof A01\n")
+    words = ["--scores", "scores", "--dev-scores", "dev", "--dev-key", "key", "--out", "o"]
+    done = call("masd.bin.calibrate", *words, cwd=tmp_path, MASD_LOGLEVEL=level)
+    assert (done.returncode, "INFO" in done.stderr) == (0, shown), done.stderr
+
+
+def test_a_loudness_that_is_none_is_one_line(tmp_path):
+    done = call("masd.bin.calibrate", "--out", "o", cwd=tmp_path, MASD_LOGLEVEL="loud")
+    assert done.returncode == 1
+    assert done.stderr == "calibrate: error: MASD_LOGLEVEL=LOUD: choose DEBUG, INFO, WARNING or ERROR\n"
 
 
 def test_a_call_that_fails_leaves_the_configuration_of_the_finished_work(tmp_path):

@@ -482,7 +482,7 @@ def launch(scheduler: Scheduler, usage: str) -> None:
     try:
         array.run(memory.done())
     except OSError as error:
-        jobs.fail(f"{error.filename}: {error.strerror}")
+        jobs.fail(f"{error.filename or call.log}: {error.strerror}")
     if not array.failed and array.done >= set(call.jobs):
         memory.forget()
         return

@@ -33,7 +33,8 @@ while [ $# -gt 0 ]; do
     --*)
       _name=${1#--}
       _name=${_name//-/_}
-      if ! _option_lines | grep -q "^$_name="; then
+      # not grep -q: it may end before the one that writes to it, which pipefail takes for no option
+      if ! _option_lines | grep "^$_name=" > /dev/null; then
         echo "$(basename "$0"): error: unknown option $1; --help lists the options" >&2
         exit 1
       fi

@@ -36,7 +36,7 @@ def main() -> None:
     if not arguments or arguments[0] in {"-h", "--help"}:
         sys.exit(print(__doc__.strip()))
     call = jobs.parse(arguments)
-    cores = len(os.sched_getaffinity(0))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     at_once = jobs.whole_number("--max-jobs-run", call.options.get("--max-jobs-run", str(cores)))
     at_once = min(at_once, len(call.jobs))
     inherited = os.environ.get("OMP_NUM_THREADS", "")
@@ -52,7 +52,7 @@ def main() -> None:
             codes = pool.map(lambda job: jobs.run_job(call.log_of(job), call.command_of(job), threads), todo)
             failed = {job: jobs.describe(code) for job, code in zip(todo, codes, strict=True) if code != 0}
     except OSError as error:  # a log that cannot be written
-        jobs.fail(f"{error.filename}: {error.strerror}")
+        jobs.fail(f"{error.filename or call.log}: {error.strerror}")
     if not failed:
         memory.forget()
         return

@@ -3,15 +3,17 @@
 Waveforms are float32 arrays of shape (N,), mono, full scale 1.0.
 """
 
-from masd.audio.level import SILENCE_PEAK, check_audio, normalise
-from masd.audio.read import AudioInfo, audio_files, load_utterance, read_audio, resample
+from masd.audio.level import check_audio, check_length, is_silent, normalise
+from masd.audio.read import AudioInfo, audio_files, fit, load_utterance, read_audio, resample
 from masd.audio.write import write_wav
 
 __all__ = [
-    "SILENCE_PEAK",
     "AudioInfo",
     "audio_files",
     "check_audio",
+    "check_length",
+    "fit",
+    "is_silent",
     "load_utterance",
     "normalise",
     "read_audio",

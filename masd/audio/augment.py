@@ -8,11 +8,12 @@ from __future__ import annotations
 import functools
 import io
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.random import Generator
 
+from masd.audio.read import fit, resample
 from masd.errors import MasdError
 
 # name to what soundfile calls container, coding and the rate it needs
@@ -81,7 +82,7 @@ class AugmentConfig:
     speed: float = 0.0
     speed_range: float = 0.1
     noise: float = 0.0
-    noise_snr: tuple[float, float] = field(default=(10.0, 30.0))
+    noise_snr: tuple[float, float] = (10.0, 30.0)
 
     def __post_init__(self) -> None:
         if self.rawboost not in range(9):
@@ -212,8 +213,6 @@ def change_speed(x: np.ndarray, factor: float, rate: int = 16000) -> np.ndarray:
 
     The factor is rounded to whole per cent, so that few resampling filters are made.
     """
-    from masd.audio.read import resample
-
     return resample(x, round(100 * factor) * (rate // 100), rate)
 
 
@@ -221,11 +220,9 @@ def telephone_band(x: np.ndarray, rate: int = 16000) -> np.ndarray:
     """Return x (N,) with what an 8 kHz telephone line passes, 300-3400 Hz, at the same rate and length."""
     from scipy import signal
 
-    from masd.audio.read import resample
-
     sos = signal.butter(4, TELEPHONE_BAND, "bandpass", fs=8000, output="sos")
     narrow = signal.sosfiltfilt(sos, resample(x, rate, 8000)) if len(x) > 100 else resample(x, rate, 8000)
-    return _fitted(resample(narrow, 8000, rate), len(x))
+    return fit(resample(narrow, 8000, rate), len(x))
 
 
 def through_codec(x: np.ndarray, codec: str, rate: int = 16000) -> np.ndarray:
@@ -235,8 +232,6 @@ def through_codec(x: np.ndarray, codec: str, rate: int = 16000) -> np.ndarray:
         MasdError: the codec is unknown, or this machine's libsndfile lacks it.
     """
     import soundfile
-
-    from masd.audio.read import resample
 
     if codec not in CODECS:
         raise MasdError(f"codec {codec}: unknown; choose from {', '.join(CODECS)}")
@@ -248,8 +243,4 @@ def through_codec(x: np.ndarray, codec: str, rate: int = 16000) -> np.ndarray:
         y, decoded_rate = soundfile.read(stream, dtype="float32")
     except (soundfile.SoundFileError, ValueError) as error:
         raise MasdError(f"codec {codec}: this libsndfile cannot ({' '.join(str(error).split())})") from None
-    return _fitted(resample(y, decoded_rate, rate), len(x))
-
-
-def _fitted(x: np.ndarray, length: int) -> np.ndarray:
-    return x[:length] if len(x) >= length else np.pad(x, (0, length - len(x)))
+    return fit(resample(y, decoded_rate, rate), len(x))

@@ -9,6 +9,7 @@ import soundfile
 
 from masd.audio.read import check_header, open_audio
 from masd.data.folder import DataFolder, read_folder, shard, write_folder
+from masd.data.transform import restrict
 from masd.errors import Failures, MasdError
 from masd.files import Mark, digest, sha256, write_changed
 from masd.progress import Progress
@@ -112,25 +113,8 @@ def finish_durations(data: Path, num_jobs: int, max_fail: float = 0.0) -> DataFo
             "%s/failures; once they are mended, ./run.sh --stage 1 takes them",
             *(data, len(failures.reasons), len(folder.utts), data),
         )
-    return _write(folder, seconds)
-
-
-def _write(folder: DataFolder, seconds: dict[str, float]) -> DataFolder:
-    """Write the part of a folder that has durations."""
-    speakers = {folder.utt2spk[utt] for utt in seconds}
-    tables = {
-        name: {k: v for k, v in table.items() if k in (speakers if name == "spk2gender" else seconds)}
-        for name, table in folder.tables.items()
-    }
-    segments = {utt: one for utt, one in folder.segments.items() if utt in seconds}
-    used = {one.recording for one in segments.values()} if folder.segments else seconds.keys()
-    return write_folder(
-        folder.path,
-        {name: entry for name, entry in folder.wav.items() if name in used},
-        {utt: folder.utt2spk[utt] for utt in seconds},
-        segments,
-        **{**tables, "utt2dur": seconds},
-    )
+    kept = restrict(folder, seconds)
+    return write_folder(data, kept.wav, kept.utt2spk, kept.segments, **{**kept.tables, "utt2dur": seconds})
 
 
 def _mark(data: Path, job: int, num_jobs: int) -> Mark:

@@ -28,10 +28,20 @@ def check_audio(x: np.ndarray, name: str, rate: int = 16000, min_seconds: float 
         raise MasdError(f"{name}: empty, no samples")
     if not np.isfinite(x).all():
         raise MasdError(f"{name}: holds values that are not finite (NaN or infinity)")
+    check_length(x, name, rate, min_seconds)
+    if is_silent(x):
+        raise MasdError(f"{name}: silent")
+
+
+def check_length(x: np.ndarray, name: str, rate: int, min_seconds: float) -> None:
+    """Raise `MasdError` if a waveform (N,) at `rate` Hz is shorter than `min_seconds`."""
     if len(x) < min_seconds * rate:
         raise MasdError(f"{name}: too short: {len(x) / rate:.3f} s, at least {min_seconds:g} s are needed")
-    if float(np.abs(x - x.mean()).max()) < SILENCE_PEAK:
-        raise MasdError(f"{name}: silent")
+
+
+def is_silent(x: np.ndarray) -> bool:
+    """Return whether a waveform (N,), N > 0, has nothing but DC above `SILENCE_PEAK`."""
+    return float(np.abs(x - x.mean()).max()) < SILENCE_PEAK
 
 
 def normalise(x: np.ndarray, utt: str, dither: float, seed: int = 0) -> np.ndarray:

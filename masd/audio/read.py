@@ -229,7 +229,8 @@ def resample(x: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
         ).numpy()
 
 
-@functools.lru_cache(maxsize=8)
+# all that `masd.audio.augment.change_speed` asks for: making one takes six times as long as using it
+@functools.lru_cache(maxsize=32)
 def _resampler(orig: int, new: int):  # noqa: ANN202 - its type is torchaudio's, imported when needed only
     from torchaudio.transforms import Resample
 
@@ -241,6 +242,11 @@ def _resampler(orig: int, new: int):  # noqa: ANN202 - its type is torchaudio's,
         rolloff=0.974,
         beta=14.769656459379492,
     )
+
+
+def fit(x: np.ndarray, length: int) -> np.ndarray:
+    """Return x (N,) cut, or padded with zeros at its end, to `length` samples."""
+    return x[:length] if len(x) >= length else np.pad(x, (0, length - len(x)))
 
 
 def load_utterance(folder: DataFolder, utt: str, rate: int = 16000, allow_pipes: bool = False) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +36,10 @@ def write_wav(path: str | Path, x: np.ndarray, rate: int = 16000, comment: str =
     if peak > 1.0:
         raise MasdError(f"{path}: a peak of {peak:.3f} would clip; scale it to 1 or less; not written")
     steps = np.clip(np.round(x * 32768.0), -32768, 32767).astype(np.int16)
-    form = _FORMATS[path.suffix]
-    with atomic(path) as tmp, soundfile.SoundFile(tmp, "w", rate, 1, "PCM_16", format=form) as stream:
+    coded = io.BytesIO()  # libsndfile does not tell a full disk from any other error
+    with soundfile.SoundFile(coded, "w", rate, 1, "PCM_16", format=_FORMATS[path.suffix]) as stream:
         if comment:
             stream.comment = comment
         stream.write(steps)
+    with atomic(path) as tmp:
+        tmp.write_bytes(coded.getvalue())

@@ -57,7 +57,7 @@ def fix(path: str | Path) -> list[str]:
     if not left:
         why = next(iter(dropped.values()), "its lists hold none")
         raise MasdError(f"{path}: no utterance would be left; nothing was changed (the first: {why})")
-    kept = _restrict(folder, left)
+    kept = restrict(folder, left)
     raise_first(cross_check(kept))
     lines += [f"dropped utterance '{utt}': {why}" for utt, why in sorted(dropped.items())]
     lines += [
@@ -122,8 +122,8 @@ def _replace(path: Path, folder: DataFolder, lines: list[str]) -> list[str]:
     return lines
 
 
-def _restrict(folder: DataFolder, utts: Collection[str]) -> DataFolder:
-    """Return the part of a folder that concerns `utts`."""
+def restrict(folder: DataFolder, utts: Collection[str]) -> DataFolder:
+    """Return the part of a folder in memory that concerns `utts`; nothing is written."""
     chosen = set(utts)
     segments = {utt: segment for utt, segment in folder.segments.items() if utt in chosen}
     used = {segment.recording for segment in segments.values()} if folder.segments else chosen
@@ -158,7 +158,7 @@ def subset(src: str | Path, dst: str | Path, utts: Iterable[str]) -> DataFolder:
         if utt not in folder.utt2spk:
             raise MasdError(f"{src}: no utterance '{utt}'")
     _keep_apart(dst, [src])
-    return _write(dst, _restrict(folder, chosen))
+    return _write(dst, restrict(folder, chosen))
 
 
 def read_ids(path: str | Path) -> list[str]:
@@ -232,7 +232,7 @@ def split(src: str | Path, dst_prefix: str | Path, n: int, by: str = "utterance"
     paths = [Path(f"{dst_prefix}{number}") for number in range(1, n + 1)]
     for path, utts in zip(paths, parts, strict=True):
         _keep_apart(path, [src])
-        _write(path, _restrict(folder, utts))
+        _write(path, restrict(folder, utts))
     return paths
 
 

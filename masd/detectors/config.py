@@ -80,6 +80,10 @@ class TrainConfig:
         if len(self.class_weights) not in (0, 2):
             raise MasdError("train.class_weights: two numbers, of spoofed and bona fide utterances, or none")
 
+    def epoch_size(self, utterances: int) -> int:
+        """Return how many of a set's utterances an epoch has: at least two."""
+        return max(min(n for n in (self.epoch_utts, self.budget, utterances) if n), 2)
+
 
 @dataclass(frozen=True)
 class FrontEndConfig:

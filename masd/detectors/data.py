@@ -87,8 +87,7 @@ class Waveforms(Dataset):
     @property
     def epoch_utts(self) -> int:
         """Utterances of an epoch."""
-        asked = [n for n in (self.config.epoch_utts, self.config.budget, len(self.utts)) if n]
-        return max(min(asked), 2)
+        return self.config.epoch_size(len(self.utts))
 
     def __getitem__(self, key: tuple[int, int]) -> Item | None:
         """Return item (epoch, index): waveform (N,), bona fide, speaker, index; None if unreadable."""

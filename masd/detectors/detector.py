@@ -22,7 +22,7 @@ from masd.detectors.config import (
 )
 from masd.detectors.data import fit_length
 from masd.errors import MasdError
-from masd.files import atomic, sha256, write_yaml
+from masd.files import config_from, sha256, write_yaml
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -89,13 +89,12 @@ class Detector(ABC):
 
     def save(self, folder: str | Path) -> None:
         """Write the model folder; model.yaml, which states the other files' digests, comes last."""
-        from safetensors.torch import save
+        from masd.models.state import write_tensors
 
         folder = Path(folder)
         (folder / "model.yaml").unlink(missing_ok=True)
         settings, tensors = self.parts()
-        with atomic(folder / "detector.safetensors") as tmp:
-            tmp.write_bytes(save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}))
+        write_tensors(folder / "detector.safetensors", tensors)
         files = {"detector.safetensors": sha256(folder / "detector.safetensors")}
         head = {"format": FORMAT, "system": self.system, "detector": settings}
         write_yaml(folder / "model.yaml", head | self.info | {"files": files})
@@ -166,14 +165,13 @@ class NetDetector(Detector):
     def of(cls, info: dict[str, Any], tensors: dict[str, Tensor], where: Path) -> NetDetector:
         """Return the detector that `parts` described."""
         from masd.detectors.networks import Objective, network
-        from masd.models.encoder import check_state, config_from
+        from masd.models.state import load_state
 
         settings = info["detector"]
         net = network(info["system"], FrontEndConfig(), settings["front_ends"])
         train = config_from(TrainConfig, settings["train"], where)
         objective = Objective(net, train, speakers=settings["speakers"])
-        check_state(objective.state_dict(), tensors, where)
-        objective.load_state_dict(tensors)
+        load_state(objective, tensors, where)
         return cls(info["system"], objective.eval().requires_grad_(False), info)
 
 
@@ -216,7 +214,6 @@ class GmmDetector(Detector):
     def of(cls, info: dict[str, Any], tensors: dict[str, Tensor], where: Path) -> GmmDetector:
         """Return the detector that `parts` described."""
         from masd.detectors.gmm import Gmm
-        from masd.models.encoder import config_from
 
         config = config_from(GmmConfig, info["detector"]["gmm"], where)
         mixtures = []
@@ -302,7 +299,8 @@ class TokenDetector(Detector):
     def of(cls, info: dict[str, Any], tensors: dict[str, Tensor], where: Path) -> TokenDetector:
         """Return the detector that `parts` described."""
         from masd.feats.config import FeatsConfig
-        from masd.models.encoder import Encoder, EncoderConfig, check_state, config_from
+        from masd.models.encoder import Encoder, EncoderConfig
+        from masd.models.state import load_state
 
         settings = info["detector"]
         feats = FeatsConfig.from_dict(settings["feats"], where)
@@ -310,8 +308,7 @@ class TokenDetector(Detector):
             config_from(EncoderConfig, settings["encoder"], where), feats.n_mels, feats.f_min, feats.f_max
         )
         state = {k.removeprefix("encoder."): v for k, v in tensors.items() if k.startswith("encoder.")}
-        check_state(encoder.state_dict(), state, where)
-        encoder.load_state_dict(state)
+        load_state(encoder, state, where)
         if not {"centroids", "unigram"} <= tensors.keys():
             raise MasdError(f"{where}: lacks the units or their model; train the detector again")
         config = config_from(TokensConfig, settings["tokens"], where)
@@ -338,20 +335,14 @@ def load_detector(folder: str | Path) -> Detector:
     Raises:
         MasdError: it is none, was cut short, or its tensors do not fit what it states.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
+    from masd.models.state import read_tensors
     from masd.svm.system import read_info
 
     folder = Path(folder)
     info = read_info(folder)
     if "detector" not in info:
         raise MasdError(f"{folder}: a model of fit_svm, not of train_detector; score it with masd.bin.score")
-    path = folder / "detector.safetensors"
-    try:
-        tensors = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise MasdError(f"{path}: cannot be read ({' '.join(str(error).split())})") from None
+    tensors = read_tensors(folder / "detector.safetensors")
     kinds: dict[str, Any] = {"lfcc_gmm": GmmDetector, "tokens": TokenDetector}
     kind = kinds.get(check_system(info["system"]), NetDetector)
     try:

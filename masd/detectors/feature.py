@@ -11,10 +11,11 @@ import numpy as np
 
 from masd.data.archive import Writer
 from masd.data.folder import DataFolder
+from masd.data.transform import restrict
 from masd.detectors.fit import Job, fit_tokens
 from masd.detectors.scoring import score_folder
 from masd.errors import Failures, MasdError
-from masd.feats.dump import open_dump
+from masd.feats.dump import LISTS, open_dump
 from masd.files import Mark, digest, input_digest, read_text, write_lines, write_text
 from masd.seeding import generator
 
@@ -45,7 +46,7 @@ def cross_scores(job: Job, folds: int) -> dict[str, float]:
     for k in range(folds):
         held = set(groups[k::folds])
         rest = [utt for utt in job.train.utts if dealt[utt] not in held]
-        detector = fit_tokens(dataclasses.replace(job, train=part_of(job.train, rest)))
+        detector = fit_tokens(dataclasses.replace(job, train=restrict(job.train, rest)))
         mine = [utt for utt in job.train.utts if dealt[utt] in held]
         done = score_folder(detector, job.train, mine, job.max_fail, job.allow_pipes)
         done.failures.check(len(mine), job.train.path)
@@ -63,11 +64,6 @@ def _dealt_by(folder: DataFolder) -> dict[str, str]:
     return {utt: folder.source(utt) for utt in folder.utts}
 
 
-def part_of(folder: DataFolder, utts: list[str]) -> DataFolder:
-    """Return a folder in memory that holds some utterances of another; recordings stay as they are."""
-    return dataclasses.replace(folder, utt2spk={utt: folder.utt2spk[utt] for utt in utts})
-
-
 def extend_dump(dump: Path, values: Mapping[str, float], out: Path, work: str, max_fail: float) -> None:
     """Write a dump with one more handcrafted feature; log-mels are those of the other dump, not copied.
 
@@ -81,17 +77,20 @@ def extend_dump(dump: Path, values: Mapping[str, float], out: Path, work: str, m
         max_fail: share of the utterances, 0 to 1, that may be without a value.
 
     Raises:
-        MasdError: too many utterances are without a value.
+        MasdError: too many utterances are without a value, or the new dump would take the place of the other.
     """
+    if out.resolve() == dump.resolve():
+        raise MasdError(f"{out}: is the dump itself; choose another --out")
     source, mark = open_dump(dump), Mark(out)
-    mark.clear()
     failures = Failures("utterance", max_fail)
     kept = [utt for utt in source.utts if utt in values]
     for utt in source.utts:
         if utt not in values:
             failures.add(utt, "no token likelihood")
     failures.check(len(source.utts), dump)
-    out.mkdir(parents=True, exist_ok=True)
+    mark.clear()
+    for name in LISTS:  # of a dump that was here: they point into an archive that goes
+        (out / name).unlink(missing_ok=True)
     with Writer(out, "hand") as writer:
         for utt in kept:
             writer.write(utt, np.append(source.hand[utt], np.float32(values[utt])).astype(np.float32))

@@ -169,8 +169,8 @@ def planned(config: TrainConfig, utterances: int) -> TrainConfig:
     """Return the settings with `epochs` as the budget says, if there is one: at least one epoch."""
     if not config.budget:
         return config
-    size = max(min(n for n in (config.epoch_utts, config.budget, utterances) if n), 2)
-    return dataclasses.replace(config, epochs=max(math.ceil(config.budget / size), 1))
+    epochs = math.ceil(config.budget / config.epoch_size(utterances))
+    return dataclasses.replace(config, epochs=max(epochs, 1))
 
 
 def _fit_gmm(job: Job) -> GmmDetector:

@@ -9,10 +9,9 @@ from typing import Literal
 
 import numpy as np
 
-from masd.audio import SILENCE_PEAK, read_audio
+from masd.audio import check_length, is_silent, read_audio
 from masd.detectors.config import RATE
 from masd.detectors.detector import SHORTEST, Detector
-from masd.errors import MasdError
 from masd.metrics.scores import p_fake
 from masd.svm.detector import Verdict, window_starts
 
@@ -37,11 +36,6 @@ class DetectorJudge:
         key = "dev_eer_affine" if self.affine else "dev_eer"
         self.threshold = float(detector.info["thresholds"][key])
 
-    @property
-    def name(self) -> str:
-        """The system's name."""
-        return self.detector.system
-
     def judge(self, source: str | Path) -> Verdict:
         """Judge one audio file, or standard input for `-`.
 
@@ -51,10 +45,9 @@ class DetectorJudge:
         name = str(source)
         audio = Path(source) if name != "-" else io.BytesIO(sys.stdin.buffer.read())
         x, info = read_audio(audio, RATE, name=name)
-        if len(x) < SHORTEST * RATE:
-            raise MasdError(f"{name}: too short: {len(x) / RATE:.3f} s, at least {SHORTEST:g} s are needed")
+        check_length(x, name, RATE, SHORTEST)
         warnings = list(info.warnings)
-        if float(np.abs(x - x.mean()).max()) < SILENCE_PEAK:
+        if is_silent(x):
             warnings = [*warnings, "silent: nothing to judge"]
             if not np.abs(x).max():
                 x = np.full_like(x, 1e-8)  # a level that front ends which scale to the peak can take

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +14,8 @@ from masd.detectors.data import Batch
 from masd.errors import MasdError
 from masd.models.normalization import Share
 from masd.models.one_class import OCSoftmax, Samo, samo_scores
+from masd.models.state import load_state, read_checkpoint
+from masd.ssl.precision import autocast_options
 
 FRONT_ENDS = {"w2v2_aasist": ["wav2vec2_xlsr_300m"], "hubert_wavlm": ["hubert_large", "wavlm_large"]}
 RELEASED = ("aasist", "aasist_l", "rawnet2")
@@ -121,7 +122,7 @@ class Objective(nn.Module):
         devices = [batch.x.device] if batch.x.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(generator.initial_seed())
-            with torch.autocast(batch.x.device.type, **_autocast(self.config.precision)):
+            with torch.autocast(batch.x.device.type, **autocast_options(self.config.precision)):
                 embedding, logits = self.net(batch.x)
         losses, weight = self.losses(embedding.float(), logits.float(), batch)
         total, count = (losses * weight).sum(), weight.sum()
@@ -169,12 +170,6 @@ class Objective(nn.Module):
         return (logits[:, 1] - logits[:, 0]).float()
 
 
-def _autocast(precision: str) -> dict[str, Any]:
-    from masd.ssl.precision import autocast_options
-
-    return autocast_options(precision)
-
-
 def class_weights(bonafide: Sequence[bool], given: Sequence[float]) -> tuple[float, float]:
     """Return the weights of (spoofed, bona fide): those given, else inverse to the classes' numbers, sum 1.
 
@@ -195,15 +190,11 @@ def released(system: str, path: str | Path) -> Objective:
     Raises:
         MasdError: the system has none, the file cannot be read, or a tensor does not fit (the first named).
     """
-    from masd.models.encoder import check_state
-    from masd.vocoders.checkpoint import read_checkpoint
-
     if system not in RELEASED:
         raise MasdError(
             f"system {system}: checkpoints of {', '.join(RELEASED)} are known; give a model folder"
         )
     net = network(system, FrontEndConfig())
     state = read_checkpoint(path, ("model", "state_dict"))
-    check_state(net.state_dict(), state, path)
-    net.load_state_dict(state)
+    load_state(net, state, path)
     return Objective(net, TrainConfig()).eval().requires_grad_(False)

@@ -11,10 +11,11 @@ import torch
 
 from masd.detectors.data import Batch, Waveforms
 from masd.detectors.networks import Objective
-from masd.files import atomic, write_json
+from masd.files import write_json
 from masd.metrics.eer import eer
 from masd.models.normalization import share_batch_norms
 from masd.models.one_class import Samo
+from masd.models.state import write_tensors
 from masd.ssl.data import FIXED
 from masd.ssl.distributed import Processes
 from masd.ssl.loop import Loop
@@ -138,11 +139,7 @@ class DetectorTrainer(Loop):
         """Store the network and its scores of the development set."""
         if not self.group.first:
             return
-        from safetensors.torch import save
-
-        state = {k: v.detach().cpu().contiguous() for k, v in self.objective.state_dict().items()}
-        with atomic(self.out / "best.safetensors") as tmp:
-            tmp.write_bytes(save(state))
+        write_tensors(self.out / "best.safetensors", self.objective.state_dict())
         write_json(self.out / "best.json", {"epoch": record["epoch"], "dev_scores": self.dev_scores})
 
     def show(self, summary: dict[str, float]) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from masd.errors import MasdError
 
+HAND_NAMES = ("pcs", "hfer", "sfi")
 # figures of each family of `masd.feats.families`
 SIZES = {
     "mel_mean": 64, "mel_dev": 64, "mel_shape": 384, "mel_modulation": 96, "linear_high_mean": 109,
@@ -141,7 +142,7 @@ class FeatsConfig:
 
 def hand_size(config: FeatsConfig) -> int:
     """Return how many handcrafted features an utterance has: PCS, HFER, SFI and the families' figures."""
-    return 3 + sum(SIZES[name] for name in config.families)
+    return len(HAND_NAMES) + sum(SIZES[name] for name in config.families)
 
 
 def classify_frames(config: FeatsConfig) -> int:

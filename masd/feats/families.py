@@ -15,7 +15,7 @@ from itertools import pairwise
 import numpy as np
 
 from masd.errors import MasdError
-from masd.feats.config import SIZES
+from masd.feats.config import SIZES, FeatsConfig
 
 VERSION = 2  # raise it when a family comes to give other figures
 RATE = 16000
@@ -556,7 +556,6 @@ def bispectrum(a: Analysis) -> np.ndarray:
 
 def handcrafted(a: Analysis) -> np.ndarray:
     """PCS, HFER and SFI as the method defines them (3)."""
-    from masd.feats.config import FeatsConfig
     from masd.feats.handcrafted import handcrafted as three
 
     return three(a.x, FeatsConfig())

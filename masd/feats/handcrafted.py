@@ -12,7 +12,6 @@ from masd.errors import MasdError
 from masd.feats.config import FeatsConfig, classify_samples, hand_size
 from masd.feats.logmel import pad_to_classify, waveform
 
-HANDCRAFTED = ("PCS", "HFER", "SFI")
 _SILENT_FLUX = 1e-10
 _SILENT = 1e-6
 _BLOCK = 48  # frames

@@ -146,26 +146,6 @@ def bootstrap_eer(
     return interval(plain_eers(scores, is_fake).mean(), draws, groups, level)
 
 
-def paired_bootstrap(
-    first: ArrayLike,
-    second: ArrayLike,
-    is_fake: ArrayLike,
-    groups: ArrayLike,
-    n: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
-) -> Interval:
-    """Return EER(first) - EER(second) on the same trials with its interval, negative where `first` is better.
-
-    Both are evaluated on the same draws. With (S, N) scores, row s of `first` is paired with row s
-    of `second` (the same seed) and the difference is averaged over the rows.
-
-    Raises:
-        MasdError: the shapes differ; see also `bootstrap_eers`.
-    """
-    return paired_test(first, second, is_fake, groups, n, seed, level)[0]
-
-
 def paired_test(
     first: ArrayLike,
     second: ArrayLike,
@@ -175,13 +155,17 @@ def paired_test(
     seed: int = 0,
     level: float = 0.95,
 ) -> tuple[Interval, float]:
-    """Return `paired_bootstrap` and the two-sided p of no difference.
+    """Return EER(first) - EER(second) on the same trials with its interval, and the p of no difference.
 
-    p = 2 min(share of draws at or below 0, share at or above 0), each share (k + 1) / (n + 1), at most 1: the
-    least level at which the percentile interval leaves 0 out.
+    The difference is negative where `first` is better. Both are evaluated on the same draws. With (S, N)
+    scores, row s of `first` is paired with row s of `second` (the same seed) and the difference is averaged
+    over the rows.
+
+    Two-sided p = 2 min(share of draws at or below 0, share at or above 0), each share (k + 1) / (n + 1), at
+    most 1: the least level at which the percentile interval leaves 0 out.
 
     Raises:
-        MasdError: see `paired_bootstrap`.
+        MasdError: the shapes differ; see also `bootstrap_eers`.
     """
     first, second = np.atleast_2d(first), np.atleast_2d(second)
     if first.shape != second.shape:

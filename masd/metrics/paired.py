@@ -23,7 +23,7 @@ def mcnemar(first_right: ArrayLike, second_right: ArrayLike) -> McNemar:
     """Return McNemar's exact test: are the trials that one system alone judges rightly as many for both?
 
     It takes trials to be independent; where several share a source recording, the bootstrap of
-    `masd.metrics.bootstrap.paired_bootstrap` is to be trusted first.
+    `masd.metrics.bootstrap.paired_test` is to be trusted first.
 
     Args:
         first_right: (N,) whether the first system's decision on each trial is right.

@@ -102,16 +102,3 @@ class Aasist(GraphBackEnd):
         x = F.selu(self.first_bn(F.max_pool2d(bands[:, None], (3, 3))), inplace=True)
         e = self.encoder(x).abs()
         return self.classify(e.amax(3).transpose(1, 2), e.amax(2).transpose(1, 2))
-
-
-def parameters(model: nn.Module) -> int:
-    """Return how many parameters a model has, frozen ones too."""
-    return sum(p.numel() for p in model.parameters())
-
-
-def example_signal() -> Tensor:
-    """Return the deterministic signal (1, 64600) that reference outputs are stated for."""
-    n = torch.arange(64600, dtype=torch.float64)
-    phase = 2 * torch.pi * n / 16000
-    x = 0.3 * (220 * phase).sin() + 0.2 * ((300 + 0.02 * n) * phase).sin() + 0.05 * (3100 * phase).sin()
-    return x.float()[None]

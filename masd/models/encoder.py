@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from masd.errors import MasdError
-from masd.files import atomic, plain, read_yaml, write_yaml
+from masd.files import config_from, plain, read_yaml, write_yaml
 from masd.models.bands import band_ranges
 from masd.models.config import EncoderConfig
 from masd.models.normalization import MaskedBatchNorm2d, frame_mask
+from masd.models.state import load_state, read_tensors, write_tensors
 
 if TYPE_CHECKING:
     from masd.feats.config import FeatsConfig
@@ -25,8 +22,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Encoder",
     "EncoderConfig",
-    "check_state",
-    "config_from",
     "half_state",
     "load_encoder",
     "load_weights",
@@ -192,12 +187,10 @@ def save_encoder(
 ) -> None:
     """Write `encoder.safetensors` and `encoder.yaml` (both configurations and `extra`) into `folder`."""
     folder = Path(folder)
-    state = {name: value.detach().cpu().contiguous() for name, value in encoder.state_dict().items()}
     write_yaml(
         folder / "encoder.yaml", {"encoder": encoder_config, "feats": feats_config, "extra": plain(extra)}
     )
-    with atomic(folder / "encoder.safetensors") as path:
-        path.write_bytes(save(state))  # safetensors' own save_file leaves it readable to the owner alone
+    write_tensors(folder / "encoder.safetensors", encoder.state_dict())
 
 
 def load_encoder(folder: str | Path) -> tuple[Encoder, EncoderConfig, FeatsConfig]:
@@ -231,15 +224,6 @@ def read_configs(folder: Path) -> tuple[EncoderConfig, FeatsConfig, dict[str, An
     return config, FeatsConfig.from_dict(content["feats"], path), dict(content.get("extra") or {})
 
 
-def config_from(kind: type, values: Any, where: str | Path) -> Any:
-    """Return the dataclass `kind` from a mapping; `MasdError` names `where` and the first unknown key."""
-    values = values if isinstance(values, dict) else {}
-    unknown = sorted(values.keys() - {f.name for f in dataclasses.fields(kind)})
-    if unknown:
-        raise MasdError(f"{where}: unknown key {unknown[0]!r} for {kind.__name__}; made by another version?")
-    return kind(**values)
-
-
 def half_state(encoder: Encoder) -> dict[str, Tensor]:
     """Return the encoder's weights in half precision, statistics of batch normalisation folded into its maps.
 
@@ -251,9 +235,7 @@ def half_state(encoder: Encoder) -> dict[str, Tensor]:
         for part in ("norm1", "norm2", "norm_skip"):
             for band, norm in enumerate(getattr(block, part)):
                 name = f"blocks.{number}.{part}.{band}"
-                scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
-                state[f"{name}.weight"] = scale
-                state[f"{name}.bias"] = norm.bias - norm.running_mean * scale
+                state[f"{name}.weight"], state[f"{name}.bias"] = norm.folded()
                 del state[f"{name}.running_mean"], state[f"{name}.running_var"]
         for band in range(len(block.norm2)):
             skip = state.pop(f"blocks.{number}.norm_skip.{band}.bias")
@@ -271,8 +253,7 @@ def save_half(folder: Path, encoder: Encoder, content: dict[str, Any], int8: boo
     if int8:
         state = {part: value for name, whole in state.items() for part, value in _in_8_bits(name, whole)}
     write_yaml(folder / "encoder.yaml", content | {"extra": (content.get("extra") or {}) | {"half": True}})
-    with atomic(folder / "encoder.safetensors") as path:
-        path.write_bytes(save({name: value.contiguous() for name, value in state.items()}))
+    write_tensors(folder / "encoder.safetensors", state)
 
 
 _SCALE = ".scale"  # after the name of a tensor in 8 bits: what a step is, for each output channel
@@ -290,7 +271,9 @@ def _in_8_bits(name: str, value: Tensor) -> list[tuple[str, Tensor]]:
 def _from_8_bits(state: dict[str, Tensor]) -> dict[str, Tensor]:
     scales = {name: state.pop(name) for name in list(state) if name.endswith(_SCALE)}
     for name, scale in scales.items():
-        steps = state[name.removesuffix(_SCALE)]
+        steps = state.get(name.removesuffix(_SCALE))
+        if steps is None:  # then what it scales is named as missing
+            continue
         state[name.removesuffix(_SCALE)] = steps.float() * scale.view(-1, *[1] * (steps.dim() - 1))
     return state
 
@@ -315,18 +298,4 @@ def load_weights(module: nn.Module, path: str | Path, left_out: dict[str, Tensor
         path: the file.
         left_out: tensors that the file need not hold.
     """
-    try:
-        state = (left_out or {}) | _from_8_bits(load_file(path))
-    except (OSError, SafetensorError, KeyError) as error:
-        raise MasdError(f"{path}: cannot be read as safetensors ({' '.join(str(error).split())})") from None
-    check_state(module.state_dict(), state, path)
-    module.load_state_dict(state)
-
-
-def check_state(expected: dict[str, Tensor], state: dict[str, Tensor], path: str | Path) -> None:
-    """Raise `MasdError` naming the first tensor of `state` that is missing, unknown or of another shape."""
-    for name in sorted(expected.keys() | state.keys()):
-        have: Sequence[int] | str = tuple(state[name].shape) if name in state else "nothing"
-        want: Sequence[int] | str = tuple(expected[name].shape) if name in expected else "nothing"
-        if have != want:
-            raise MasdError(f"{path}: tensor {name} is {have} where the configuration asks for {want}")
+    load_state(module, (left_out or {}) | _from_8_bits(read_tensors(path)), path)

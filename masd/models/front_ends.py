@@ -17,9 +17,9 @@ from torch.nn import functional as F
 
 from masd.errors import MasdError
 from masd.files import read_json
+from masd.models.state import State, load_state, read_checkpoint
 
 Architecture = dict[str, Any]
-State = dict[str, Tensor]
 
 _COMMON = {
     "convs": [[512, 10, 5], *[[512, 3, 2]] * 4, *[[512, 2, 2]] * 2], "pos_kernel": 128, "pos_groups": 16,
@@ -140,8 +140,6 @@ def read_front_end(path: str | Path) -> FrontEnd:
         MasdError: it cannot be read, is no such model, or its tensors do not fit the architecture; the first
             name and shape that differ are given.
     """
-    from masd.models.encoder import check_state
-
     path = Path(path)
     file = path
     if path.is_dir():
@@ -152,8 +150,7 @@ def read_front_end(path: str | Path) -> FrontEnd:
         raise MasdError(f"{file}: no wav2vec 2.0, HuBERT or WavLM (no feature_extractor.conv_layers.0)")
     settings = file.parent / "config.json"
     front_end = FrontEnd(infer(state, read_json(settings) if settings.is_file() else {}, file))
-    check_state(front_end.model.state_dict(), state, file)
-    front_end.model.load_state_dict(state)
+    load_state(front_end.model, state, file)
     return front_end
 
 
@@ -163,8 +160,6 @@ def read_state(path: str | Path) -> State:
     fairseq files hold its settings as objects of its own classes; inert stand-ins take their place, so that
     none of its code, nor any other's, is run.
     """
-    from masd.vocoders.checkpoint import read_checkpoint
-
     if Path(path).suffix == ".safetensors" or not Path(path).is_file():
         return read_checkpoint(path)
     inert: list[tuple[type, str]] = []

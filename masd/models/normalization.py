@@ -131,6 +131,11 @@ class MaskedBatchNorm2d(nn.Module):
         shape = (-1, 1, 1)
         return (x * scale.view(shape).to(x.dtype) + shift.view(shape).to(x.dtype)) * mask
 
+    def folded(self) -> tuple[Tensor, Tensor]:
+        """Return the scale and the shift (C,) that evaluating comes to."""
+        scale = self.weight * (self.running_var + self.eps).rsqrt()
+        return scale, self.bias - self.running_mean * scale
+
     def _momentum(self) -> float:
         if self.averaged is None:
             return self.momentum

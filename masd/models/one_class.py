@@ -57,7 +57,7 @@ class Samo(nn.Module):
     attractor, spoofed speech pushed away from the nearest of all.
 
     Args:
-        speakers: training speakers with bona fide speech, at most as many as dimensions.
+        speakers: training speakers with bona fide speech.
         dim: dimension of the embedding.
         m_real: margin of bona fide speech.
         m_fake: margin of spoofed speech.

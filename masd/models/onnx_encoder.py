@@ -53,8 +53,8 @@ class _Graph:
 
 def folded(conv: nn.Conv2d, norm: MaskedBatchNorm2d) -> tuple[Tensor, Tensor]:
     """Return weight and bias of the convolution that does what `conv` and then `norm`, evaluating, do."""
-    scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
-    return conv.weight * scale[:, None, None, None], norm.bias - norm.running_mean * scale
+    scale, shift = norm.folded()
+    return conv.weight * scale[:, None, None, None], shift
 
 
 def encoder_graph(encoder: Encoder) -> bytes:

@@ -10,12 +10,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from masd.errors import MasdError
-from masd.files import atomic, plain
-from masd.models.encoder import check_state
+from masd.files import plain
+from masd.models.state import load_state, write_tensors
 
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
@@ -29,9 +28,7 @@ def save_checkpoint(
         for key in _MOMENTS:
             if key in optimizer.state.get(parameter, {}):
                 tensors[f"optimizer.{key}.{name}"] = optimizer.state[parameter][key]
-    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    with atomic(path) as tmp:
-        tmp.write_bytes(save(tensors, {"state": json.dumps(plain(state))}))
+    write_tensors(path, tensors, {"state": json.dumps(plain(state))})
 
 
 def read_state(path: str | Path) -> dict[str, Any]:
@@ -50,9 +47,7 @@ def load_checkpoint(
     """
     with _opened(path) as stream:
         tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 - no mapping
-    weights = _part(tensors, "model.")
-    check_state(model.state_dict(), weights, path)
-    model.load_state_dict(weights)
+    load_state(model, _part(tensors, "model."), path)
     moments = {key: _part(tensors, f"optimizer.{key}.") for key in _MOMENTS}
     for name, parameter in model.named_parameters():
         if name in moments["step"]:

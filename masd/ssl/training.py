@@ -18,13 +18,14 @@ from masd.ssl.adversarial import Adversarial
 from masd.ssl.config import PretrainConfig
 from masd.ssl.data import FIXED, Crops, mel_statistics
 from masd.ssl.distributed import Processes
-from masd.ssl.loop import Loop, accumulate, learning_rate
+from masd.ssl.loop import Loop, accumulate
 from masd.ssl.objective import Batch, Objective, summarise
 from masd.ssl.precision import autocast_options
 
-__all__ = ["Trainer", "learning_rate", "recalibrated"]
-
 log = logging.getLogger(__name__)
+
+_SHOWN = ("loss_mask", "loss_cpc", "loss_binary", "loss_vocoder")
+_SHOWN_SHARES = ("acc_cpc_within", "acc_cpc_across", "acc_binary", "acc_vocoder", "share_vocoded")
 
 
 class Trainer(Loop):
@@ -154,7 +155,17 @@ class Trainer(Loop):
 
     def show(self, summary: dict[str, float]) -> str:
         """Return one line of a summary: each loss (level of chance in brackets), accuracies in percent."""
-        return _show(summary)
+        parts = [f"loss {summary['loss_total']:.3f}"]
+        for name in (*_SHOWN, *_SHOWN_SHARES):
+            if name not in summary:
+                continue
+            scale, digits = (1.0, 3) if name in _SHOWN else (100.0, 1)
+            chance = summary.get(f"chance_{name}")
+            beside = "" if chance is None else f" ({scale * chance:.{digits}f})"
+            parts.append(f"{name.removeprefix('loss_')} {scale * summary[name]:.{digits}f}{beside}")
+        if "grad_norm" in summary:
+            parts.append(f"gradient {summary['grad_norm']:.2f}")
+        return ", ".join(parts)
 
 
 def parameter_groups(objective: Objective, config: PretrainConfig) -> list[dict[str, Any]]:
@@ -198,21 +209,3 @@ def recalibrated(encoder: Encoder, batches: Iterator[Batch], precision: str) -> 
     for norm in norms:
         norm.averaged = None
     return encoder.eval()
-
-
-_SHOWN = ("loss_mask", "loss_cpc", "loss_binary", "loss_vocoder")
-_SHOWN_SHARES = ("acc_cpc_within", "acc_cpc_across", "acc_binary", "acc_vocoder", "share_vocoded")
-
-
-def _show(summary: dict[str, float]) -> str:
-    parts = [f"loss {summary['loss_total']:.3f}"]
-    for name in (*_SHOWN, *_SHOWN_SHARES):
-        if name not in summary:
-            continue
-        scale, digits = (1.0, 3) if name in _SHOWN else (100.0, 1)
-        chance = summary.get(f"chance_{name}")
-        beside = "" if chance is None else f" ({scale * chance:.{digits}f})"
-        parts.append(f"{name.removeprefix('loss_')} {scale * summary[name]:.{digits}f}{beside}")
-    if "grad_norm" in summary:
-        parts.append(f"gradient {summary['grad_norm']:.2f}")
-    return ", ".join(parts)

@@ -13,9 +13,9 @@ from typing import BinaryIO, Literal
 
 import numpy as np
 
-from masd.audio import SILENCE_PEAK, AudioInfo, audio_files, normalise, read_audio
+from masd.audio import AudioInfo, audio_files, check_length, is_silent, normalise, read_audio
 from masd.errors import MasdError
-from masd.feats.config import FeatsConfig, classify_frames, classify_samples, hand_size
+from masd.feats.config import HAND_NAMES, FeatsConfig, classify_frames, classify_samples, hand_size
 from masd.metrics.scores import p_fake
 from masd.seeding import generator
 from masd.svm.explain import Effects
@@ -107,10 +107,7 @@ class Detector:
         """
         name, audio = str(source), Path(source) if str(source) != "-" else io.BytesIO(sys.stdin.buffer.read())
         x, info = read_audio(audio, self.config.sample_rate, name=name)
-        least = self.config.min_seconds
-        if len(x) < least * self.config.sample_rate:
-            length = len(x) / self.config.sample_rate
-            raise MasdError(f"{name}: too short: {length:.3f} s, at least {least:g} s are needed")
+        check_length(x, name, self.config.sample_rate, self.config.min_seconds)
         utt = "stdin" if name == "-" else Path(name).stem
         inputs, measured = self.inputs(x, utt)
         f = float(self.system.decision(self.system.values(inputs)).mean())
@@ -146,7 +143,7 @@ class Detector:
                 found += embed(self.encoder, mels[first : first + WINDOWS_AT_ONCE])
             inputs.compact = stack_compact([mu for mu, _ in found], [gram for _, gram in found])
         measured = {"seconds": len(x) / config.sample_rate, "bandwidth": bandwidth(mels[0], config)}
-        return inputs, measured | dict(zip(("pcs", "hfer", "sfi"), hand[0, :3].tolist(), strict=True))
+        return inputs, measured | dict(zip(HAND_NAMES, hand[0, :3].tolist(), strict=True))
 
     def explain(self, x: np.ndarray, utt: str) -> Effects:
         """Return what bands, measures and stretches of `STRETCH` seconds do to the score of `inputs(x, utt)`.
@@ -202,7 +199,7 @@ class Detector:
         self, x: np.ndarray, info: AudioInfo, audio: Path | BinaryIO, measured: dict[str, float]
     ) -> list[str]:
         lines = list(info.warnings)
-        if float(np.abs(x - x.mean()).max()) < SILENCE_PEAK:
+        if is_silent(x):
             # nothing else that is measured on silence means anything
             return [*lines, "silent: nothing to judge"]
         if info.rate != self.config.sample_rate:

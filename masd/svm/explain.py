@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from masd.feats.config import SIZES, FeatsConfig
+from masd.feats.config import HAND_NAMES, SIZES, FeatsConfig
 from masd.models.bands import EDGES_HZ, NAMES, band_ranges
 from masd.svm.inputs import Inputs, embed, stack_compact
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from masd.models.onnx_encoder import OnnxEncoder
     from masd.svm.system import System
 
-MEASURES = ("PCS", "HFER", "SFI")
+MEASURES = tuple(name.upper() for name in HAND_NAMES)
 AT_ONCE = 8  # variants that the encoder takes in one batch
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from masd.errors import MasdError
+from masd.feats.config import HAND_NAMES
 from masd.metrics.ece import ece
 from masd.metrics.eer import eer, split
 from masd.metrics.scores import p_fake
@@ -19,7 +20,7 @@ from masd.svm.config import FitConfig, SystemSpec, system_spec
 from masd.svm.fusion_training import TrainedFusion, stratified_rows, train_fusion
 from masd.svm.inputs import Inputs
 from masd.svm.kernel import KernelSvm, fit_svm
-from masd.svm.system import HAND_NAMES, FeatureMap, Scaler, System
+from masd.svm.system import FeatureMap, Scaler, System
 
 if TYPE_CHECKING:
     from masd.data.folder import DataFolder

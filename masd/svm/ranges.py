@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from masd.feats.config import HAND_NAMES
 from masd.models.bands import mel_centres
 from masd.seeding import generator
 
@@ -78,7 +79,7 @@ def training_ranges(
         [bandwidth(dump.feats.crop(utts[i], 0, frames), config) for i in sorted(some)]
     )
     if hand is not None:
-        values |= dict(zip(("pcs", "hfer", "sfi"), hand[:, :3].T.astype(np.float64), strict=True))
+        values |= dict(zip(HAND_NAMES, hand[:, :3].T.astype(np.float64), strict=True))
     return {name: _range(v) for name, v in values.items()}
 
 
@@ -106,7 +107,7 @@ def unlike_training(ranges: Ranges, measured: Mapping[str, float]) -> list[str]:
             lines.append(
                 f"narrow band: nothing above {value:.0f} Hz, training utterances reach {known['p1']:.0f} Hz"
             )
-        elif name in ("pcs", "hfer", "sfi") and not _near(value, known):
+        elif name in HAND_NAMES and not _near(value, known):
             lines.append(
                 f"unusual {name.upper()}: {value:.3f}, training {known['min']:.3f} to {known['max']:.3f}"
             )

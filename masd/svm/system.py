@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from masd.errors import MasdError
-from masd.files import atomic, read_yaml, sha256, write_yaml
+from masd.files import atomic, config_from, read_yaml, sha256, write_yaml
 from masd.svm.config import SystemSpec, system_spec
 from masd.svm.inputs import Compact, Inputs, embeddings_encoder, evaluation_encoder, unpack_index
 from masd.svm.kernel import ARRAYS, KernelSvm
@@ -27,7 +27,6 @@ FORMAT = 1
 GRAPH = "encoder.onnx"
 ENCODER_FILES = ("encoder.safetensors", "encoder.yaml")
 NUMBERS = {"temperature": ("value",), "affine": ("a", "b"), "thresholds": ("dev_eer", "dev_eer_affine")}
-HAND_NAMES = ("pcs", "hfer", "sfi")
 BLOCK = 2048  # utterances a step
 
 
@@ -262,11 +261,11 @@ class System:
             (folder / name).unlink(missing_ok=True)
         save_arrays(folder / "svm.npz", self._arrays(half))
         if self.features.fusion is not None:
-            from safetensors.torch import save
+            from masd.models.state import write_tensors
 
             weights = self.features.fusion.state_dict()
-            with atomic(folder / "fusion.safetensors") as tmp:  # save_file leaves it to the owner alone
-                tmp.write_bytes(save({name: w.half() if half else w for name, w in weights.items()}))
+            stored = {name: w.half() if half else w for name, w in weights.items()}
+            write_tensors(folder / "fusion.safetensors", stored)
         if encoder is not None:
             _copy_encoder(Path(encoder), folder, half, int8)
         if graph is not None:
@@ -369,7 +368,7 @@ def _scaler(arrays: dict[str, np.ndarray], name: str) -> Scaler | None:
 
 
 def _load_fusion(folder: Path, info: dict[str, Any]) -> Fusion:
-    from masd.models.encoder import config_from, load_weights
+    from masd.models.encoder import load_weights
     from masd.models.fusion import Fusion, FusionConfig
 
     fusion = Fusion(config_from(FusionConfig, info.get("fusion"), folder / "model.yaml"))

@@ -29,7 +29,7 @@ REGISTRY: dict[str, str] = {
 __all__ = ["REGISTRY", "Adapter", "Vocoder", "adapter_class", "get"]
 
 
-def get(name: str, config: Mapping[str, Any] | None = None) -> Vocoder:
+def get(name: str, config: Mapping[str, Any] | None = None) -> Adapter[Any]:
     """Return the vocoder `name`, set up by `config`.
 
     Args:

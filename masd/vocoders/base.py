@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from masd.audio import resample
+from masd.audio import fit, resample
 from masd.errors import MasdError
 from masd.files import digest, sha256
 from masd.seeding import derive
@@ -173,8 +173,3 @@ def content(path: Path) -> str:
 def rms(x: np.ndarray) -> float:
     """Return the root mean square of a signal, 0 if it is empty."""
     return float(np.sqrt(np.mean(np.square(x, dtype=np.float64)))) if len(x) else 0.0
-
-
-def fit(x: np.ndarray, length: int) -> np.ndarray:
-    """Return `x` cut, or padded with zeros at its end, to `length` samples."""
-    return x[:length] if len(x) >= length else np.pad(x, (0, length - len(x)))

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.nn.functional import conv1d, conv_transpose1d, pad
 
 from masd.errors import MasdError
+from masd.models.state import read_checkpoint
 from masd.vocoders.base import Adapter, Config
-from masd.vocoders.checkpoint import fold_weight_norm, load_strictly, read_checkpoint, read_config
+from masd.vocoders.checkpoint import fold_weight_norm, load_strictly, read_config
 from masd.vocoders.hifigan import KEYS, mel_spec, same_conv
 from masd.vocoders.mel import MelSpec
 

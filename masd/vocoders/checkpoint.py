@@ -1,10 +1,8 @@
-"""Published checkpoints: read without running their code, weight normalisation folded in, loaded strictly."""
+"""Published checkpoints: weight normalisation folded in, names and shapes as the architecture has them."""
 
 from __future__ import annotations
 
-import pickle
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,47 +11,7 @@ from torch import nn
 
 from masd.errors import MasdError
 from masd.files import read_json
-
-State = dict[str, torch.Tensor]
-
-
-def read_checkpoint(path: str | Path, keys: tuple[str, ...] = ()) -> State:
-    """Return the state dict that a torch or safetensors file holds, nothing in it being run.
-
-    Args:
-        path: the file.
-        keys: the entries under which the state dict may stand; the first found is taken, else the whole file.
-
-    Raises:
-        MasdError: the file cannot be read, holds pickled objects, or holds no state dict.
-    """
-    try:
-        if Path(path).suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            value: Any = load_file(str(path))
-        else:
-            value = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise MasdError(
-            f"{path}: holds pickled objects, which this program does not run; convert it where you trust it: "
-            "torch.save(torch.load(FILE, weights_only=False)['model'].state_dict(), NEW_FILE)"
-        ) from None
-    except Exception as error:
-        why = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        raise MasdError(f"{path}: not a checkpoint of PyTorch ({why})") from None
-    for key in keys:
-        if isinstance(value, Mapping) and isinstance(value.get(key), Mapping):
-            value = value[key]
-            break
-    state = (
-        {k: v for k, v in value.items() if isinstance(v, torch.Tensor)} if isinstance(value, Mapping) else {}
-    )
-    if not state:
-        raise MasdError(
-            f"{path}: holds no state dict (names with tensors){' under ' + ' or '.join(keys) if keys else ''}"
-        )
-    return {k.removeprefix("module."): v.float() if v.is_floating_point() else v for k, v in state.items()}
+from masd.models.state import State
 
 
 def fold_weight_norm(state: State) -> State:

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
+from masd.models.state import read_checkpoint
 from masd.vocoders.base import Adapter, Config
-from masd.vocoders.checkpoint import fold_weight_norm, load_strictly, read_checkpoint, read_config
+from masd.vocoders.checkpoint import fold_weight_norm, load_strictly, read_config
 from masd.vocoders.mel import MelSpec
 
 KEYS = (

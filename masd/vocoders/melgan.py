@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from masd.errors import MasdError
+from masd.models.state import State, read_checkpoint
 from masd.vocoders.base import Adapter, Config
-from masd.vocoders.checkpoint import State, fold_weight_norm, load_strictly, read_checkpoint
+from masd.vocoders.checkpoint import fold_weight_norm, load_strictly
 from masd.vocoders.mel import MelSpec, lengthen
 
 RATIOS = (8, 8, 2, 2)

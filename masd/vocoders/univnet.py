@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from masd.errors import MasdError
+from masd.models.state import read_checkpoint
 from masd.vocoders.base import Adapter, Config
-from masd.vocoders.checkpoint import load_strictly, read_checkpoint, read_config
+from masd.vocoders.checkpoint import load_strictly, read_config
 from masd.vocoders.mel import MelSpec, lengthen
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")

@@ -14,9 +14,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.random import Generator
 
+from masd.audio import fit
 from masd.errors import MasdError
 from masd.files import digest
-from masd.vocoders.base import Adapter, Config, fit, rms
+from masd.vocoders.base import Adapter, Config, rms
 
 RATE = 16000
 
@@ -57,7 +58,7 @@ def griffin_lim(x: np.ndarray, rng: Generator) -> np.ndarray:
         "iterations": int(rng.integers(4, 48)),
         "momentum": float(rng.choice([0.0, 0.5, 0.9, 0.99])),
     }
-    return get("griffin_lim", config).synthesise(x, int(rng.integers(1 << 31)))  # type: ignore[attr-defined]
+    return get("griffin_lim", config).synthesise(x, int(rng.integers(1 << 31)))
 
 
 def lpc(x: np.ndarray, rng: Generator) -> np.ndarray:
@@ -70,7 +71,7 @@ def lpc(x: np.ndarray, rng: Generator) -> np.ndarray:
         "hop": float(rng.choice([4, 5, 8, 10, 12])),
         "preemphasis": float(rng.uniform(0.6, 0.97)),
     }
-    return get("lpc", config).synthesise(x, int(rng.integers(1 << 31)))  # type: ignore[attr-defined]
+    return get("lpc", config).synthesise(x, int(rng.integers(1 << 31)))
 
 
 def world(x: np.ndarray, rng: Generator) -> np.ndarray:

@@ -5,14 +5,16 @@ import pytest
 import torch
 
 from masd.bin.add_tokens import add_tokens
+from masd.data.transform import restrict
 from masd.detectors.config import DetectorConfig, TokensConfig
 from masd.detectors.detector import load_detector
-from masd.detectors.feature import cross_scores, part_of
+from masd.detectors.feature import cross_scores, extend_dump
 from masd.detectors.fit import Job, fit_tokens, train_detector
 from masd.detectors.scoring import score_folder
 from masd.errors import MasdError
 from masd.feats.config import FeatsConfig
 from masd.feats.dump import dump_shard, finish_dump, open_dump
+from masd.files import Mark
 from masd.models.encoder import Encoder, EncoderConfig, save_encoder
 
 CONFIG = DetectorConfig(tokens=TokensConfig(units=8, vocabulary=24))
@@ -33,17 +35,17 @@ def test_training_utterances_are_judged_by_models_without_their_speaker(corpus, 
     job = Job("tokens", train, dev, tmp_path, CONFIG, encoder)
     found = cross_scores(job, folds=3)
     assert sorted(found) == train.utts
-    others = part_of(train, [utt for utt in train.utts if train.spk(utt) != "b"])
+    others = restrict(train, [utt for utt in train.utts if train.spk(utt) != "b"])
     alone = fit_tokens(Job("tokens", others, dev, tmp_path, CONFIG, encoder))
     mine = [utt for utt in train.utts if train.spk(utt) == "b"]
     expected = score_folder(alone, train, mine).raw
     assert {utt: found[utt] for utt in mine} == expected
     # a corpus that does not say who speaks: recordings are held out, and all are judged
-    one = part_of(train, mine)
+    one = restrict(train, mine)
     found = cross_scores(Job("tokens", one, dev, tmp_path, CONFIG, encoder), 3)
     assert sorted(found) == one.utts and found != expected
     with pytest.raises(MasdError, match="two speakers or recordings"):
-        cross_scores(Job("tokens", part_of(train, mine[:1]), dev, tmp_path, CONFIG, encoder), 3)
+        cross_scores(Job("tokens", restrict(train, mine[:1]), dev, tmp_path, CONFIG, encoder), 3)
 
 
 def test_the_new_dump_has_the_value_beside_the_old_features(corpus, encoder, tmp_path):
@@ -58,6 +60,29 @@ def test_the_new_dump_has_the_value_beside_the_old_features(corpus, encoder, tmp
     for utt in dev.utts:
         np.testing.assert_array_equal(new.hand[utt], np.float32([*old.hand[utt], raw[utt]]))
         np.testing.assert_array_equal(new.feats[utt], old.feats[utt])
+
+
+def test_nobody_reads_new_values_by_an_old_list(corpus, tmp_path, monkeypatch):
+    """Killed between archive and lists, an older dump is unfinished then; refused, it stays as it was."""
+    _, dev = corpus
+    dump_shard(dev.path, tmp_path / "dump", FeatsConfig())
+    finish_dump(tmp_path / "dump", 1)
+    values = dict.fromkeys(dev.utts, 1.0)
+    with pytest.raises(MasdError, match="is the dump itself"):
+        extend_dump(tmp_path / "dump", values, tmp_path / "dump", "work", 0.0)
+    extend_dump(tmp_path / "dump", values, tmp_path / "new", "work", 0.0)
+    with pytest.raises(MasdError, match="no token likelihood"):
+        extend_dump(tmp_path / "dump", {}, tmp_path / "new", "other", 0.0)
+    assert Mark(tmp_path / "new").fresh("work") and open_dump(tmp_path / "new").hand[dev.utts[0]][3] == 1.0
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("masd.detectors.feature.write_lines", killed)
+    with pytest.raises(KeyboardInterrupt):
+        extend_dump(tmp_path / "dump", dict.fromkeys(dev.utts, 2.0), tmp_path / "new", "other", 0.0)
+    with pytest.raises(MasdError, match="no finished feature dump"):
+        open_dump(tmp_path / "new")
 
 
 def test_a_model_or_an_encoder_is_asked_for(corpus, tmp_path):

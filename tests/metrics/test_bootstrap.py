@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from masd.errors import MasdError
-from masd.metrics.bootstrap import _draws, bootstrap_eer, bootstrap_eers, paired_bootstrap
+from masd.metrics.bootstrap import _draws, bootstrap_eer, bootstrap_eers, paired_test
 from masd.metrics.eer import eer
 
 
@@ -84,14 +84,14 @@ def test_a_paired_difference_is_narrower_than_two_intervals():
     rng = np.random.default_rng(5)
     scores, fake, source = sample(rng, sources=100)
     better = scores + np.where(fake, -0.4, 0.0)
-    paired = paired_bootstrap(better, scores, fake, source, n=300)
+    paired, _ = paired_test(better, scores, fake, source, n=300)
     rates = [eer(s[~fake], s[fake])[0] for s in (better, scores)]
     assert paired.value == pytest.approx(rates[0] - rates[1])
     assert paired.value < 0
     unpaired = np.hypot(*(bootstrap_eer(s, fake, source, n=300).se for s in (better, scores)))
     assert paired.se < unpaired
-    same = paired_bootstrap(scores, scores, fake, source, n=50)
-    assert (same.value, same.lo, same.hi) == (0, 0, 0)
+    same, p = paired_test(scores, scores, fake, source, n=50)
+    assert (same.value, same.lo, same.hi, p) == (0, 0, 0, 1)
 
 
 def test_seeds_are_averaged_within_each_draw():
@@ -101,7 +101,7 @@ def test_seeds_are_averaged_within_each_draw():
     both = bootstrap_eers(np.stack([scores, other]), fake, source, n=40)
     mean = bootstrap_eer(np.stack([scores, other]), fake, source, n=40)
     assert (mean.lo, mean.hi) == pytest.approx(tuple(np.quantile(both.mean(axis=0), [0.025, 0.975])))
-    paired = paired_bootstrap(np.stack([scores, other]), np.stack([other, scores]), fake, source, n=40)
+    paired, _ = paired_test(np.stack([scores, other]), np.stack([other, scores]), fake, source, n=40)
     assert paired.value == pytest.approx(0)
 
 
@@ -120,7 +120,7 @@ def test_what_cannot_be_resampled_is_refused():
     with pytest.raises(MasdError, match="differ in length"):
         bootstrap_eer([1.0, 2.0], [False, True], [0, 1, 2])
     with pytest.raises(MasdError, match="same trials and seeds"):
-        paired_bootstrap([1.0, 2.0], [1.0], [False, True], [0, 1])
+        paired_test([1.0, 2.0], [1.0], [False, True], [0, 1])
 
 
 def test_a_thousand_draws_of_the_2019_eval_set_take_seconds():

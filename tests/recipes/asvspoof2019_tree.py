@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 from paper_recipes import clips
@@ -103,8 +102,3 @@ def lay_out_librispeech(root: Path, speakers: int = 7, each: int = 4) -> Path:
             (folder / f"{spk}-{chapter}.trans.txt").write_text("\n".join(lines) + "\n")
     (top / "SPEAKERS.TXT").write_text("\n".join(rows) + "\n")
     return top
-
-
-def copy_tree(source: Path, target: Path) -> Path:
-    """Return a copy of a corpus that a test may damage."""
-    return Path(shutil.copytree(source, target))

@@ -121,6 +121,7 @@ def kill_one(words: list[str], out: Path, rank: str, saves: int) -> tuple[int, s
             now = last.stat().st_mtime_ns if last.exists() else 0
             seen, before = seen + (now != before), now
             time.sleep(0.001)
+        assert seen == saves, "it ended, or saves too slowly, to be killed in the middle"
         os.kill(workers(process)[rank], signal.SIGKILL)
         said = process.communicate(timeout=180)[1]
     return process.returncode, said

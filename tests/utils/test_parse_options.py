@@ -22,20 +22,16 @@ echo "$nj|$some_name|$force|$hidden|$*"
 """
 
 
+def call(path, *words, cwd=None):
+    env = {"MASD_ROOT": str(ROOT), "PATH": "/usr/bin:/bin"}
+    return subprocess.run(["bash", path, *words], capture_output=True, text=True, cwd=cwd, env=env)
+
+
 @pytest.fixture
 def script(tmp_path):
     path = tmp_path / "script.sh"
     path.write_text(SCRIPT)
-
-    def call(*words):
-        return subprocess.run(
-            ["bash", path, *words],
-            capture_output=True,
-            text=True,
-            env={"MASD_ROOT": str(ROOT), "PATH": "/usr/bin:/bin"},
-        )
-
-    return call
+    return lambda *words: call(path, *words)
 
 
 def test_declared_options_are_set_and_the_rest_is_left(script):
@@ -74,11 +70,14 @@ def test_a_script_that_changes_its_folder_may_be_called_from_anywhere(tmp_path):
     recipe = tmp_path / "egs" / "x"
     recipe.mkdir(parents=True)
     (recipe / "run.sh").write_text(SCRIPT.replace("# options", 'cd "$(dirname "$0")"\n# options'))
-    done = subprocess.run(
-        ["bash", "egs/x/run.sh", "--nj", "4"],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env={"MASD_ROOT": str(ROOT), "PATH": "/usr/bin:/bin"},
-    )
+    done = call("egs/x/run.sh", "--nj", "4", cwd=tmp_path)
+    assert (done.stdout, done.stderr) == ("4|a b|false|1|\n", "")
+
+
+def test_the_first_of_many_options_is_found(tmp_path):
+    """The list is longer than what a pipe holds: its end must not be lost on who looked at the first line."""
+    many = "".join(f"option_{i}=  # {'what it does ' * 5}\n" for i in range(2000))
+    path = tmp_path / "script.sh"
+    path.write_text(SCRIPT.replace(". ", f"{many}. ", 1))
+    done = call(path, "--nj", "4")
     assert (done.stdout, done.stderr) == ("4|a b|false|1|\n", "")

@@ -30,6 +30,13 @@ def test_log_shows_command_status_and_time(tmp_path):
     assert "# Ended (code 0) at " in text
 
 
+def test_a_log_that_there_is_no_room_for_is_one_line(tmp_path):
+    """The system's own error names no file."""
+    words = ["bash", "-c", 'ulimit -f 0; exec "$@"', "bash", sys.executable, str(RUN), "x.log", "echo", "hi"]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (1, "run.py: error: x.log: File too large\n")
+
+
 def test_one_failed_job_fails_the_array_and_shows_its_log(tmp_path):
     done = launch(
         "JOB=1:3", tmp_path / "x.JOB.log", "sh", "-c", "[ JOB != 2 ] || { echo the reason; exit 7; }"

@@ -11,6 +11,7 @@ import numpy as np
 from plan import RECIPE
 from scipy.signal import firwin, firwin2, oaconvolve, welch
 
+from masd.audio import resample
 from masd.errors import MasdError
 from masd.files import digest, read_yaml
 from masd.seeding import generator
@@ -135,8 +136,6 @@ def condition(
     Raises:
         MasdError: the input is silent or not finite, or the output would clip.
     """
-    from masd.vocoders.base import resample
-
     if not np.isfinite(x).all() or np.sqrt(np.mean(np.square(x))) < 1e-5:
         raise MasdError(f"{source} ({version}): silent, or not finite numbers")
     chance = draw(source, config)

@@ -244,7 +244,7 @@ def leave_out(
     return scores
 
 
-def transfer(x: np.ndarray, study: Study, y: np.ndarray, test: Study, fit: Callable) -> dict[str, np.ndarray]:
+def transfer(x: np.ndarray, study: Study, y: np.ndarray, fit: Callable) -> dict[str, np.ndarray]:
     """Return {left-out attack: scores (M,) of another set} by models of all of `study` but that attack."""
     scores = {}
     for out in sorted(set(study.attack) - {BONA_FIDE}):
@@ -373,7 +373,7 @@ def evidence(
         if other is not None:
             more = Extra(normalise(other.matrix(words), other, norm), other, with_attacks)
         if test:
-            scores = transfer(x, study, normalise(judged.matrix(words), judged, norm), judged, fit)
+            scores = transfer(x, study, normalise(judged.matrix(words), judged, norm), fit)
         else:
             scores = leave_out(x, study, fit, plan_of(study, quick), more)
         rows[name] = judge(scores, judged, resamples, seed) | {"dim": size}
