@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
 
 
-def run(function: Callable[..., Any], output: str = "out", argv: list[str] | None = None) -> None:
+def run(
+    function: Callable[..., Any],
+    output: str = "out",
+    argv: list[str] | None = None,
+    file: bool = False,
+) -> None:
     """Parse the command line into the arguments of `function`, call it, and end the process.
 
     Arguments are the function's typed parameters (its docstring is the help text); `--config
@@ -31,6 +36,7 @@ def run(function: Callable[..., Any], output: str = "out", argv: list[str] | Non
         function: the entry point.
         output: the name of the argument that says where output goes; empty for none.
         argv: the command line, `sys.argv[1:]` by default.
+        file: whether the output is a file, not a folder.
     """
     name = Path(sys.modules[function.__module__].__file__ or function.__name__).stem
     try:
@@ -41,7 +47,7 @@ def run(function: Callable[..., Any], output: str = "out", argv: list[str] | Non
         if target is None:
             function(**arguments)
         else:
-            with _stated(name, arguments, Path(str(target))):
+            with _stated(name, arguments, Path(str(target)), file):
                 function(**arguments)
             _log_cost()
     except MasdError as error:
@@ -132,15 +138,11 @@ def section(path: str, name: str) -> str:
 
 
 @contextmanager
-def _stated(name: str, arguments: dict[str, Any], target: Path) -> Iterator[None]:
+def _stated(name: str, arguments: dict[str, Any], target: Path, file: bool) -> Iterator[None]:
     """Write the configuration beside the output; if the work fails, put back that of the work before it."""
     from masd.files import write_text, write_yaml
 
-    path = (
-        target.with_name(f"{target.name}.{name}.yaml")
-        if target.suffix or target.is_file()
-        else target / f"{name}.yaml"
-    )
+    path = target.with_name(f"{target.name}.{name}.yaml") if file else target / f"{name}.yaml"
     former = path.read_text(encoding="utf-8") if path.is_file() else None
     write_yaml(path, arguments)
     try:

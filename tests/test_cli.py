@@ -121,6 +121,15 @@ def test_a_call_that_fails_leaves_the_configuration_of_the_finished_work(tmp_pat
     assert (done.returncode, stated.read_text()) == (1, "data: finished\n"), done.stderr
 
 
+def test_a_folder_may_have_a_dot_in_its_name(tmp_path):
+    """The configuration goes into it, where the results page looks for that of scores."""
+    (tmp_path / "scores").write_text("u1 1.0\n")
+    call("masd.bin.calibrate", "--scores", "scores", "--dev_scores", "none", "--out", "o.v2", cwd=tmp_path)
+    assert (tmp_path / "o.v2" / "calibrate.yaml").is_file()
+    call("masd.bin.systems_table", "--systems", "[none]", "--out", "table.md", cwd=tmp_path)
+    assert (tmp_path / "table.md.systems_table.yaml").is_file()
+
+
 def test_failures_are_counted_against_their_share():
     failures = Failures("utterance", max_share=0.5)
     failures.add("u2", "silent\nfile")

@@ -152,13 +152,20 @@ tokens() {
 # SAMO knows the speakers of a set by their enrolment, where stage 1 found some (data/<size>/enrol_<set>): enrolment SET
 enrolment() { [ "$system" != samo ] || [ ! -d "$data/enrol_$1" ] || echo --enrolment-data "$data/enrol_$1"; }
 
-# Scores of one set by a system that MASD is compared with: score_detector SET
-score_detector() {
-  # shellcheck disable=SC2046
-  sharded "score_${tag}_$1" score_detector "${scorer[@]}" --data "$data/$1" $(enrolment "$1") --out "$exp/scores/$1" \
-    --command "$command" --max-fail "$max_fail"
-  single "score_${tag}_$1.finish" python3 -m masd.bin.finish_scores --out "$exp/scores/$1" --num-jobs "$nj" \
-    --command "$command" --max-fail "$max_fail"
+# Scores of one set: score SET
+score() {
+  local to=(--out "$exp/scores/$1" --command "$command" --max-fail "$max_fail") name=score_${tag}_$1
+  if [ "${#detector[@]}" -gt 0 ]; then
+    # shellcheck disable=SC2046
+    sharded "$name" score_detector "${scorer[@]}" --data "$data/$1" $(enrolment "$1") "${to[@]}"
+    single "$name.finish" python3 -m masd.bin.finish_scores --num-jobs "$nj" "${to[@]}"
+  else
+    embed "$1"
+    tokens "$1"
+    # shellcheck disable=SC2046
+    single "$name" python3 -m masd.bin.score "${scorer[@]}" --data "$data/$1" --dump "$hand/$1" \
+      $(of_ssl "--embeddings $emb/$1") "${to[@]}" --force "$force"
+  fi
 }
 
 # What evaluate is told of a set's scores, besides the corpus's keys: beside SET
@@ -179,6 +186,7 @@ beside() {
 
 # Check the options and set, for the stages:
 #   conf, base   --config of the run, of pretraining       data, dump, exp, logs   folders
+#   pretrain_conf   the files of base, with commas
 #   system, row  what is run, and its row in tables        tag                     its folder's name below exp/<size>
 #   ssl_kind     which encoder, "" for none                ssl, emb                its folder, its embeddings
 #   pretraining  whether it is trained here                kind                    options of that
@@ -210,6 +218,7 @@ begin() {
     # dumps of its own where features differ
     ! grep -q '^dump_feats:' "conf/$variant.yaml" || { dump+=$suffix mel+=$suffix; }
   fi
+  pretrain_conf=$(printf '%s\n' "${base[@]}" | grep -vxe --config | paste -sd ,)
   if [ "$zero_shot" = true ]; then use_model; else train_here "$suffix"; fi
   add_features
   check_places
@@ -312,6 +321,8 @@ use_model() {
       detector=(trained) waveforms=true
     elif [ -f "$model/encoder.safetensors" ]; then
       ssl_kind=given
+    elif [[ ! $system =~ ^(handcrafted|plus)$ ]]; then
+      fail "--model $model: takes embeddings made elsewhere, which a recipe does not make; score it with masd.bin.score"
     fi
     scorer=(--model "$model") calibration=(--model "$model")
   fi

@@ -71,7 +71,7 @@ fi
 
 if asked 2 && [ "$pretraining" = true ]; then
   single vocoders python3 -m masd.bin.choose_vocoders --available conf/vocoders.yaml --size "$size" \
-    --vocoders "$vocoders" --checkpoints "$checkpoints" --out "$data"
+    --vocoders "$vocoders" --checkpoints "$checkpoints" --pretraining "$pretrain_conf" --out "$data"
   for vocoder in $(tags); do
     log "stage 2: copy-synthesis of the pretraining set by $vocoder"
     for name in $(pretrain_sets); do
@@ -123,16 +123,7 @@ fi
 if asked 6; then
   for name in $(scored); do
     log "stage 6: scores of $name, $exp/scores/$name"
-    if [ "${#detector[@]}" -gt 0 ]; then
-      score_detector "$name"
-    else
-      embed "$name"
-      tokens "$name"
-      # shellcheck disable=SC2046
-      single "score_${tag}_$name" python3 -m masd.bin.score "${scorer[@]}" --data "$data/$name" --dump "$hand/$name" \
-        $(of_ssl "--embeddings $emb/$name") --out "$exp/scores/$name" --command "$command" \
-        --max-fail "$max_fail" --force "$force"
-    fi
+    score "$name"
   done
 fi
 

@@ -11,10 +11,13 @@ from masd.errors import MasdError
 log = logging.getLogger(__name__)
 
 
-def choose_vocoders(available: Path, size: str, checkpoints: Path, out: Path, vocoders: str = "") -> None:
+def choose_vocoders(
+    available: Path, size: str, checkpoints: Path, out: Path, vocoders: str = "", pretraining: str = ""
+) -> None:
     """Write OUT/pretrain_tags, a vocoder a line, and OUT/vocoder/<tag>.yaml, what each is set up with.
 
-    Each vocoder whose weights or package are not there is one line that says what to get.
+    Each vocoder whose weights or package are not there is one line that says what to get. One that
+    pretraining would refuse, hours later, for want of a difficulty is refused here.
 
     Args:
         available: YAML file: `default`, the vocoders of each size, and `vocoders`, the configuration of each,
@@ -23,8 +26,10 @@ def choose_vocoders(available: Path, size: str, checkpoints: Path, out: Path, vo
         checkpoints: folder of the downloaded weights.
         out: data/<size>.
         vocoders: the vocoders wanted instead, separated by blanks or commas.
+        pretraining: configuration files of pretraining, separated by commas; the later override.
     """
     from masd.files import read_yaml, write_lines, write_yaml
+    from masd.ssl.config import difficulty_of
     from masd.vocoders import adapter_class, get
 
     known = read_yaml(available)
@@ -32,7 +37,9 @@ def choose_vocoders(available: Path, size: str, checkpoints: Path, out: Path, vo
     if len(set(wanted)) != len(wanted) or not wanted:
         raise MasdError(f"--vocoders '{vocoders}': names one vocoder twice, or none; {available} lists them")
     configs, missing = {}, []
+    difficulty = difficulties([path for path in pretraining.split(",") if path])
     for tag in wanted:
+        difficulty_of(difficulty, tag)
         if tag not in known["vocoders"]:
             raise MasdError(f"--vocoders: {available} has no {tag}; it has {', '.join(known['vocoders'])}")
         config = {"type": tag, **(known["vocoders"][tag] or {})}
@@ -54,6 +61,24 @@ def choose_vocoders(available: Path, size: str, checkpoints: Path, out: Path, vo
     for tag, config in configs.items():
         write_yaml(out / "vocoder" / f"{tag}.yaml", config)
     write_lines(out / "pretrain_tags", sorted(configs))
+
+
+def difficulties(paths: list[str]) -> dict[str, float]:
+    """Return ssl.difficulty as pretraining takes it from configuration files.
+
+    Raises:
+        MasdError: a file cannot be read.
+    """
+    import yaml
+
+    from masd.cli import section
+    from masd.ssl.config import DIFFICULTY
+
+    found: dict[str, float] = {}
+    for path in paths:
+        given = yaml.safe_load(section(path, "pretrain")) or {}
+        found = (given.get("ssl") or {}).get("difficulty", found)
+    return DIFFICULTY | found
 
 
 if __name__ == "__main__":

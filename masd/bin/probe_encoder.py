@@ -68,4 +68,4 @@ def probe_encoder(
 
 
 if __name__ == "__main__":
-    run(probe_encoder)
+    run(probe_encoder, file=True)

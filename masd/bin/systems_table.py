@@ -39,4 +39,4 @@ def systems_table(
 
 
 if __name__ == "__main__":
-    run(systems_table)
+    run(systems_table, file=True)

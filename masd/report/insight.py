@@ -181,7 +181,7 @@ def _effects(system: System, mel: np.ndarray, hand: np.ndarray | None, hop: floa
 
     config, encoder = system.feats_config(), system.encoder()
     assert config is not None  # _observed refuses such systems
-    neutral = encoder.mel_mean.numpy()
+    neutral = system.neutral_mel(mel)
     of_hand = system.hand_neutral
     variants = parts.without_bands(mel, hand, config, neutral, of_hand)
     variants += parts.without_stretches(mel, hand, hop, WINDOW, neutral)

@@ -7,7 +7,6 @@ import os
 import platform
 import re
 import shutil
-import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -16,6 +15,7 @@ from pathlib import Path
 from masd import __version__
 from masd.errors import MasdError
 from masd.files import read_json, sha256
+from masd.versions import commit, output_of, repository
 
 PACKAGES = (
     "torch",
@@ -35,23 +35,13 @@ PACKAGES = (
 
 def git_version(ignore: Iterable[Path] = ()) -> str:
     """Return the commit and how many tracked files (but for `ignore`) differ from it; `-` outside git."""
-    folder = Path(__file__).resolve().parent
-    commit = _output(["git", "-C", str(folder), "rev-parse", "HEAD"])
-    if not commit:
+    root, now = repository(), commit()
+    if root is None or not now:
         return "-"
-    root = Path(_output(["git", "-C", str(folder), "rev-parse", "--show-toplevel"]))
-    status = _output(["git", "-C", str(folder), "status", "--porcelain", "--untracked-files=no", str(root)])
+    status = output_of("git", "-C", str(root), "status", "--porcelain", "--untracked-files=no")
     own = {path.resolve() for path in ignore}
     changed = [line[3:] for line in status.splitlines() if (root / line[3:]).resolve() not in own]
-    return f"{commit} with {len(changed)} changed files" if changed else commit
-
-
-def _output(command: list[str]) -> str:
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.rstrip("\n") if done.returncode == 0 else ""
+    return f"{now} with {len(changed)} changed files" if changed else now
 
 
 def versions() -> str:
@@ -75,7 +65,7 @@ def hardware() -> str:
         parts.append(f"{int(memory[1]) / 2**20:.0f} GiB")
     gpus = ""
     if shutil.which("nvidia-smi"):
-        gpus = _output(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"])
+        gpus = output_of("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
     return ", ".join([*parts, *(gpus.splitlines() or ["no GPU"])])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -39,7 +40,7 @@ class PretrainConfig:
         vocoded_ratio: probability that an utterance is replaced by a vocoded copy.
         curriculum: `scaled`: the epochs of a run cover what 100 cover; `literal`: e is the epoch [`literal`].
         curriculum_gamma: gamma of Eq. 2.
-        difficulty: d_k of Eq. 2 for each vocoder.
+        difficulty: d_k of Eq. 2, 1 (easy) to 3 (hard), of vocoders that `DIFFICULTY` lacks or has otherwise.
         mask_share: share of the time-frequency patches that is set to zero.
         patch: side of a patch, frames and mel bins.
         decoder_dim: hidden channels of the reconstruction decoder.
@@ -87,7 +88,7 @@ class PretrainConfig:
     vocoded_ratio: float = 0.4
     curriculum: Literal["scaled", "literal"] = "scaled"
     curriculum_gamma: float = 0.01
-    difficulty: dict[str, float] = field(default_factory=lambda: dict(DIFFICULTY))
+    difficulty: dict[str, float] = field(default_factory=dict)
     mask_share: float = 0.15
     patch: int = 16
     decoder_dim: int = 256
@@ -112,6 +113,7 @@ class PretrainConfig:
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "difficulty", DIFFICULTY | self.difficulty)
         unknown = sorted(set(self.objectives) - set(OBJECTIVES))
         if unknown or not self.objectives:
             raise MasdError(
@@ -128,3 +130,18 @@ class PretrainConfig:
         for key, value in shares.items():
             if not 0.0 <= value <= 1.0:
                 raise MasdError(f"{key}: {value} is not a share from 0 to 1")
+
+
+def difficulty_of(difficulty: Mapping[str, float], vocoder: str) -> float:
+    """Return d_k of a vocoder.
+
+    Raises:
+        MasdError: it has none.
+    """
+    if vocoder not in difficulty:
+        raise MasdError(
+            f"ssl.difficulty: no value for the vocoder {vocoder}; give one from 1, easy, to 3, hard, in the "
+            f"recipe's conf/masd.yaml, pretrain: {{ssl: {{difficulty: {{{vocoder}: 2}}}}}} "
+            f"(known: {', '.join(sorted(difficulty))})"
+        )
+    return difficulty[vocoder]

@@ -15,7 +15,7 @@ from masd.errors import MasdError
 from masd.feats.config import FeatsConfig
 from masd.feats.dump import open_dump
 from masd.seeding import generator
-from masd.ssl.config import PretrainConfig
+from masd.ssl.config import PretrainConfig, difficulty_of
 from masd.ssl.curriculum import curriculum_epoch, vocoder_probabilities
 from masd.ssl.objective import Batch
 
@@ -53,7 +53,7 @@ class Crops(Dataset):
         self.utts = real.utts
         self.names = list(vocoded)
         self.readers = [vocoded[name] for name in self.names]
-        self.difficulty = np.array([_difficulty(config, name) for name in self.names])
+        self.difficulty = np.array([difficulty_of(config.difficulty, name) for name in self.names])
         self.copies = _copies(self.utts, self.names, self.readers)
         self.lengths = np.minimum(real.lengths().astype(np.int64), frames)
 
@@ -141,17 +141,6 @@ class Crops(Dataset):
         runs = [place[i : i + run] for i in range(0, len(place), run)]
         order = np.concatenate([runs[i] for i in rng.permutation(len(runs))])
         return np.concatenate([rng.permutation(order[i : i + buffer]) for i in range(0, len(order), buffer)])
-
-
-def _difficulty(config: PretrainConfig, name: str) -> float:
-    if name not in config.difficulty:
-        known = ", ".join(sorted(config.difficulty))
-        raise MasdError(
-            f"ssl.difficulty: no value for the vocoder {name}; give one from 1, easy, to 3, hard: "
-            f"--ssl.difficulty.{name} 2, or in the configuration's section pretrain those of all vocoders "
-            f"that are used (known: {known})"
-        )
-    return config.difficulty[name]
 
 
 def _copies(utts: Sequence[str], names: Sequence[str], readers: Sequence[Reader | None]) -> np.ndarray:

@@ -7,7 +7,6 @@ import io
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -149,7 +148,7 @@ class Detector:
         """Return what bands, measures and stretches of `STRETCH` seconds do to the score of `inputs(x, utt)`.
 
         A band's log-mel cells, its figures, a measure or a family of statistics are set to the mean of the
-        set that the encoder or the SVM was trained on (see `neutral_mel`); a stretch is cut out of the
+        set that the encoder or the SVM was trained on (see `System.neutral_mel`); a stretch is cut out of the
         recording, and everything measured on what is left.
         """
         from masd.feats.handcrafted import handcrafted
@@ -164,7 +163,7 @@ class Detector:
             return parts.Variant(part, mel, handcrafted(y[:judged], config) if hand is not None else None)
 
         whole = variant("", x)
-        neutral, of_hand = self.neutral_mel(whole.mel), self.system.hand_neutral
+        neutral, of_hand = self.system.neutral_mel(whole.mel), self.system.hand_neutral
         variants = parts.without_bands(whole.mel, whole.hand, config, neutral, of_hand)
         if of_hand is not None:
             variants += parts.without_measures(whole.mel, whole.hand, config, of_hand)
@@ -174,19 +173,6 @@ class Detector:
             for start, stop, cut in stretches(x[:judged], round(STRETCH * rate), round(LEAST * rate))
         ]
         return parts.effects(self.system, self.encoder, whole, variants, self.affine)
-
-    def neutral_mel(self, mel: np.ndarray) -> np.ndarray | None:
-        """Return the mean log-mel (n_mels,) of pretraining, None where there is no encoder.
-
-        An encoder with `normalise: raw` does not know it: then it is that of the recording's `mel` (T, F).
-        """
-        if self.encoder is None:
-            return None
-        return mel.mean(0) if self.encoder.config.normalise == "raw" else self._mel_mean
-
-    @cached_property
-    def _mel_mean(self) -> np.ndarray:
-        return self.system.encoder().mel_mean.numpy()
 
     def _levelled(self, x: np.ndarray, utt: str) -> np.ndarray:
         if np.abs(x).max() > 0:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import subprocess
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from importlib.metadata import PackageNotFoundError, version
@@ -27,6 +26,7 @@ from masd.svm.fit import LabelledSet, dataset_info, fit_system
 from masd.svm.inputs import Source, embeddings_encoder, load_inputs
 from masd.svm.ranges import training_ranges
 from masd.svm.system import System
+from masd.versions import commit
 
 log = logging.getLogger(__name__)
 
@@ -210,12 +210,4 @@ def _versions() -> dict[str, str]:
             found[name] = version(name)
         except PackageNotFoundError:
             found[name] = "unknown"
-    here = Path(__file__).resolve().parent
-    command = ["git", "-C", str(here), "rev-parse", "HEAD"]
-    try:
-        commit = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return found
-    if commit.returncode == 0:
-        found["commit"] = commit.stdout.strip()
-    return found
+    return found | ({"commit": commit()} if commit() else {})

@@ -6,6 +6,7 @@ import dataclasses
 import shutil
 import zipfile
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -219,13 +220,27 @@ class System:
                 f"{self.folder}: no encoder inside, it takes embeddings made elsewhere; use masd.bin.score"
             )
         if not fast:
-            return evaluation_encoder(self.folder)[0]
+            return self._network
         if GRAPH not in self.info["files"]:
             raise MasdError(f"{self.folder}: no {GRAPH} inside; make one with masd.bin.export_model")
         from masd.models.encoder import read_configs
         from masd.models.onnx_encoder import OnnxEncoder
 
         return OnnxEncoder(self.folder / GRAPH, read_configs(self.folder)[0])
+
+    @cached_property
+    def _network(self) -> Encoder:
+        return evaluation_encoder(self.folder)[0]
+
+    def neutral_mel(self, mel: np.ndarray) -> np.ndarray | None:
+        """Return the mean log-mel (n_mels,) of pretraining, None where there is no encoder.
+
+        An encoder with `normalise: raw` does not know it: then it is that of the recording's `mel` (T, F).
+        """
+        if not self.features.spec.ssl:
+            return None
+        raw = self._network.config.normalise == "raw"
+        return mel.mean(0) if raw else self._network.mel_mean.numpy()
 
     def check_embeddings(self, path: str | Path | None) -> None:
         """Raise `MasdError` if the embeddings in `path` were made by another encoder than the model's."""

@@ -48,12 +48,21 @@ def get(name: str, config: Mapping[str, Any] | None = None) -> Adapter[Any]:
 
 
 def adapter_class(name: str, kind: str) -> type[Adapter[Any]]:
-    """Return the adapter class of a kind of vocoder; `MasdError` tells the kinds there are."""
-    if kind not in REGISTRY:
+    """Return the adapter class of a kind of vocoder, one of `REGISTRY` or `module:Class`.
+
+    Raises:
+        MasdError: there is no such kind, or the module has no such adapter.
+    """
+    if kind not in REGISTRY and ":" not in kind:
         raise MasdError(
-            f"vocoder {name}: no such type {kind!r}; there are {', '.join(sorted(REGISTRY))} "
-            "(a name of your own needs the key `type` in its configuration)"
+            f"vocoder {name}: no such type {kind!r}; there are {', '.join(sorted(REGISTRY))} and, of your "
+            "own, module:Class (another name needs the key `type` in its configuration)"
         )
-    module, _, attribute = REGISTRY[kind].partition(":")
-    adapter: type[Adapter[Any]] = getattr(importlib.import_module(module), attribute)
+    module, _, attribute = REGISTRY.get(kind, kind).partition(":")
+    try:
+        adapter = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise MasdError(f"vocoder {name}: type {kind}: {error}") from None
+    if not (isinstance(adapter, type) and issubclass(adapter, Adapter)):
+        raise MasdError(f"vocoder {name}: type {kind}: no class made of masd.vocoders.base.Adapter")
     return adapter

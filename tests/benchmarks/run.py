@@ -107,4 +107,4 @@ def make_clips(data: Path, folder: Path, count: int) -> list[Path]:
 
 
 if __name__ == "__main__":
-    run(benchmark)
+    run(benchmark, file=True)

@@ -527,9 +527,9 @@ def test_a_band_is_neutral_at_the_mean_of_pretraining_or_where_that_is_not_known
     """Zero, which an encoder of unstandardised log-mel has for its mean, is far louder than any speech."""
     detector = Detector(world / "full" / "model", explained=True)
     mel = np.random.default_rng(0).normal(-9, 1, (50, 64)).astype(np.float32)
-    np.testing.assert_array_equal(detector.neutral_mel(mel), np.full(64, -4.0))
+    np.testing.assert_array_equal(detector.system.neutral_mel(mel), np.full(64, -4.0))
     detector.encoder.config = dataclasses.replace(detector.encoder.config, normalise="raw")
-    np.testing.assert_array_equal(detector.neutral_mel(mel), mel.mean(0))
+    np.testing.assert_array_equal(detector.system.neutral_mel(mel), mel.mean(0))
 
 
 def test_without_a_model_the_packaged_one_judges_and_explains(tmp_path):

@@ -148,9 +148,8 @@ def entry_points(recipe, number):
     """The entry points that a stage calls, in order, and the functions of stages.sh that call some."""
     text = (recipe / "run.sh").read_text()
     body = text[text.index(f"if asked {number}") :].split("\nfi\n")[0]
-    return re.findall(
-        r"masd\.bin\.(\w+)|(?:sharded|trained) \S+ (\w+)|^ +(embed|tokens|dump_set) ", body, re.MULTILINE
-    )
+    own = r"^ +(embed|tokens|dump_set|score) "
+    return re.findall(rf"masd\.bin\.(\w+)|(?:sharded|trained) \S+ (\w+)|{own}", body, re.MULTILINE)
 
 
 @pytest.mark.parametrize("number", [3, 4, 5, 6, 7])

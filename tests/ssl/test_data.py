@@ -12,7 +12,7 @@ from toy_corpus import toy_mel, write_dump
 
 from masd.errors import MasdError
 from masd.feats.config import FeatsConfig
-from masd.ssl.config import PretrainConfig
+from masd.ssl.config import DIFFICULTY, PretrainConfig, difficulty_of
 from masd.ssl.data import FIXED, mel_statistics, open_crops
 
 
@@ -131,8 +131,12 @@ def test_statistics_are_over_all_frames(toy):
 
 
 def test_mistakes_are_named(toy, tmp_path):
-    with pytest.raises(MasdError, match="no value for the vocoder world"):
-        crops(toy, difficulty={"hifigan": 1})
+    assert PretrainConfig(difficulty={"mine": 2, "world": 3}).difficulty == DIFFICULTY | {
+        "mine": 2,
+        "world": 3,
+    }
+    with pytest.raises(MasdError, match="no value for the vocoder mine"):
+        difficulty_of(PretrainConfig().difficulty, "mine")
     mel = toy_mel(np.random.default_rng(0), 70, np.zeros(4))
     write_dump(tmp_path / "other", {"world-stranger": mel}, FeatsConfig())
     config = PretrainConfig()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from masd.errors import MasdError
 from masd.vocoders import REGISTRY, get
@@ -50,19 +51,23 @@ def test_length_level_and_dtype_are_the_inputs(name, voice):
 
 
 def test_the_vocoder_that_the_documentation_adds_is_one(voice, tmp_path, monkeypatch):
-    """docs/vocoders.md: its module and its line in the registry give a vocoder that can be configured."""
+    """docs/vocoders.md: its module in the recipe's local/, and its line in conf/vocoders.yaml."""
     page = (Path(__file__).parents[2] / "docs/vocoders.md").read_text()
-    name, code = re.search(
-        r"^`masd/vocoders/(\w+)\.py`:\n\n```python\n(.*?)^```$", page, re.M | re.S
-    ).groups()
-    (tmp_path / f"page_{name}.py").write_text(code)
+    name, code = re.search(r"^`local/(\w+)\.py`:\n\n```python\n(.*?)^```$", page, re.M | re.S).groups()
+    (tmp_path / "local").mkdir()
+    (tmp_path / "local" / f"{name}.py").write_text(code)
+    config = yaml.safe_load(re.search(rf"`{name}: (\{{.*\}})`", page)[1])
     monkeypatch.syspath_prepend(tmp_path)
-    entry = re.search(rf'`"{name}": "masd.vocoders.{name}:(\w+)"`', page)[1]
-    monkeypatch.setitem(REGISTRY, name, f"page_{name}:{entry}")
-    y = get(name, {"window": 400})(voice, 16000, "a")
+    y = get(name, config)(voice, 16000, "a")
     assert y.shape == voice.shape and rms(y) == pytest.approx(rms(voice), rel=1e-4)
-    assert np.array_equal(y, get(name, {"window": 400})(voice, 16000, "a"))
-    assert not np.array_equal(y, get(name)(voice, 16000, "a"))
+    assert np.array_equal(y, get(name, config)(voice, 16000, "a"))
+    assert not np.array_equal(y, get(name, {"type": config["type"]})(voice, 16000, "a"))
+
+
+@pytest.mark.parametrize("kind", ["nowhere:Vocoder", "masd.vocoders.world:Nothing", "json:JSONDecoder"])
+def test_a_type_that_is_no_vocoder_is_named(kind):
+    with pytest.raises(MasdError, match=f"vocoder mine: type {kind}: "):
+        get("mine", {"type": kind})
 
 
 @pytest.mark.parametrize("name", SIGNAL)

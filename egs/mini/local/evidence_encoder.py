@@ -206,4 +206,4 @@ def batch(train: Set, tune: TuneConfig, draw: np.random.Generator) -> tuple[Tens
 
 
 if __name__ == "__main__":
-    run(evidence_encoder, output="")
+    run(evidence_encoder, output="", file=True)

@@ -87,4 +87,4 @@ def load_rows(path: Path) -> dict[tuple[str, str], dict[str, np.ndarray]]:
 
 
 if __name__ == "__main__":
-    run(evidence_features)
+    run(evidence_features, file=True)

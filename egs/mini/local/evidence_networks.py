@@ -305,4 +305,4 @@ def evidence_networks(
 
 
 if __name__ == "__main__":
-    run(evidence_networks)
+    run(evidence_networks, file=True)
