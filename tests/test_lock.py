@@ -14,7 +14,9 @@ import pytest
 
 from masd.bin.copy_synthesis import copy_synthesis
 from masd.bin.finish_copy_synthesis import finish_copy_synthesis
+from masd.bin.finish_scores import finish_scores
 from masd.bin.fit_svm import fit_svm
+from masd.bin.score_detector import score_detector
 from masd.bin.train_detector import train_detector
 from masd.data.folder import write_folder
 from masd.errors import MasdError
@@ -150,6 +152,15 @@ def join_copies(train, dev, train_dump, dev_dump, ssl, out):
     finish_copy_synthesis(train, "lpc", out)
 
 
+def score_part(train, dev, train_dump, dev_dump, ssl, out):
+    (ssl / "model.yaml").write_text("of a model\n")
+    score_detector(train, out, model=ssl, job=2, num_jobs=2)
+
+
+def join_scores(train, dev, train_dump, dev_dump, ssl, out):
+    finish_scores(out)
+
+
 def train_encoder(train, dev, train_dump, dev_dump, ssl, out):
     config = PretrainConfig(objectives=("mask",))
     pretrain(train_dump, dev_dump, out, "", "", EncoderConfig(), config)
@@ -169,7 +180,7 @@ def train_network(train, dev, train_dump, dev_dump, ssl, out):
 
 WORKS = {
     dump_part: "2", join_dump: "", embed_part: "2", copy_part: "2of2", join_copies: "",
-    train_encoder: "", fit: "", train_mixtures: "", train_network: "",
+    score_part: "2of2", join_scores: "", train_encoder: "", fit: "", train_mixtures: "", train_network: "",
 }  # fmt: skip
 
 
@@ -180,8 +191,8 @@ def test_each_piece_of_work_is_done_by_one_process(tmp_path, work):
     place = given[-1] / ".jobs" if work is copy_part else given[-1]
     with holding(place, WORKS[work]):
         if work is join_copies:
-            marked = {"vocoder": "lpc", "data": input_digest(given[0]), "vocoder_digest": "", "failures": {}}
-            Mark(place / ".jobs", "1of1").write("work", **marked)
+            marked = {"vocoder": "lpc", "data": input_digest(given[0]), "vocoder_digest": ""}
+            Mark(place / ".jobs", "1of1").write("work", **marked, wav={}, seconds={}, failures={})
         before = sorted(place.rglob("*"))
         with pytest.raises(MasdError, match="is being made by process"):
             work(*given)
