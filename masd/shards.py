@@ -70,6 +70,12 @@ class Shards:
                     f"run {self.again} again for all"
                 )
 
+    def judge_again(self, total: int, max_fail: float) -> None:
+        """Judge the failures of a finished set by what may fail now (see `judge`)."""
+        failures = Failures("utterance", max_fail)
+        failures.reasons.update(line.split(maxsplit=1) for line in read_lines(self.out / "failures"))
+        self.judge(failures, total)
+
     def judge(self, failures: Failures, total: int) -> None:
         """Say how many utterances of the set failed, and what becomes of them.
 
@@ -174,9 +180,7 @@ class ArchiveShards(Shards):
         if Mark(self.out).path.is_file():
             done = Mark(self.out).read()
             self.tidy(done)
-            failures = Failures("utterance", max_fail)
-            failures.reasons.update(line.split(maxsplit=1) for line in read_lines(self.out / "failures"))
-            self.judge(failures, done["total"])
+            self.judge_again(done["total"], max_fail)
             log.info("%s: finished already", self.out)
             return
         with sole(self.out):

@@ -188,7 +188,7 @@ WORKS = {
 def test_each_piece_of_work_is_done_by_one_process(tmp_path, work):
     """The second has changed nothing when it ends: the first goes on undisturbed."""
     given = arguments(tmp_path)
-    place = given[-1] / ".jobs" if work is copy_part else given[-1]
+    place = given[-1] / ".jobs" if work in (copy_part, score_part) else given[-1]
     with holding(place, WORKS[work]):
         if work is join_copies:
             marked = {"vocoder": "lpc", "data": input_digest(given[0]), "vocoder_digest": ""}

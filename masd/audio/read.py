@@ -229,7 +229,7 @@ def resample(x: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
         ).numpy()
 
 
-# all that `masd.audio.augment.change_speed` asks for: making one takes six times as long as using it
+# all that `masd.audio.augment.change_speed` asks for: making one takes longer than using it
 @functools.lru_cache(maxsize=32)
 def _resampler(orig: int, new: int):  # noqa: ANN202 - its type is torchaudio's, imported when needed only
     from torchaudio.transforms import Resample

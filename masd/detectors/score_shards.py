@@ -16,8 +16,7 @@ from typing import Any
 from masd.data.folder import DataFolder
 from masd.detectors.detector import AT_ONCE, Detector
 from masd.detectors.scoring import Scored, score_folder
-from masd.errors import Failures
-from masd.files import Mark, digest, joint_cost, read_lines, write_json, write_lines
+from masd.files import Mark, digest, joint_cost, write_json, write_lines
 from masd.lock import sole
 from masd.metrics.scores import write_scores
 from masd.shards import NamedShards, failures_of
@@ -79,7 +78,7 @@ class ScoreShards:
         """
         utts, piece = folder.shard(job, num_jobs), digest(self.work, job, num_jobs)
         mark, partial = self.shards.mark(job, num_jobs), self.unfinished.mark(job, num_jobs)
-        with sole(self.out, f"{job}of{num_jobs}"):
+        with sole(self.out / ".jobs", f"{job}of{num_jobs}"):
             Mark(self.out).clear()
             before = {} if force else _known(mark, piece) or _known(partial, piece)
             left = [utt for utt in utts if utt not in before.get("scores", {})]
@@ -115,9 +114,8 @@ class ScoreShards:
         """
         mark = Mark(self.out)
         if mark.path.is_file() and (self.out / "scores").is_file():
-            failures, done = Failures("utterance", max_fail), mark.read()
-            failures.reasons.update(line.split(maxsplit=1) for line in read_lines(self.out / "failures"))
-            self.shards.judge(failures, done["utterances"] + done["failed"])
+            done = mark.read()
+            self.shards.judge_again(done["utterances"] + done["failed"], max_fail)
             log.info("%s: finished already", self.out)
             return
         with sole(self.out):

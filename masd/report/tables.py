@@ -200,7 +200,7 @@ def metrics_document(metrics: Mapping[str, Any], title: str) -> Document:
             Section("Error rates", [Text(text), rates_table(metrics)]),
             *([Section("Tandem detection cost", [tandem_table(metrics)])] if "tandem" in metrics else []),
             Section("Per attack", [attacks_table(metrics, metrics.get("attack_names"))]),
-            *([Section("Per condition", list(conditions))] if conditions else []),
+            *([Section("Per condition", conditions)] if conditions else []),
             *([Section("Per speaker", [speakers_table(metrics)])] if metrics["speakers"] else []),
             Section("Decisions", [decisions_table(metrics)]),
             Section("Calibration", [calibration_table(metrics)]),
