@@ -6,9 +6,9 @@
 #   . "$MASD_ROOT/utils/parse_options.sh"
 #
 # Then --nj 4 sets nj, --some-name sets some_name, an option that was not declared is an error, and
-# --help prints the header comment of the script and its options, and where relative paths begin. Values stay as given; for an option
-# that is declared true or false only those two are taken. What remains is left in "$@", and what the options
-# that were given had been declared as in _defaults.
+# --help prints the header comment of the script, its options, and where relative paths begin. Values stay
+# as given; for an option that is declared true or false only those two are taken. What remains is left in
+# "$@", and what the options that were given had been declared as in _defaults.
 
 # A script called by a relative path may have changed its folder before it comes here.
 _script=$0
@@ -21,7 +21,8 @@ _print_help() {
   echo "Options (relative paths begin at $PWD):"
   _option_lines | sed -E 's/^([a-z0-9_]+)=("[^"]*"|[^ #]*) *#? ?(.*)$/\1\x1f\2\x1f\3/' |
     while IFS=$'\x1f' read -r name value comment; do
-      printf '  --%-16s %s [%s]\n' "${name//_/-}" "$comment" "${value//\"/}"
+      value=${value//\"/}  # an empty default says nothing; where it stands for another, the comment does
+      printf '  --%-16s %s\n' "${name//_/-}" "$comment${value:+ [$value]}"
     done
 }
 
