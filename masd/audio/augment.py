@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
-from masd.audio.read import fit, resample
+from masd.audio.read import fit
+from masd.audio.resampling import resample
 from masd.errors import MasdError
 
 # name to what soundfile calls container, coding and the rate it needs
