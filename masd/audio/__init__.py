@@ -3,7 +3,7 @@
 Waveforms are float32 arrays of shape (N,), mono, full scale 1.0.
 """
 
-from masd.audio.level import check_audio, check_length, is_silent, normalise
+from masd.audio.level import check_audio, check_length
 from masd.audio.read import audio_files, fit, load_utterance, read_audio
 from masd.audio.resampling import resample
 from masd.audio.stream import AudioInfo, AudioStream
@@ -16,9 +16,7 @@ __all__ = [
     "check_audio",
     "check_length",
     "fit",
-    "is_silent",
     "load_utterance",
-    "normalise",
     "read_audio",
     "resample",
     "write_wav",

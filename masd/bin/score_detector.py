@@ -71,7 +71,7 @@ def score_detector(
     source = input_digest(model / "model.yaml") if model else checkpoint and input_digest(checkpoint)
     lists = [data / name for name in ("wav.scp", "segments", "utt2spk") if (data / name).exists()]
     given = [input_digest(path) for path in (*lists, *protocols, enrolment_data) if path]
-    shards = ScoreShards(out, digest("score_detector", 1, system, source, given))
+    shards = ScoreShards(out, digest("score_detector", 2, system, source, given))
     if not force and shards.done():
         log.info("%s: scores are up to date", out)
         return

@@ -12,6 +12,7 @@ from masd.errors import MasdError
 NETWORKS = ("rawnet2", "aasist", "aasist_l", "samo", "lfcc_lcnn", "w2v2_aasist", "hubert_wavlm")
 SYSTEMS = (*NETWORKS, "lfcc_gmm", "tokens")
 RATE = 16000
+SHORTEST = 0.1  # seconds
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from torch.utils.data import Dataset
 
 from masd.audio import load_utterance
 from masd.audio.augment import AugmentConfig, augment
+from masd.audio.speech import speech_of
 from masd.data.folder import DataFolder
-from masd.detectors.config import RATE, TrainConfig
+from masd.detectors.config import RATE, SHORTEST, TrainConfig
 from masd.errors import MasdError
 from masd.seeding import generator
 from masd.ssl.data import FIXED
@@ -93,7 +94,7 @@ class Waveforms(Dataset):
         """Return item (epoch, index): waveform (N,), bona fide, speaker, index; None if unreadable."""
         epoch, index = key
         try:
-            x = load_utterance(self.folder, self.utts[index], RATE, self.allow_pipes)
+            x = load_speech(self.folder, self.utts[index], self.allow_pipes)
         except MasdError as error:
             log.warning("utterance %s is left out: %s", self.utts[index], error)
             return None
@@ -138,6 +139,15 @@ class Waveforms(Dataset):
 
     def _pass(self, number: int) -> np.ndarray:
         return generator(self.seed, "order", number).permutation(len(self))
+
+
+def load_speech(folder: DataFolder, utt: str, allow_pipes: bool = False) -> np.ndarray:
+    """Return an utterance's waveform (N,) at 16 kHz from its first sound on (see `masd.audio.speech`).
+
+    Raises:
+        MasdError: it cannot be read, is silent or shorter than 0.1 s.
+    """
+    return speech_of(load_utterance(folder, utt, RATE, allow_pipes), utt, RATE, SHORTEST)[0]
 
 
 def fit_length(x: np.ndarray, samples: int) -> np.ndarray:

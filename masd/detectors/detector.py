@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from masd.detectors.config import (
+    RATE,
     FrontEndConfig,
     GmmConfig,
     TokensConfig,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from masd.models.encoder import Encoder
 
 FORMAT = 1
-SHORTEST = 0.1  # seconds
+LONGEST = 30.0  # seconds that systems on whole recordings hear
 AT_ONCE = 8
 
 
@@ -50,13 +51,17 @@ class Detector(ABC):
     info: dict[str, Any]
     one_class = False
 
+    @property
+    def seconds(self) -> float:
+        """How much of a recording is heard at most."""
+        return LONGEST
+
     @abstractmethod
-    def raw(self, waves: Sequence[np.ndarray], utts: Sequence[str], speakers: Sequence[str]) -> np.ndarray:
-        """Return raw scores (B,), higher for bona fide, of whole recordings at 16 kHz.
+    def raw(self, waves: Sequence[np.ndarray], speakers: Sequence[str]) -> np.ndarray:
+        """Return raw scores (B,), higher for bona fide, of recordings at 16 kHz.
 
         Args:
-            waves: (N_b,) each, as they were read.
-            utts: ids, which seed the dither where there is one.
+            waves: (N_b,) each, from the first sound on; more than `seconds` are not looked at.
             speakers: claimed speakers; only SAMO with enrolment looks at them.
         """
 
@@ -128,6 +133,11 @@ class NetDetector(Detector):
         self.device = device
 
     @property
+    def seconds(self) -> float:
+        """How much of a recording is heard at most."""
+        return self.objective.config.samples / RATE
+
+    @property
     def parameters(self) -> int:
         """Parameters of the network and of the loss's centre, if it has one."""
         return sum(p.numel() for p in self.objective.parameters())
@@ -138,7 +148,7 @@ class NetDetector(Detector):
         stacked = np.stack([fit_length(x, self.objective.config.samples) for x in waves])
         return torch.from_numpy(stacked).to(self.device)
 
-    def raw(self, waves: Sequence[np.ndarray], utts: Sequence[str], speakers: Sequence[str]) -> np.ndarray:
+    def raw(self, waves: Sequence[np.ndarray], speakers: Sequence[str]) -> np.ndarray:
         """Return raw scores (B,) of the recordings' beginnings (see `Detector.raw`)."""
         import torch
 
@@ -176,7 +186,7 @@ class NetDetector(Detector):
 
 
 class GmmDetector(Detector):
-    """LFCC-GMM: the mean log-likelihood ratio of the frames of the whole recording.
+    """LFCC-GMM: the mean log-likelihood ratio of the frames of the recording, of its first 30 s.
 
     Args:
         config: front end.
@@ -193,9 +203,9 @@ class GmmDetector(Detector):
         self.config, self.bonafide, self.spoof, self.info = config, bonafide, spoof, info or {}
         self.front_end = gmm_front_end(config)
 
-    def raw(self, waves: Sequence[np.ndarray], utts: Sequence[str], speakers: Sequence[str]) -> np.ndarray:
+    def raw(self, waves: Sequence[np.ndarray], speakers: Sequence[str]) -> np.ndarray:
         """Return mean log p(x | bona fide) - log p(x | spoof) of each recording (see `Detector.raw`)."""
-        frames = [lfcc_frames(self.front_end, x) for x in waves]
+        frames = [lfcc_frames(self.front_end, x[: round(LONGEST * RATE)]) for x in waves]
         ratio = [self.bonafide.log_likelihood(x) - self.spoof.log_likelihood(x) for x in frames]
         return np.array([one.mean() for one in ratio])
 
@@ -270,13 +280,14 @@ class TokenDetector(Detector):
         self.centroids, self.serialised = centroids, unigram
         self.unigram = Unigram(unigram, config.nbest)
 
-    def raw(self, waves: Sequence[np.ndarray], utts: Sequence[str], speakers: Sequence[str]) -> np.ndarray:
+    def raw(self, waves: Sequence[np.ndarray], speakers: Sequence[str]) -> np.ndarray:
         """Return each recording's log-likelihood for a unit (see `Detector.raw`)."""
         from masd.detectors.tokens import as_text, to_units
 
         out = []
-        for x, utt in zip(waves, utts, strict=True):
-            units = to_units(encoder_frames(self.encoder, self.feats, x, utt), self.centroids)
+        for x in waves:
+            frames = encoder_frames(self.encoder, self.feats, x[: round(LONGEST * RATE)])
+            units = to_units(frames, self.centroids)
             out.append(self.unigram.log_likelihood(as_text(units, self.config.collapse)))
         return np.array(out)
 
@@ -316,14 +327,16 @@ class TokenDetector(Detector):
         return cls(config, feats, encoder.eval().requires_grad_(False), centroids, unigram, info)
 
 
-def encoder_frames(encoder: Encoder, feats: FeatsConfig, x: np.ndarray, utt: str) -> np.ndarray:
-    """Return the encoder's fused frames (T', D) of the whole recording x (N,), dithered as its id says."""
+def encoder_frames(encoder: Encoder, feats: FeatsConfig, x: np.ndarray) -> np.ndarray:
+    """Return the encoder's fused frames (T', D) of a recording x (N,), scaled and dithered as for dumps."""
     import torch
 
-    from masd.audio import normalise
+    from masd.audio.speech import Leveller, Speech, seconds_of
     from masd.feats.logmel import logmel
 
-    mel = logmel(normalise(x, utt, feats.dither, feats.dither_seed), feats)[None]
+    speech = Speech(seconds_of(x, feats.sample_rate), feats.sample_rate, feats.skip_silence)
+    level = Leveller(speech.level, feats.dither, feats.dither_seed)
+    mel = logmel(level(speech.read()), feats)[None]
     with torch.inference_mode():
         z, _ = encoder(mel, torch.tensor([mel.shape[1]]))
         return encoder.fuse(z)[0].numpy()

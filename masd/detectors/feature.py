@@ -107,4 +107,4 @@ def work_digest(dump: Path, model: Path | None, ssl: Path | None, settings: obje
     """Return the digest of what an extended dump is made of."""
     sources = [input_digest(p) for p in (dump, data / "wav.scp", data / "utt2spk")]
     sources += [input_digest(model / "model.yaml") if model else None, input_digest(ssl) if ssl else None]
-    return digest("token feature", 1, sources, settings)
+    return digest("token feature", 2, sources, settings)

@@ -12,12 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from masd.audio import check_audio, load_utterance
 from masd.data.checks import check_apart
 from masd.data.folder import DataFolder, read_folder
-from masd.detectors.config import NETWORKS, RATE, DetectorConfig, TrainConfig, check_system
-from masd.detectors.data import fixed_subset
-from masd.detectors.detector import SHORTEST, Detector, GmmDetector, NetDetector, TokenDetector
+from masd.detectors.config import NETWORKS, DetectorConfig, TrainConfig, check_system
+from masd.detectors.data import fixed_subset, load_speech
+from masd.detectors.detector import Detector, GmmDetector, NetDetector, TokenDetector
 from masd.errors import Failures, MasdError
 from masd.files import Mark, digest, input_digest, read_json
 from masd.lock import sole
@@ -28,7 +27,7 @@ from masd.svm.calibration import fit_affine, fit_temperature
 
 log = logging.getLogger(__name__)
 
-VERSION = 1  # raise it when the same configuration comes to mean another detector
+VERSION = 2  # raise it when the same configuration comes to mean another detector
 _HOW = ("device", "workers", "save_minutes")  # keys that change nothing in the result
 PARTS = ("wav.scp", "segments", "utt2spk", "utt2lab")
 
@@ -62,12 +61,11 @@ class Job:
     share_speakers: bool = False
 
     def waves(self, folder: DataFolder, utts: Sequence[str]) -> Iterator[tuple[str, np.ndarray]]:
-        """Yield (id, whole waveform) of what can be used; too many that cannot are an error at the end."""
+        """Yield (id, waveform from its first sound on); too many unusable ones are an error at the end."""
         failures = Failures("utterance", self.max_fail)
         for utt in utts:
             try:
-                x = load_utterance(folder, utt, RATE, self.allow_pipes)
-                check_audio(x, utt, RATE, SHORTEST)
+                x = load_speech(folder, utt, self.allow_pipes)
             except MasdError as error:
                 failures.add(utt, error)
                 continue
@@ -231,7 +229,7 @@ def fit_tokens(job: Job) -> TokenDetector:
     config = job.config.tokens
     # bona fide speech alone, for the units too: nothing of the detector has seen a fake
     real = [utt for utt in job.train.utts if job.train.lab(utt) == "bonafide"]
-    frames = {utt: encoder_frames(encoder, feats, x, utt) for utt, x in job.waves(job.train, real)}
+    frames = {utt: encoder_frames(encoder, feats, x) for utt, x in job.waves(job.train, real)}
     pool = sampled(iter(frames.values()), max(config.kmeans_frames // max(len(real), 1), 1), job.seed)
     centroids = fit_units(pool, config.units, derive(job.seed, "units") % 2**31)
     texts = [as_text(to_units(z, centroids), config.collapse) for z in frames.values()]
@@ -242,7 +240,7 @@ def fit_tokens(job: Job) -> TokenDetector:
 
 def _dev_scores(job: Job, detector: Detector) -> dict[str, float]:
     found = job.waves(job.dev, job.dev.utts)
-    return {utt: float(detector.raw([x], [utt], [job.dev.spk(utt)])[0]) for utt, x in found}
+    return {utt: float(detector.raw([x], [job.dev.spk(utt)])[0]) for utt, x in found}
 
 
 def _finish(

@@ -9,9 +9,11 @@ from typing import Literal
 
 import numpy as np
 
-from masd.audio import check_length, is_silent, read_audio
-from masd.detectors.config import RATE
-from masd.detectors.detector import SHORTEST, Detector
+from masd.audio import check_length, read_audio
+from masd.audio.level import is_silent
+from masd.audio.speech import Speech, seconds_of
+from masd.detectors.config import RATE, SHORTEST
+from masd.detectors.detector import Detector
 from masd.metrics.scores import p_fake
 from masd.svm.detector import Verdict, window_starts
 
@@ -51,11 +53,11 @@ class DetectorJudge:
             warnings = [*warnings, "silent: nothing to judge"]
             if not np.abs(x).max():
                 x = np.full_like(x, 1e-8)  # a level that front ends which scale to the peak can take
+        x = Speech(seconds_of(x, RATE), RATE).read()
         window = 4 * RATE
         starts = window_starts(len(x), window, 160) if self.windows else [0]
         waves = [x[start : start + window] for start in starts] if self.windows else [x]
-        utt = "stdin" if name == "-" else Path(name).stem
-        raw = [float(self.detector.raw([one], [utt], [""])[0]) for one in waves]
+        raw = [float(self.detector.raw([one], [""])[0]) for one in waves]
         f = float(np.mean(self.detector.decisions(np.array(raw))))
         score = float(self.detector.affine_scores(f) if self.affine else self.detector.scores(f))
         label = "spoof" if score <= self.threshold else "bonafide"

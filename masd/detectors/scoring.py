@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from masd.audio import check_audio, load_utterance
 from masd.data.folder import DataFolder
 from masd.detectors.config import RATE
-from masd.detectors.detector import AT_ONCE, SHORTEST, Detector, NetDetector
+from masd.detectors.data import load_speech
+from masd.detectors.detector import AT_ONCE, Detector, NetDetector
 from masd.errors import Failures, MasdError
 from masd.progress import Progress
 
@@ -62,15 +62,13 @@ def score_folder(
         waves: dict[str, np.ndarray] = {}
         for utt in utts[i : i + batch]:
             try:
-                x = load_utterance(folder, utt, RATE, allow_pipes)
-                check_audio(x, utt, RATE, SHORTEST)
-                waves[utt] = x
+                waves[utt] = load_speech(folder, utt, allow_pipes)
             except MasdError as error:
                 result.failures.add(utt, error, folder.file(utt))
         if waves:
             begin = time.process_time()
             names = list(waves)
-            raw = detector.raw(list(waves.values()), names, [folder.spk(utt) for utt in names])
+            raw = detector.raw(list(waves.values()), [folder.spk(utt) for utt in names])
             result.seconds += time.process_time() - begin
             result.audio += sum(map(len, waves.values())) / RATE
             result.raw.update(zip(names, raw.tolist(), strict=True))
@@ -93,7 +91,7 @@ def enrol(
         raise MasdError(f"{detector.system}: only samo takes enrolment")
     means = {}
     for speaker, utts in enrolment.items():
-        waves = [load_utterance(folder, utt, RATE, allow_pipes) for utt in utts]
+        waves = [load_speech(folder, utt, allow_pipes) for utt in utts]
         parts = [detector.embeddings(waves[i : i + AT_ONCE]) for i in range(0, len(waves), AT_ONCE)]
         means[speaker] = sum(part.sum(0) for part in parts) / len(waves)
     detector.enrolled = means

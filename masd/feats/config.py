@@ -37,7 +37,7 @@ class FeatsConfig:
         f_max: upper edge of the mel filter bank in Hz.
         log_floor: added to the mel power before the natural logarithm.
         dither: standard deviation of the Gaussian noise added to peak-normalised audio; 0 for none.
-        dither_seed: seed of the dither, which also depends on the utterance id alone.
+        dither_seed: seed of the dither, which depends on it and on the recording's samples alone.
         min_seconds: shorter utterances are refused.
         max_seconds: the log-mel covers no more than this; null for the whole utterance.
         classify_seconds: what the classifier sees; the handcrafted features use this much from the start.
@@ -49,6 +49,7 @@ class FeatsConfig:
             short signals: over random crops of real speech, 0.5 to 3 s, SFI correlated with the length by
             0.28 with them and -0.03 without, PCS by -0.11 and -0.06.
         hfer_cutoff: HFER counts energy strictly above this frequency, in Hz.
+        skip_silence: what is judged begins with the sound (`masd.audio.speech`); the paper does not say.
         families: families of statistics (`masd.feats.families`) that stand after PCS, HFER and SFI among the
             handcrafted features, at a rate of 16 kHz; the paper has none.
     """
@@ -71,6 +72,7 @@ class FeatsConfig:
     hand_hop: int = 160
     hand_center: bool = False
     hfer_cutoff: float = 4000.0
+    skip_silence: bool = dataclasses.field(default=True, metadata={"omit": True})
     families: tuple[str, ...] = dataclasses.field(default=(), metadata={"omit": True})
 
     def __post_init__(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from masd.audio import check_audio, normalise
+from masd.audio.speech import Leveller, speech_of
 from masd.errors import MasdError
 from masd.feats.config import FeatsConfig
 from masd.feats.handcrafted import handcrafted
@@ -35,15 +35,15 @@ def features(x: np.ndarray, config: FeatsConfig) -> tuple[np.ndarray, np.ndarray
 
 
 def front_end(x: np.ndarray, utt: str, config: FeatsConfig) -> tuple[np.ndarray, np.ndarray]:
-    """Return the features of one utterance's audio: check, peak normalisation, dither, then `features`.
+    """Return the features of one utterance: from its first sound on, peak-normalised, dithered.
 
     Args:
         x: (N,) samples of the whole utterance at `config.sample_rate`.
-        utt: utterance id, which seeds the dither.
+        utt: utterance id, for messages alone.
         config: front-end configuration.
 
     Raises:
         MasdError: empty, silent, not finite or shorter than `min_seconds`.
     """
-    check_audio(x, utt, config.sample_rate, config.min_seconds)
-    return features(normalise(x, utt, config.dither, config.dither_seed), config)
+    kept, level = speech_of(x, utt, config.sample_rate, config.min_seconds, config.skip_silence)
+    return features(Leveller(level, config.dither, config.dither_seed)(kept), config)

@@ -12,11 +12,12 @@ from typing import BinaryIO, Literal
 
 import numpy as np
 
-from masd.audio import AudioInfo, audio_files, check_length, is_silent, normalise, read_audio
+from masd.audio import AudioInfo, audio_files, check_length, read_audio
+from masd.audio.level import is_silent
+from masd.audio.speech import Leveller, Speech, seconds_of
 from masd.errors import MasdError
 from masd.feats.config import HAND_NAMES, FeatsConfig, classify_frames, classify_samples, hand_size
 from masd.metrics.scores import p_fake
-from masd.seeding import generator
 from masd.svm.explain import Effects
 from masd.svm.inputs import Inputs, embed, stack_compact
 from masd.svm.ranges import CLIPPED_SHARE, bandwidth, clipped_share, unlike_training
@@ -52,8 +53,8 @@ class Verdict:
 class Detector:
     """Judges recordings with a model folder.
 
-    A recording named as its utterance id gets the score that the recipe's stages give it: the same
-    front end (the dither is seeded by the file's stem), encoder, alpha, SVM and temperature.
+    A recording gets the score that the recipe's stages give it: the same front end, encoder, alpha, SVM and
+    temperature.
 
     Args:
         folder: model folder, exp/<tag>/model.
@@ -107,26 +108,24 @@ class Detector:
         name, audio = str(source), Path(source) if str(source) != "-" else io.BytesIO(sys.stdin.buffer.read())
         x, info = read_audio(audio, self.config.sample_rate, name=name)
         check_length(x, name, self.config.sample_rate, self.config.min_seconds)
-        utt = "stdin" if name == "-" else Path(name).stem
-        inputs, measured = self.inputs(x, utt)
+        inputs, measured = self.inputs(x)
         f = float(self.system.decision(self.system.values(inputs)).mean())
         score = float(self.system.affine_scores(f) if self.affine else self.system.scores(f))
         warnings = self._warnings(x, info, audio, measured)
         label = "spoof" if score <= self.threshold else "bonafide"
-        why = self.explain(x, utt) if self.explained else None
+        why = self.explain(x) if self.explained else None
         return Verdict(name, score, float(p_fake(np.float64(score))), label, warnings, why)
 
-    def inputs(self, x: np.ndarray, utt: str) -> tuple[Inputs, dict[str, float]]:
+    def inputs(self, x: np.ndarray) -> tuple[Inputs, dict[str, float]]:
         """Return the inputs of one recording (one row, or one a window), and what is compared to training.
 
         Args:
             x: (N,) the whole recording at the model's rate, as it was read.
-            utt: what seeds the dither.
         """
         from masd.feats.handcrafted import handcrafted
         from masd.feats.logmel import logmel
 
-        x = self._levelled(x, utt)
+        x = self._levelled(x)
         config = dataclasses.replace(self.config, max_seconds=None) if self.windows else self.config
         mel = logmel(x, config).numpy()
         frames, samples, hop = classify_frames(config), classify_samples(config), config.hop_length
@@ -135,7 +134,7 @@ class Detector:
         hand = np.stack([handcrafted(x[start : start + samples], config) for start in starts]).astype(
             np.float32
         )
-        inputs = Inputs([utt] * len(starts), hand=hand)
+        inputs = Inputs([str(start) for start in starts], hand=hand)
         if self.encoder is not None:
             found = []
             for first in range(0, len(mels), WINDOWS_AT_ONCE):
@@ -144,8 +143,8 @@ class Detector:
         measured = {"seconds": len(x) / config.sample_rate, "bandwidth": bandwidth(mels[0], config)}
         return inputs, measured | dict(zip(HAND_NAMES, hand[0, :3].tolist(), strict=True))
 
-    def explain(self, x: np.ndarray, utt: str) -> Effects:
-        """Return what bands, measures and stretches of `STRETCH` seconds do to the score of `inputs(x, utt)`.
+    def explain(self, x: np.ndarray) -> Effects:
+        """Return what bands, measures and stretches of `STRETCH` seconds do to the score of `inputs(x)`.
 
         A band's log-mel cells, its figures, a measure or a family of statistics are set to the mean of the
         set that the encoder or the SVM was trained on (see `System.neutral_mel`); a stretch is cut out of the
@@ -156,7 +155,7 @@ class Detector:
         from masd.svm import explain as parts
 
         config, hand = self.config, self.system.features.hand
-        x, judged = self._levelled(x, utt), classify_samples(config)
+        x, judged = self._levelled(x), classify_samples(config)
 
         def variant(part: str | tuple[float, float], y: np.ndarray) -> parts.Variant:
             mel = logmel(y, config).numpy()[: classify_frames(config)]
@@ -174,12 +173,10 @@ class Detector:
         ]
         return parts.effects(self.system, self.encoder, whole, variants, self.affine)
 
-    def _levelled(self, x: np.ndarray, utt: str) -> np.ndarray:
-        if np.abs(x).max() > 0:
-            return normalise(x, utt, self.config.dither, self.config.dither_seed)
-        # digital silence has no peak to scale to: what is judged is the dither
-        noise = generator(self.config.dither_seed, "dither", utt).standard_normal(len(x), dtype=np.float32)
-        return np.float32(self.config.dither) * noise
+    def _levelled(self, x: np.ndarray) -> np.ndarray:
+        rate = self.config.sample_rate
+        speech = Speech(seconds_of(x, rate), rate, self.config.skip_silence)
+        return Leveller(speech.level, self.config.dither, self.config.dither_seed)(speech.read())
 
     def _warnings(
         self, x: np.ndarray, info: AudioInfo, audio: Path | BinaryIO, measured: dict[str, float]

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from timing import Row, alternate
 
-from masd.audio import normalise, read_audio
+from masd.audio import read_audio
+from masd.audio.speech import Leveller, speech_of
 from masd.feats.config import FeatsConfig
 from masd.feats.extract import front_end
 
@@ -65,7 +66,8 @@ def librosa_of(
         apart: compute a transform for each handcrafted feature in place of one for all.
     """
     x, _ = librosa.load(path, sr=config.sample_rate)
-    x = normalise(x, path.stem, config.dither, config.dither_seed).astype(kind)
+    x, level = speech_of(x, path.stem)
+    x = Leveller(level, config.dither, config.dither_seed)(x).astype(kind)
     mel = librosa.feature.melspectrogram(
         y=x,
         sr=config.sample_rate,

@@ -303,11 +303,11 @@ def test_windows_are_averaged(world, detector, tmp_path):
     x, _ = soundfile.read(long, dtype="float32")
     starts = window_starts(len(x), 4 * RATE, 160)
     assert starts == [0, 24000]
-    inputs, _ = whole.inputs(x, "v4-00")
+    inputs, _ = whole.inputs(x)
     assert len(inputs) == 2
     f = whole.system.decision(whole.system.values(inputs))
     assert whole.judge(long).score == pytest.approx(float(whole.system.scores(f.mean())), abs=1e-6)
-    first, _ = detector.inputs(x, "v4-00")
+    first, _ = detector.inputs(x)
     np.testing.assert_allclose(first.hand[0], inputs.hand[0], atol=1e-6)
     np.testing.assert_allclose(first.compact.mu[0], inputs.compact.mu[0], atol=1e-5)
 
@@ -450,12 +450,12 @@ def test_a_model_of_fewer_vectors(world, detector, tmp_path):
     assert len(small.system.svm.dual) == 6 < len(detector.system.svm.dual)
     assert cost["exported"]["largest_score_change"] > 0 and 0 <= cost["exported"]["eer"] <= 1
     audio = world / "wav" / "v4-02.wav"
-    mine, theirs = small.inputs(*read(audio))[0], detector.inputs(*read(audio))[0]
+    mine, theirs = small.inputs(read(audio))[0], detector.inputs(read(audio))[0]
     np.testing.assert_array_equal(small.system.values(mine), detector.system.values(theirs))
 
 
 def read(path):
-    return soundfile.read(path, dtype="float32")[0], path.stem
+    return soundfile.read(path, dtype="float32")[0]
 
 
 def test_the_fast_mode(world, detector, tmp_path):
@@ -497,7 +497,7 @@ def test_explaining_says_what_moved_the_score(world, detector):
     assert list(effects.bands) == ["low", "mid", "high"] and list(effects.measures) == ["PCS", "HFER", "SFI"]
     assert [(start, stop) for start, stop, _ in effects.windows] == [(i / 2, i / 2 + 0.5) for i in range(8)]
     x = soundfile.read(path, dtype="float32")[0]
-    hand = explained.inputs(x, "v4-00")[0]
+    hand = explained.inputs(x)[0]
     hand.hand[0, 1] = explained.system.features.hand.mean[1]
     without = explained.system.scores(explained.system.decision(explained.system.values(hand)))
     assert effects.measures["HFER"] == pytest.approx(verdict.score - without[0], abs=1e-3)
