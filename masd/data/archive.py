@@ -64,7 +64,7 @@ class Writer:
     def __enter__(self) -> Writer:
         with ExitStack() as stack:
             tmp = stack.enter_context(atomic(self.path))
-            self._file = stack.enter_context(h5py.File(tmp, "w") if self.fmt == "h5" else open(tmp, "wb"))
+            self._file = stack.enter_context(_open_h5(tmp, "w") if self.fmt == "h5" else open(tmp, "wb"))
             self._stack = stack.pop_all()
         return self
 
@@ -291,7 +291,7 @@ class Reader:
         if path not in self._open:
             if len(self._open) >= 64:
                 self.close()
-            self._open[path] = h5py.File(path, "r") if _is_h5(path) else io.FileIO(path)
+            self._open[path] = _open_h5(path, "r") if _is_h5(path) else io.FileIO(path)
         return self._open[path]
 
 
@@ -384,6 +384,14 @@ def _named_errors(name: str, utt: str, path: str) -> Iterator[None]:
         ) from None
     except (OSError, ValueError, KeyError, AssertionError, struct.error) as error:
         raise MasdError(f"{name}: {utt}: {path}: cannot be read ({' '.join(str(error).split())})") from None
+
+
+def _open_h5(path: str | Path, mode: str) -> h5py.File:
+    """Open an HDF5 file without locking it: some network file systems have no locks, and none is needed.
+
+    What is written has a name of its own until it is whole (`masd.files.atomic`), then it is only read.
+    """
+    return h5py.File(path, mode, locking=False)
 
 
 def _is_h5(path: str) -> bool:

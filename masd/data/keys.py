@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from masd.data.folder import LABELS
+from masd.data.sheets import (
+    IS_FAKE,
+    IS_REAL,
+    LABEL,
+    SPK,
+    UTT,
+    Form,
+    could_be_label,
+    label_of,
+    named_columns,
+    no_label,
+    read_sheet,
+    spelling,
+)
 from masd.data.tables import read_table
 from masd.errors import MasdError
-from masd.files import read_lines
+
+log = logging.getLogger(__name__)
 
 # columns of headerless keys, by the number of columns; `-` is a column that is not used
 FORMS: Mapping[int, tuple[str, ...]] = {
@@ -30,23 +46,21 @@ FORMS: Mapping[int, tuple[str, ...]] = {
         *("vocoder", "task", "team", "gender_pair", "language"),
     ),
 }
-REAL = ("bonafide", "bona-fide", "none", "real")  # what keys call the attack of bona fide speech, beside `-`
-HEADER = {
-    "filename": "utt",
-    "trial": "utt",
-    "trial_anon": "utt",
-    "utt": "utt",
-    "cm-label": "label",
-    "cm_label": "label",
-    "label": "label",
-    "key": "label",
-    "spk": "spk",
-    "speaker": "spk",
-    "tar_spk_anon": "spk",
-    "attack": "attack",
-    "attack_anon": "attack",
-    "attack_label": "attack",
+MISSING = ("-", "", "na", "nan")  # an attack or speaker that is not named
+ROLES = {
+    "utt": UTT,
+    "label": LABEL,
+    "is_fake": IS_FAKE,
+    "is_real": IS_REAL,
+    "spk": SPK,
+    "attack": ("attack", "attackid", "attackanon", "attacklabel", "attacktype"),
 }
+LABELLED = ("label", "is_fake", "is_real")
+MLAAD = {"path", "modelname", "architecture"}  # its meta.csv has no label: all of it is fake
+EXPECTED = (
+    "no key known here; give the challenge's protocol or trial_metadata, `<utt> <label> [<attack>]` lines, "
+    "or CSV with a header that names file and label"
+)
 
 
 @dataclass
@@ -120,56 +134,60 @@ def folder_key(data: str | Path) -> Key:
 
 
 def file_key(path: str | Path) -> Key:
-    """Return the key in a file: a challenge's protocol or metadata, or `<utt> <label> [<attack>]` lines.
+    """Return the key in a file: a challenge's protocol or metadata, `<utt> <label> [<attack>]` lines, or a
+    table with a header.
 
-    Known by the number of columns: ASVspoof 2019 LA (5), ASVspoof 2021 LA and DF (8 and 13), ASVspoof 5
-    (10, or 6 in its first release), plain (2, 3); or by a header line that names `filename` and `cm-label`
-    (the evaluation package of ASVspoof 5).
+    Without a header known by the number of columns: ASVspoof 2019 LA (5), ASVspoof 2021 LA and DF (8 and 13),
+    ASVspoof 5 (10, or 6 in its first release), plain (2, 3). With one, by the columns' names: the evaluation
+    package of ASVspoof 5, In-the-Wild, MLAAD, Speech DF Arena, AntiDeepfake (see `masd.data.sheets`).
 
     Raises:
-        MasdError: Windows line ends, a form not known, a line of another length, a trial listed twice, or
-            a label that is neither bonafide nor spoof; the line is named.
+        MasdError: a form not known, a line of another length, a trial listed twice, or a label that says
+            neither bona fide nor fake; the line is named.
     """
     path = Path(path)
-    lines = read_lines(path)
-    if not lines:
-        raise MasdError(f"{path}: empty")
-    columns = _header(lines[0].split()) or FORMS.get(len(lines[0].split()))
-    if columns is None:
-        raise MasdError(
-            f"{path}:1: {len(lines[0].split())} columns without a header are no key known here; give the "
-            "challenge's protocol or trial_metadata, or `<utt> <label> <attack>` lines"
-        )
-    first = 2 if _header(lines[0].split()) else 1
-    rows = _rows(path, lines[first - 1 :], columns, first)
+    columns, lines = read_sheet(path, _form, EXPECTED)
+    if "pfake" in map(spelling, columns):
+        raise MasdError(f"{path}: holds a detector's verdicts, no key: its labels are not what is true")
+    rows: dict[str, list[str]] = {}
+    label: dict[str, str] = {}
+    at, labelled = columns.index("utt"), next((name for name in LABELLED if name in columns), None)
+    if labelled is None:
+        log.info("%s: no labels, as in MLAAD, which holds fakes alone: all are taken as spoof", path)
+    for number, fields in lines:
+        utt, word = fields[at], fields[columns.index(labelled)] if labelled else "spoof"
+        found = label_of(word, labelled or "label")
+        if utt in rows:
+            raise MasdError(f"{path}:{number}: trial {utt} is listed twice")
+        if not utt or found is None:
+            raise MasdError(
+                f"{path}:{number}: " + (f"trial {utt} {no_label(word)}" if utt else "no trial id")
+            )
+        rows[utt], label[utt] = fields, found
+    if not rows:
+        raise MasdError(f"{path}: a header and no trials")
     if len(columns) == 8 and next(iter(rows)).startswith("DF_"):
         columns = (*columns[:3], "source", *columns[4:])
     table = {name: {utt: row[i] for utt, row in rows.items()} for i, name in enumerate(columns)}
-    for name in ("-", "utt"):
+    for name in ("-", "", "utt", *LABELLED):
         table.pop(name, None)
-    label, attack = table.pop("label"), table.pop("attack", {})
-    return _checked(Key(str(path), label, attack, table))
+    if "spk" in table:
+        table["spk"] = {utt: spk for utt, spk in table["spk"].items() if spk.lower() not in MISSING}
+    return _checked(Key(str(path), label, table.pop("attack", {}), table))
 
 
-def _header(words: Sequence[str]) -> tuple[str, ...] | None:
-    """Return the columns a header line names, None where the line is no header."""
-    columns = tuple(HEADER.get(word.lower(), word.lower()) for word in words)
-    return columns if {"utt", "label"} <= set(columns) and not set(words) & set(LABELS) else None
-
-
-def _rows(path: Path, lines: Sequence[str], columns: Sequence[str], first: int) -> dict[str, list[str]]:
-    rows: dict[str, list[str]] = {}
-    at = columns.index("utt")
-    for number, line in enumerate(lines, start=first):
-        fields = line.split()
-        if len(fields) != len(columns):
-            raise MasdError(f"{path}:{number}: {len(fields)} columns, {len(columns)} in the first line")
-        if fields[at] in rows:
-            raise MasdError(f"{path}:{number}: trial {fields[at]} is listed twice")
-        rows[fields[at]] = fields
-    if not rows:
-        raise MasdError(f"{path}: a header and no trials")
-    return rows
+def _form(fields: Sequence[str]) -> Form | None:
+    """Return the form of a key that a first line of these fields has."""
+    columns = named_columns(fields, ROLES)
+    if "utt" in columns and any(name in columns for name in LABELLED):
+        if not any(map(label_of, fields)):
+            return Form(columns, header=True)
+    elif set(map(spelling, fields)) >= MLAAD:
+        return Form(named_columns(fields, ROLES | {"attack": ("modelname",)}), header=True)
+    known = FORMS.get(len(fields))
+    if known is None or not could_be_label(fields[known.index("label")]):
+        return None
+    return Form(known, header=False)
 
 
 def _checked(key: Key) -> Key:
@@ -177,11 +195,12 @@ def _checked(key: Key) -> Key:
         if label not in LABELS:
             raise MasdError(f"{key.name}: trial {utt} has label {label}; it must be bonafide or spoof")
         attack = key.attack.get(utt, "-")
-        if attack != "-" and (label == "bonafide") != (attack.lower() in REAL):
+        real = attack.lower() == "none" or label_of(attack) == "bonafide"
+        if attack.lower() not in MISSING and (label == "bonafide") != real:
             raise MasdError(
                 f"{key.name}: trial {utt} is labelled {label} and has attack {attack}; is the key reversed?"
             )
-    named = {utt: attack for utt, attack in key.attack.items() if attack != "-"}
+    named = {utt: attack for utt, attack in key.attack.items() if attack.lower() not in MISSING}
     key.attack = {
         utt: "-" if label == "bonafide" else named.get(utt, "spoof") for utt, label in key.label.items()
     }

@@ -8,7 +8,7 @@ read off cumulative counts and equals, to the last digit, `masd.metrics.eer.eer`
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -22,7 +22,18 @@ BLOCK = 4_000_000  # counts held at once: 32 MB
 
 @dataclass(frozen=True)
 class Interval:
-    """A percentile interval: value of the sample itself, bounds, standard error, draws used, groups."""
+    """An interval of a statistic.
+
+    Attributes:
+        value: of the sample itself.
+        lo: lower bound; `hi` is the upper one.
+        se: standard error over the draws.
+        draws: those used.
+        groups: how many are resampled.
+        method: `percentile` of the draws; `clopper-pearson` where no draw differs from an EER of 0 or 1.
+        effective: for `clopper-pearson`, of how many independent trials the bound is: the groups that hold
+            the class that fewer of them hold.
+    """
 
     value: float
     lo: float
@@ -30,6 +41,8 @@ class Interval:
     se: float
     draws: int
     groups: int
+    method: str = "percentile"
+    effective: int | None = None
 
 
 def bootstrap_eers(
@@ -143,7 +156,7 @@ def bootstrap_eer(
         MasdError: see `bootstrap_eers`.
     """
     draws = np.atleast_2d(bootstrap_eers(scores, is_fake, groups, n, seed)).mean(axis=0)
-    return interval(plain_eers(scores, is_fake).mean(), draws, groups, level)
+    return eer_interval(plain_eers(scores, is_fake).mean(), draws, is_fake, groups, level)
 
 
 def paired_test(
@@ -174,10 +187,11 @@ def paired_test(
         )
     draws = bootstrap_eers(np.concatenate([first, second]), is_fake, groups, n, seed)
     difference = (draws[: len(first)] - draws[len(first) :]).mean(axis=0)
-    value = (plain_eers(first, is_fake) - plain_eers(second, is_fake)).mean()
+    rates = plain_eers(first, is_fake), plain_eers(second, is_fake)
     valid = difference[np.isfinite(difference)]
     tails = [(np.count_nonzero(side) + 1) / (valid.size + 1) for side in (valid <= 0, valid >= 0)]
-    return interval(value, difference, groups, level), float(min(1.0, 2 * min(tails)))
+    found = difference_interval(*rates, difference, is_fake, groups, level)
+    return found, float(min(1.0, 2 * min(tails)))
 
 
 def plain_eers(scores: ArrayLike, is_fake: ArrayLike) -> np.ndarray:
@@ -188,6 +202,53 @@ def plain_eers(scores: ArrayLike, is_fake: ArrayLike) -> np.ndarray:
         order = _order(row, fake)
         values.append(_weighted_eers(np.ones((1, fake.size), dtype=np.int64), fake[order])[0])
     return np.array(values)
+
+
+def eer_interval(
+    value: float, draws: np.ndarray, is_fake: ArrayLike, groups: ArrayLike, level: float = 0.95
+) -> Interval:
+    """Return the interval of an EER (or a mean of several) from its draws (n,), never one of no width.
+
+    Without an error every draw is 0 and the percentile interval is [0, 0], however few the trials. Then it is
+    that of Clopper and Pearson for 0 errors of n, [0, 1 - ((1 - level) / 2)^(1 / n)]; for an EER of 1 (a
+    constant score) its mirror image. Trials of one group are not independent, so n counts groups (source
+    recordings, speakers), not trials, and of the class that fewer groups hold, which is the cautious choice.
+
+    Raises:
+        MasdError: see `interval`.
+    """
+    from scipy.stats import beta
+
+    found = interval(value, draws, groups, level)
+    if value not in (0, 1) or found.lo != found.hi:
+        return found
+    fake, names = np.asarray(is_fake, dtype=bool), np.asarray(groups)
+    n = min(len(np.unique(names[fake])), len(np.unique(names[~fake])))
+    bound = float(beta.ppf((1 + level) / 2, 1, n))
+    lo, hi = (0.0, bound) if value == 0 else (1 - bound, 1.0)
+    return replace(found, lo=lo, hi=hi, method="clopper-pearson", effective=n)
+
+
+def difference_interval(
+    first: ArrayLike,
+    second: ArrayLike,
+    draws: np.ndarray,
+    is_fake: ArrayLike,
+    groups: ArrayLike,
+    level: float = 0.95,
+) -> Interval:
+    """Return the interval of mean(first - second), EERs paired by seed (S,), from its draws (n,).
+
+    Where neither system makes an error, either could make as many as `eer_interval` grants one of them.
+
+    Raises:
+        MasdError: see `interval`.
+    """
+    found = interval(float(np.mean(np.subtract(first, second))), draws, groups, level)
+    if np.any(first) or np.any(second):
+        return found
+    most = eer_interval(0.0, draws, is_fake, groups, level)
+    return replace(most, lo=-most.hi)
 
 
 def interval(value: float, draws: np.ndarray, groups: ArrayLike, level: float = 0.95) -> Interval:

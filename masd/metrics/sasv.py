@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from masd.data.sheets import Form, read_sheet
 from masd.errors import MasdError
-from masd.files import read_lines
 from masd.metrics.adcf import min_adcf
 from masd.metrics.tdcf import AsvErrors, asv_errors, min_tdcf
 
@@ -42,7 +43,7 @@ def read_tandem(scores: str | Path, key: str | Path) -> Tandem:
     """Join tandem scores to their key by (spk, filename).
 
     Raises:
-        MasdError: Windows line ends, a header that lacks a column, a trial listed twice, missing or extra, a
+        MasdError: a header that lacks a column, a trial listed twice, missing or extra, a
             label not known, or a score that is not finite; the trial is named.
     """
     kinds = _table(Path(key), ("asv-label",))
@@ -68,18 +69,19 @@ def read_tandem(scores: str | Path, key: str | Path) -> Tandem:
 
 def _table(path: Path, columns: tuple[str, ...]) -> dict[tuple[str, str], list[str]]:
     """Return {(spk, filename): the columns' values} of a table with a header."""
-    header, *lines = read_lines(path) or [""]
-    names = header.replace("_", "-").split()
     wanted = ("spk", "filename", *columns)
+
+    def form(fields: Sequence[str]) -> Form | None:
+        names = tuple(word.lower().replace("_", "-") for word in fields)
+        return Form(names, header=True) if {"spk", "filename"} <= set(names) else None
+
+    names, lines = read_sheet(path, form, f"expected a header with {' '.join(wanted)}")
     absent = [name for name in wanted if name not in names]
     if absent:
         raise MasdError(f"{path}:1: the header names no {absent[0]}; expected {' '.join(wanted)}")
     places = [names.index(name) for name in wanted]
     out: dict[tuple[str, str], list[str]] = {}
-    for number, line in enumerate(lines, start=2):
-        fields = line.split()
-        if len(fields) != len(names):
-            raise MasdError(f"{path}:{number}: {len(fields)} columns, {len(names)} in the header")
+    for number, fields in lines:
         speaker, utt, *values = (fields[place] for place in places)
         if (speaker, utt) in out:
             raise MasdError(f"{path}:{number}: trial {speaker} {utt} is listed twice")

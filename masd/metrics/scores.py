@@ -2,38 +2,65 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Collection, Iterable, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from masd.data.sheets import (
+    IS_FAKE,
+    IS_REAL,
+    LABEL,
+    UTT,
+    Form,
+    could_be_label,
+    label_of,
+    named_columns,
+    no_label,
+    read_sheet,
+)
 from masd.errors import MasdError
-from masd.files import read_lines, write_lines
+from masd.files import write_lines
+
+log = logging.getLogger(__name__)
+_SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}$")  # of audio files; a name may end in `.5`
+
+
+ROLES = {
+    "utt": UTT,
+    "score": ("cmscore", "score", "scores", "llr", "logit", "prediction", "pred"),
+    "p_fake": (
+        *("pfake", "pspoof", "fakeprob", "spoofprob", "probfake", "probspoof", "fakeprobability"),
+        *("spoofprobability", "probabilityfake", "probabilityspoof"),
+    ),
+    "p_real": (
+        *("preal", "pbonafide", "realprob", "bonafideprob", "probreal", "probbonafide", "realprobability"),
+        *("bonafideprobability", "probabilityreal", "probabilitybonafide"),
+    ),
+    "fake_score": ("fakescore", "spoofscore"),
+    "label": LABEL,
+    "is_fake": IS_FAKE,
+    "is_real": IS_REAL,
+}
+EXPECTED = (
+    "expected `<utt> <score>`, `<utt> <attack> <label> <score>`, CSV with a header that names file and score "
+    "(or p_fake), or what `detect --json` writes"
+)
+READ_AS = {
+    "p_fake": "P(fake) as log-odds of bona fide",
+    "p_real": "P(bona fide) as its log-odds",
+    "fake_score": "higher for fakes, its sign turned",
+    "logits": "[fake, real] logits, as AntiDeepfake writes them, the second less the first",
+}
 
 
 def read_scores(path: str | Path) -> dict[str, float]:
-    """Return {utterance id: score} of a score file, in the file's order.
-
-    Any order of lines is accepted, since scores are joined by id (`join`).
-
-    Raises:
-        MasdError: the file is missing, empty, not UTF-8 or has CRLF line ends; a line has not two
-            columns, an id occurs twice, or a score is not a finite number. The line is named.
-    """
-    scores: dict[str, float] = {}
-    for number, line in enumerate(read_lines(path), start=1):
-        fields = line.split()
-        if len(fields) != 2:
-            raise MasdError(f"{path}:{number}: expected `<utt> <score>`, found {len(fields)} columns")
-        utt, value = fields
-        if utt in scores:
-            raise MasdError(f"{path}:{number}: trial {utt} occurs twice; a score file has one line a trial")
-        scores[utt] = _number(value, f"{path}:{number}: trial {utt}")
-    if not scores:
-        raise MasdError(f"{path}: holds no scores; run the scoring stage again")
-    return scores
+    """Return {utterance id: score} of a score file, in the file's order; see `read_score_file`."""
+    return read_score_file(path).scores
 
 
 @dataclass
@@ -49,55 +76,110 @@ class ScoreFile:
     labels: dict[str, str]
 
 
-def read_score_file(path: str | Path) -> ScoreFile:
-    """Return a score file of this project or of another.
+def read_score_file(path: str | Path, polarity: str = "bonafide") -> ScoreFile:
+    """Return a score file of this project or of another; scores of what it returns are higher for bona fide.
 
     Forms, known by their columns: `<utt> <score>`; `<utt> <attack> <label> <score>` (ASVspoof 2019, AASIST);
-    `<speaker> <utt> <score> <label>` (AASIST on ASVspoof 5); a header line with `filename` and `cm-score`
-    (ASVspoof 5). Higher scores are more bona fide in all of them.
+    `<speaker> <utt> <score> <label>` (AASIST on ASVspoof 5); a table with a header that names trial and
+    score, or JSON objects a line (`detect --json`). A column that says to be of fakes (`p_fake`) and
+    has no score beside it is turned round, in one line of the log. Order does not matter.
+
+    Args:
+        path: the file.
+        polarity: the class whose scores are higher in the file, where its columns do not say.
 
     Raises:
-        MasdError: as `read_scores`; a form not known, or a label that is neither bonafide nor spoof.
+        MasdError: the file is missing, empty or of no form known; an id occurs twice, a score is not a finite
+            number, a probability lies outside 0 to 1, or a label says neither bona fide nor fake.
     """
+    if polarity not in ("bonafide", "spoof"):
+        raise MasdError(f"--polarity {polarity}: say which class has the higher scores, bonafide or spoof")
     path = Path(path)
-    lines = read_lines(path)
-    if not lines:
-        raise MasdError(f"{path}: holds no scores; run the scoring stage again")
-    form, start = _form(path, lines)
-    width, utt_at, score_at, label_at = form
-    result = ScoreFile({}, {})
-    for number, line in enumerate(lines[start:], start=start + 1):
-        fields = line.split()
-        if len(fields) != width:
-            raise MasdError(f"{path}:{number}: {len(fields)} columns, {width} in the first line of scores")
-        utt = fields[utt_at]
-        if utt in result.scores:
-            raise MasdError(f"{path}:{number}: trial {utt} occurs twice; a score file has one line a trial")
-        result.scores[utt] = _number(fields[score_at], f"{path}:{number}: trial {utt}")
-        if label_at is not None:
-            if fields[label_at] not in ("bonafide", "spoof"):
-                raise MasdError(
-                    f"{path}:{number}: trial {utt} has label {fields[label_at]}, not bonafide or spoof"
-                )
-            result.labels[utt] = fields[label_at]
+    columns, lines = read_sheet(path, _form, EXPECTED, "holds no scores; run the scoring stage again")
+    kind = next(name for name in ("score", "p_fake", "p_real", "fake_score") if name in columns)
+    utt_at, score_at, labelled = columns.index("utt"), columns.index(kind), _truth(columns)
+    result, unscored = ScoreFile({}, {}), []
+    for number, fields in lines:
+        utt, value = fields[utt_at], fields[score_at]
+        where = f"{path}:{number}: trial {utt}"
+        if not utt or utt in result.scores:
+            raise MasdError(
+                f"{where} " + ("occurs twice; a score file has one line a trial" if utt else "has no id")
+            )
+        if not value:
+            unscored.append(utt)
+            continue
+        if not result.scores and kind == "score" and value.startswith("["):
+            kind = "logits"
+        result.scores[utt] = _value(kind, value, where)
+        if labelled:
+            _add_label(result, utt, fields[columns.index(labelled)], labelled, where)
+    if unscored:
+        log.warning("%s: %s without a score: left out", path, _named(unscored))
     if not result.scores:
         raise MasdError(f"{path}: a header and no scores")
+    if kind in READ_AS:
+        log.info("%s: read as %s", path, READ_AS[kind])
+    if polarity == "spoof" and kind == "score":
+        result.scores = {utt: -score for utt, score in result.scores.items()}
     return result
 
 
-def _form(path: Path, lines: list[str]) -> tuple[tuple[int, int, int, int | None], int]:
-    """Return (columns, where id, score and label stand) and the number of header lines."""
-    words = lines[0].lower().split()
-    if "filename" in words and "cm-score" in words:
-        return (len(words), words.index("filename"), words.index("cm-score"), None), 1
-    if len(words) == 2:
-        return (2, 0, 1, None), 0
-    if len(words) == 4:
-        return ((4, 1, 2, 3) if words[3] in ("bonafide", "spoof") else (4, 0, 3, 2)), 0
-    raise MasdError(
-        f"{path}:1: expected `<utt> <score>`, `<utt> <attack> <label> <score>` or a header with filename and "
-        f"cm-score; found {len(words)} columns"
-    )
+def _form(fields: Sequence[str]) -> Form | None:
+    """Return the form of a score file that a first line of these fields has."""
+    columns = named_columns(fields, ROLES)
+    if "utt" in columns and {"score", "p_fake", "p_real", "fake_score"} & set(columns):
+        return Form(columns, header=True)
+    if len(fields) == 2 and _is_number(fields[1]):
+        return Form(("utt", "score"), header=False)
+    if len(fields) == 4 and label_of(fields[3]) and _is_number(fields[2]):
+        return Form(("", "utt", "score", "label"), header=False)
+    if len(fields) == 4 and label_of(fields[2]) and _is_number(fields[3]):
+        return Form(("utt", "", "label", "score"), header=False)
+    return None
+
+
+def _truth(columns: Sequence[str]) -> str | None:
+    """Return the column of true labels; what stands beside a P(fake) is a verdict."""
+    if "p_fake" in columns or "p_real" in columns:
+        return None
+    return next((name for name in ("label", "is_fake", "is_real") if name in columns), None)
+
+
+def _add_label(result: ScoreFile, utt: str, word: str, column: str, where: str) -> None:
+    found = label_of(word, column)
+    if found:
+        result.labels[utt] = found
+    elif not could_be_label(word):  # a 0 or 1 that could mean either checks nothing
+        raise MasdError(f"{where} {no_label(word)}")
+
+
+def _is_number(value: str) -> bool:
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _value(kind: str, value: str, where: str) -> float:
+    """Return the score that a value of a column stands for, higher for bona fide."""
+    if kind == "logits":
+        pair = value.strip("[]").replace(",", " ").split()
+        if len(pair) != 2:
+            raise MasdError(f"{where}: `{value}` is not a pair of logits [fake, real]")
+        return _number(pair[1], where) - _number(pair[0], where)
+    number = _number(value, where)
+    if kind == "score":
+        return number
+    if kind == "fake_score":
+        return -number
+    if not 0 <= number <= 1:
+        raise MasdError(f"{where}: a probability of {value}; a score has a column `score`")
+    # of 0 and 1, which have no log-odds, those of numbers so near that none lies between
+    fake = min(max(number, 1e-300), 1 - 2**-53)
+    odds = math.log1p(-fake) - math.log(fake)
+    return odds if kind == "p_fake" else -odds
 
 
 def _number(value: str, where: str) -> float:
@@ -121,6 +203,8 @@ def write_scores(path: str | Path, scores: Mapping[str, float]) -> None:
     lines = []
     for utt in sorted(scores, key=str.encode):
         value = float(scores[utt])
+        if utt.split() != [utt]:
+            raise MasdError(f"{path}: trial `{utt}` is blank or holds white space, which a score file cannot")
         if not math.isfinite(value):
             raise MasdError(f"{path}: the score of trial {utt} is {value}, not finite; nothing was written")
         lines.append(f"{utt} {value!r}")
@@ -149,13 +233,47 @@ def join(
     """
     trials = set(keys)
     missing = trials - scores.keys() - set(excused)
-    if missing:
-        raise MasdError(f"{where}: {_named(missing)} without a score; score them or list them as failed")
     extra = scores.keys() - trials
+    if missing:
+        mend = "score them or list them as failed"
+        if extra:
+            theirs, mine = min(extra), min(missing)
+            mend += f"; {len(extra)} others have one: are ids meant alike? Key: `{mine}`, scores: `{theirs}`"
+        raise MasdError(f"{where}: {_named(missing)} without a score; {mend}")
     if extra:
         raise MasdError(f"{where}: {_named(extra)} not in the trial list; score this very set")
     utts = sorted(trials & scores.keys(), key=str.encode)
     return utts, np.array([scores[utt] for utt in utts], dtype=np.float64)
+
+
+def align(given: ScoreFile, known: Collection[str], where: str | Path) -> ScoreFile:
+    """Return scores under the ids of a key, where those differ in folder and suffix: `/data/0.wav`, `0`.
+
+    Ids that are the same in both come first. Where fewer than one in ten are, names without suffix are
+    compared, with as few of their last folders as make them unique on both sides; that is logged. Else,
+    and of names that the key lacks, ids stay as they are.
+    """
+    keys = set(known)
+    if 10 * len(given.scores.keys() & keys) > len(given.scores):
+        return given
+    for depth in range(1, 9):
+        mine, theirs = _short(given.scores, depth), _short(keys, depth)
+        if len(mine) == len(given.scores) and len(theirs) == len(keys):
+            break
+    else:
+        return given
+    name = {utt: theirs.get(short, utt) for short, utt in mine.items()}
+    utt = next((utt for utt in name if name[utt] != utt), None)
+    if utt is None:
+        return given
+    log.info("%s: ids joined by name without folder and suffix, such as `%s` to `%s`", where, utt, name[utt])
+    scores, labels = ({name[utt]: value for utt, value in x.items()} for x in (given.scores, given.labels))
+    return ScoreFile(scores, labels)
+
+
+def _short(utts: Collection[str], depth: int) -> dict[str, str]:
+    """Return {the last `depth` parts of the path, without suffix: id}."""
+    return {"/".join(re.split(r"[/\\]+", _SUFFIX.sub("", utt))[-depth:]): utt for utt in utts}
 
 
 def _named(ids: Iterable[str], show: int = 5) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
+from masd.data.sheets import read_text_of
 from masd.errors import MasdError
-from masd.files import read_lines
 from masd.metrics.eer import as_scores, det, eer
 
 
@@ -52,8 +52,8 @@ def read_asv_scores(path: str | Path) -> tuple[np.ndarray, np.ndarray, np.ndarra
         MasdError: the file is unreadable, a line has another form, or a kind is absent.
     """
     scores: dict[str, list[float]] = {"target": [], "nontarget": [], "spoof": []}
-    for number, line in enumerate(read_lines(path), start=1):
-        fields = line.split()
+    for number, line in enumerate(read_text_of(path).splitlines(), start=1):
+        fields = line.replace(",", " ").split()
         try:
             scores[fields[-2]].append(float(fields[-1]))
         except (IndexError, KeyError, ValueError):

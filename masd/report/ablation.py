@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from masd.metrics.bootstrap import Interval, bootstrap_eers, interval
+from masd.metrics.bootstrap import Interval, bootstrap_eers, difference_interval, eer_interval
 from masd.metrics.eer import eer, split
 from masd.report.comparison import common_utts, restricted
 from masd.report.document import Table, percent
@@ -74,7 +74,7 @@ def ablation_rows(
     groups: dict[str, dict[int | None, Trials]] = {}
     for run in runs:
         groups.setdefault(run.system, {})[run.seed] = restricted(run.trials, common)
-    source = restricted(runs[0].trials, common).pooled.source
+    pooled = restricted(runs[0].trials, common).pooled
     drawn: dict[str, Drawn] = {
         system: {seed: _drawn(trials.pooled, bootstrap) for seed, trials in members.items()}
         for system, members in groups.items()
@@ -85,9 +85,9 @@ def ablation_rows(
     for system in order:
         row = _row(system, listed.get(system, {}), list(groups[system].values()), drawn[system])
         if table:
-            row.to_before = _difference(drawn[system], drawn[table[-1].system], source)
+            row.to_before = _difference(drawn[system], drawn[table[-1].system], pooled)
         if full in groups and system != full:
-            row.to_full = _difference(drawn[system], drawn[full], source)
+            row.to_full = _difference(drawn[system], drawn[full], pooled)
         table.append(row)
     return table
 
@@ -113,6 +113,7 @@ def _row(system: str, listed: Mapping[str, Any], members: Sequence[Trials], draw
         if all((t.pool == pool).any() for t in members)
     }
     rates = [rate for rate, _ in drawn.values()]
+    pooled = members[0].pooled
     mean_draws = np.mean([draws for _, draws in drawn.values()], axis=0)
     return Row(
         system=system,
@@ -120,20 +121,20 @@ def _row(system: str, listed: Mapping[str, Any], members: Sequence[Trials], draw
         reported=listed.get("eer"),
         seeds=list(drawn),
         eers=rates,
-        interval=interval(float(np.mean(rates)), mean_draws, members[0].pooled.source),
+        interval=eer_interval(float(np.mean(rates)), mean_draws, pooled.fake, pooled.source),
         pools=pools,
     )
 
 
-def _difference(mine: Drawn, theirs: Drawn, groups: np.ndarray) -> Interval | None:
+def _difference(mine: Drawn, theirs: Drawn, trials: Trials) -> Interval | None:
     """Return EER(mine) - EER(theirs), paired by seed and averaged over the seeds both have."""
     common = [seed for seed in mine if seed in theirs]
     if not common:
         log.warning("two systems of the ablation share no seed; their difference is left out")
         return None
-    value = np.mean([mine[seed][0] - theirs[seed][0] for seed in common])
+    rates = ([drawn[seed][0] for seed in common] for drawn in (mine, theirs))
     draws = np.mean([mine[seed][1] - theirs[seed][1] for seed in common], axis=0)
-    return interval(float(value), draws, groups)
+    return difference_interval(*rates, draws, trials.fake, trials.source)
 
 
 def _signed(interval: Interval | None) -> str:

@@ -123,18 +123,16 @@ def compute(request: Request) -> tuple[Trials, dict[str, Any]]:
     key = whole.subset(request.subset) if request.subset else whole
     others = whole.label.keys() - key.label.keys()
     joined = load_trials(
-        *(request.scores, key, request.trials, failed, request.seen_attacks, request.apart, others)
+        *(request.scores, key, request.trials, failed, request.seen_attacks, request.apart, others),
+        polarity=request.polarity,
     )
-    _turn(joined, request.polarity)
     conditions = parse_breakdown(request.breakdown)
     values = read_conditions(key, conditions, joined)
     by_condition = breakdowns(joined, conditions, values, request.bootstrap, request.costs)
     apart_key = folder_key(request.apart_data) if request.apart_data else None
     if request.apart_scores and apart_key:
-        more = join_apart(joined, request.apart_scores, apart_key, request.apart_trials, failed)
-        if request.polarity == "spoof":
-            more.scores[~np.isin(more.utts, joined.utts)] *= -1
-        joined = more
+        apart = (request.apart_scores, apart_key, request.apart_trials)
+        joined = join_apart(joined, *apart, failed, request.polarity)
     calibration = read_calibration(request.model, request.affine_scores)
     dev = _development(request, joined)
     if dev is not None:
@@ -154,13 +152,6 @@ def compute(request: Request) -> tuple[Trials, dict[str, Any]]:
     return joined, metrics
 
 
-def _turn(trials: Trials, polarity: str) -> None:
-    if polarity not in ("bonafide", "spoof"):
-        raise MasdError(f"--polarity {polarity}: say which class has the higher scores, bonafide or spoof")
-    if polarity == "spoof":
-        trials.scores *= -1
-
-
 def _check_polarity(metrics: dict[str, Any], scores: Path) -> None:
     """Refuse scores of unknown origin that are far better turned round; chance alone does not do that."""
     auc = metrics["pooled"]["auc"]
@@ -178,8 +169,8 @@ def _development(request: Request, joined: Trials) -> Trials | None:
     if request.dev_scores is None:
         return None
     key: Key = folder_key(request.dev_data) if request.dev_data else file_key(request.dev_key or "")
-    dev = load_trials(request.dev_scores, key, excused=read_excused(request.dev_excused))
-    _turn(dev, request.polarity)
+    excused = read_excused(request.dev_excused)
+    dev = load_trials(request.dev_scores, key, excused=excused, polarity=request.polarity)
     both = np.intersect1d(dev.utts, joined.utts)
     if both.size:
         raise MasdError(

@@ -10,9 +10,10 @@ import numpy as np
 
 from masd.data.folder import LABELS
 from masd.data.keys import Key, file_key, folder_key
+from masd.data.sheets import read_text_of
 from masd.errors import MasdError
 from masd.files import read_text, write_lines
-from masd.metrics.scores import join, read_score_file
+from masd.metrics.scores import align, join, read_score_file
 
 COLUMNS = ("utt", "label", "attack", "speaker", "source", "pool", "score")
 
@@ -80,7 +81,7 @@ def read_key(data: str | Path | Key, trials: str | Path | None = None) -> Key:
 
 def read_excused(paths: Iterable[str | Path]) -> set[str]:
     """Return the ids in the first column of lists of failed utterances."""
-    return {line.split()[0] for path in paths for line in read_text(path).splitlines() if line.strip()}
+    return {line.split()[0] for path in paths for line in read_text_of(path).splitlines() if line.strip()}
 
 
 def load_trials(
@@ -91,6 +92,7 @@ def load_trials(
     seen: Collection[str] = (),
     apart: Collection[str] = (),
     others: Collection[str] = (),
+    polarity: str = "bonafide",
 ) -> Trials:
     """Join a score file to its key.
 
@@ -102,13 +104,14 @@ def load_trials(
         seen: attacks known from training; if any are given, all others count as unseen.
         apart: attacks kept out of every pooled figure.
         others: ids whose scores are passed over (trials of other subsets).
+        polarity: the class whose scores are higher in the score file.
 
     Raises:
         MasdError: missing or extra scores, an attack named that does not occur, one class absent, or a
             label in the score file that contradicts the key's.
     """
     key = read_key(data, trials)
-    utts, values = _joined(scores, key, excused, others)
+    utts, values = _joined(scores, key, excused, others, polarity)
     attack = np.array([key.attack[utt] for utt in utts])
     fake = np.array([key.label[utt] == "spoof" for utt in utts])
     if fake.all() or not fake.any():
@@ -131,17 +134,21 @@ def load_trials(
 
 
 def _joined(
-    scores: str | Path, key: Key, excused: Collection[str], others: Collection[str] = ()
+    scores: str | Path,
+    key: Key,
+    excused: Collection[str],
+    others: Collection[str] = (),
+    polarity: str = "bonafide",
 ) -> tuple[list[str], np.ndarray]:
     """Join by id; a label that the score file repeats must be the key's."""
-    given = read_score_file(scores)
+    given = align(read_score_file(scores, polarity), {*key.label, *others}, scores)
     for utt in set(others) - key.label.keys():
         given.scores.pop(utt, None)
     for utt, label in given.labels.items():
         if key.label.get(utt, label) != label:
             raise MasdError(
                 f"{scores}: trial {utt} is labelled {label}, but {key.label[utt]} in {key.name}; "
-                "one of the two is reversed or of another set"
+                "one of the two is reversed or of another set (or the column holds verdicts: take it out)"
             )
     return join(given.scores, key.label, excused, where=scores)
 
@@ -152,6 +159,7 @@ def join_apart(
     data: str | Path | Key,
     listed: str | Path | None = None,
     excused: Collection[str] = (),
+    polarity: str = "bonafide",
 ) -> Trials:
     """Return the trials with the spoofed ones of another score file added, all of them reported apart.
 
@@ -163,12 +171,13 @@ def join_apart(
         data: its data folder.
         listed: its trial list; all of utt2lab without one.
         excused: trials that may be without a score.
+        polarity: the class whose scores are higher in the score file.
 
     Raises:
         MasdError: missing or extra scores, a bona fide trial among them, or an id that both sets have.
     """
     key = read_key(data, listed)
-    utts, values = _joined(scores, key, excused)
+    utts, values = _joined(scores, key, excused, polarity=polarity)
     for utt in utts:
         if key.label[utt] != "spoof":
             raise MasdError(

@@ -10,7 +10,7 @@ import numpy as np
 
 from masd.data.keys import Key, file_key, folder_key
 from masd.errors import MasdError
-from masd.metrics.scores import join, read_score_file
+from masd.metrics.scores import align, join, read_score_file
 
 
 @dataclass
@@ -54,7 +54,7 @@ def read_labelled(
     utts: list[str] = []
     rows = []
     for path in files:
-        given = read_score_file(path)
+        given = align(read_score_file(path), whole.label, path)
         for utt in whole.label.keys() - known.label.keys():
             given.scores.pop(utt, None)
         for utt, label in given.labels.items():
@@ -75,7 +75,10 @@ def read_together(files: Sequence[Path]) -> tuple[list[str], np.ndarray]:
     """
     first = read_score_file(files[0]).scores
     utts, values = join(first, first, where=files[0])
-    rows = [values, *(join(read_score_file(path).scores, first, where=path)[1] for path in files[1:])]
+    rows = [values]
+    for path in files[1:]:
+        given = align(read_score_file(path), first, path)
+        rows.append(join(given.scores, first, where=path)[1])
     return utts, np.stack(rows)
 
 

@@ -81,12 +81,11 @@ def test_conditions_and_subsets_of_2021(tmp_path):
     [
         (["a spoof A1", "a spoof A1"], "key.txt:2: trial a is listed twice"),
         (["a spoof A1", "b bonafide"], "key.txt:2: 2 columns, 3 in the first line"),
-        (["a fake A1"], "trial a has label fake"),
-        (["a b c d"], "4 columns without a header are no key known here"),
+        (["b bonafide -", "a odd A1"], "key.txt:2: trial a has label odd; it must be bonafide or spoof"),
+        (["a b c d"], "key.txt:1: no key known here; give .*the first line is `a b c d`"),
         (["a bonafide A07"], "trial a is labelled bonafide and has attack A07; is the key reversed"),
         (["LA_1 LA_E_1 - bonafide spoof"], "is labelled spoof and has attack bonafide; is the key reversed"),
         (["filename\tcm-label"], "a header and no trials"),
-        (["a spoof A1\r"], "CRLF"),
     ],
 )
 def test_what_is_wrong_with_a_key_is_named(tmp_path, lines, said):

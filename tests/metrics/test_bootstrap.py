@@ -130,3 +130,57 @@ def test_a_thousand_draws_of_the_2019_eval_set_take_seconds():
     start = time.process_time()
     bootstrap_eer(scores, fake, np.arange(71237), n=1000)
     assert time.process_time() - start < 30
+
+
+def test_an_interval_without_an_error_is_not_without_width():
+    """Clopper and Pearson's bound for 0 errors of n: (1 - p)^n = 0.025 at its upper end."""
+    fake = np.arange(60) >= 20
+    scores = np.where(fake, -1.0, 1.0) + np.linspace(0, 0.5, 60)
+    alone = bootstrap_eer(scores, fake, np.arange(60), n=100)
+    assert (alone.value, alone.lo, alone.method, alone.effective) == (0, 0, "clopper-pearson", 20)
+    assert (1 - alone.hi) ** 20 == pytest.approx(0.025)
+    speaker = np.r_[np.repeat(np.arange(5), 4), np.repeat(np.arange(5), 8)]
+    clustered = bootstrap_eer(scores, fake, speaker, n=100)
+    assert clustered.effective == 5  # trials of a speaker tell no more than one
+    assert (1 - clustered.hi) ** 5 == pytest.approx(0.025)
+    constant = bootstrap_eer(np.zeros(60), fake, np.arange(60), n=100)
+    assert (constant.lo, constant.hi) == (pytest.approx(1 - alone.hi), 1)
+
+
+def test_one_error_is_enough_for_the_draws():
+    fake = np.arange(60) >= 20
+    scores = np.where(fake, -1.0, 1.0)
+    scores[0] = -2
+    found = bootstrap_eer(scores, fake, np.arange(60), n=100)
+    assert (found.method, found.effective) == ("percentile", None)
+    assert found.hi > found.lo == 0
+
+
+def test_a_difference_of_two_systems_without_an_error_has_the_width_of_either():
+    fake = np.arange(60) >= 20
+    scores = np.where(fake, -1.0, 1.0)
+    found, p = paired_test(scores, 2 * scores, fake, np.arange(60), n=100)
+    assert (found.lo, found.value, p) == (-found.hi, 0, 1)
+    assert found.hi == bootstrap_eer(scores, fake, np.arange(60), n=100).hi > 0.1
+
+
+@pytest.mark.parametrize(
+    ("below", "at", "n", "p"),
+    [
+        (3, 0, 99, 2 * 4 / 100),  # 3 of 99 draws below 0: (3 + 1) / 100 to one side
+        (96, 0, 99, 2 * 4 / 100),  # and to the other
+        (0, 0, 99, 2 * 1 / 100),  # never 0, however clear
+        (2, 3, 99, 2 * 6 / 100),  # a draw of no difference counts for both sides
+        (49, 1, 99, 1.0),
+        (0, 99, 99, 1.0),
+    ],
+)
+def test_the_two_sided_p_of_known_draws(monkeypatch, below, at, n, p):
+    """p = 2 min(share at or below 0, share at or above 0), each share (k + 1) / (n + 1)."""
+    difference = np.r_[np.full(below, -0.01), np.zeros(at), np.full(n - below - at, 0.02)]
+    draws = np.stack([0.3 + difference, np.full(n, 0.3)])
+    draws[0, difference == 0] = 0.3
+    monkeypatch.setattr("masd.metrics.bootstrap.bootstrap_eers", lambda *args: draws)
+    fake = np.array([False, True, False, True])
+    _, found = paired_test([1.0, 2.0, 3.0, 0.0], [1.0, 2.0, 3.0, 0.0], fake, np.arange(4), n)
+    assert found == pytest.approx(p)

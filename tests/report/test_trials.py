@@ -46,8 +46,8 @@ def test_a_trial_list_chooses_and_must_agree_with_the_folder(corpus):
     listed.write_text("s0-000 bonafide -\ns0-000 bonafide -\n")
     with pytest.raises(MasdError, match="trials:2: trial s0-000 is listed twice"):
         read_key(corpus.root / "data", listed)
-    listed.write_text("s0-000 bona_fide -\n")
-    with pytest.raises(MasdError, match="label bona_fide"):
+    listed.write_text("s0-000 bonafide -\nA01-s0-000 odd -\n")
+    with pytest.raises(MasdError, match="label odd"):
         read_key(corpus.root / "data", listed)
 
 
