@@ -1,0 +1,150 @@
+"""The clips that are public, what is known of them (conf/*.tsv), and who shares what with whom."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from masd.errors import MasdError
+from masd.files import read_lines
+
+CONF = Path(__file__).resolve().parent.parent / "conf"
+NONE = ("-", "?")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A line of conf/clips.tsv, with its repository's commit and licence and what the rules make of it.
+
+    Attributes:
+        family: line of architecture of what made the waveform (conf/families.tsv); `-` for recordings.
+        who: the speakers, as all corpora would name them (conf/speakers.tsv); none where unknown.
+        pair: shared by a recording and its copies; `-` where there is none.
+        sha256: of the samples as 16-bit little-endian integers, 16 kHz, mono, the first 4 s.
+    """
+
+    clip: str
+    label: str
+    generator: str
+    kind: str
+    neural: str
+    base: str
+    speaker: str
+    language: str
+    pair: str
+    seconds: float
+    source_rate: int
+    source_format: str
+    repo: str
+    path: str
+    sha256: str
+    commit: str
+    licence: str
+    family: str
+    who: tuple[str, ...]
+
+    @cached_property
+    def keys(self) -> frozenset[tuple[str, str]]:
+        """What no two sets may share: repository, family, speakers, and the recording that it copies."""
+        found = {("repo", self.repo), *(("speaker", name) for name in self.who)}
+        if self.family != "-":
+            found.add(("family", self.family))
+        if self.pair != "-":
+            found.add(("pair", self.pair))
+        return frozenset(found)
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Return the lines of a table with a header, fields separated by tabs.
+
+    Raises:
+        MasdError: a line has another number of fields than the header.
+    """
+    lines = read_lines(path)
+    rows = list(csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
+    for number, row in enumerate(rows, 2):
+        if None in row or None in row.values():
+            raise MasdError(f"{path}:{number}: another number of fields than the {len(row)} of the header")
+    return rows
+
+
+def load_clips(conf: Path = CONF) -> list[Clip]:
+    """Return all clips, sorted by name.
+
+    Raises:
+        MasdError: a generator has no family, or a clip no repository.
+    """
+    families = [(re.compile(r["generator"]), r["family"]) for r in read_rows(conf / "families.tsv")]
+    speakers = [(re.compile(r["speaker"]), r["who"]) for r in read_rows(conf / "speakers.tsv")]
+    repositories = {row.pop("repo"): row for row in read_rows(conf / "repositories.tsv")}
+    clips = []
+    for row in read_rows(conf / "clips.tsv"):
+        if row["repo"] not in repositories:
+            raise MasdError(f"{conf / 'repositories.tsv'}: lacks {row['repo']} of clip {row['clip']}")
+        real = row["label"] == "bonafide"
+        clips.append(
+            Clip(
+                **{k: v for k, v in row.items() if k not in ("seconds", "source_rate")},
+                seconds=float(row["seconds"]),
+                source_rate=int(row["source_rate"]),
+                **repositories[row["repo"]],
+                family="-" if real else family(row["generator"], families),
+                who=who(row["speaker"], speakers),
+            )
+        )
+    return sorted(clips, key=lambda clip: clip.clip)
+
+
+def family(generator: str, rules: Iterable[tuple[re.Pattern[str], str]]) -> str:
+    """Return the family of the first rule whose pattern is in the generator's name.
+
+    Raises:
+        MasdError: there is none.
+    """
+    for pattern, name in rules:
+        if pattern.search(generator):
+            return name
+    raise MasdError(f"conf/families.tsv: no rule for the generator '{generator}'; add a line")
+
+
+def who(speaker: str, rules: Iterable[tuple[re.Pattern[str], str]]) -> tuple[str, ...]:
+    """Return the speakers that a name stands for, by the first rule that matches all of it."""
+    if speaker in NONE:
+        return ()
+    for pattern, names in rules:
+        found = pattern.fullmatch(speaker)
+        if found:
+            return tuple(found.expand(names).split())
+    return (speaker,)
+
+
+def load_protocol(path: Path = CONF / "protocol.tsv") -> tuple[dict[str, str], dict[str, str]]:
+    """Return {clip: train, dev, eval or unused} and {clip: fold that tests it, or -}."""
+    rows = read_rows(path)
+    return {r["clip"]: r["set"] for r in rows}, {r["clip"]: r["fold"] for r in rows}
+
+
+def keys_of(clips: Iterable[Clip]) -> frozenset[tuple[str, str]]:
+    """Return what any of the clips has of repositories, families, speakers and recordings."""
+    return frozenset().union(*(clip.keys for clip in clips))
+
+
+def apart(clips: Iterable[Clip], keys: frozenset[tuple[str, str]]) -> list[Clip]:
+    """Return the clips that share none of the keys."""
+    return [clip for clip in clips if not clip.keys & keys]
+
+
+def fold_sets(
+    clips: list[Clip], sets: dict[str, str], folds: dict[str, str], fold: str
+) -> tuple[list[Clip], list[Clip]]:
+    """Return the clips that a fold trains on and those that it tests, which share no key.
+
+    A fold trains on every clip that shares nothing with its test clips and nothing with eval.
+    """
+    test = [clip for clip in clips if folds[clip.clip] == fold]
+    held = keys_of(clip for clip in clips if sets[clip.clip] == "eval")
+    return apart(clips, held | keys_of(test)), test
