@@ -47,13 +47,14 @@ def evaluate(
     Writes metrics.json, metrics.txt (the same to read) and trials.tsv (scores joined to their keys).
 
     Args:
-        scores: score file: `<utt> <score>`; `<utt> <attack> <label> <score>` (ASVspoof 2019, AASIST); or with
-            a header that names filename and cm-score (ASVspoof 5). Higher is more bona fide.
+        scores: score file: `<utt> <score>`; `<utt> <attack> <label> <score>` (ASVspoof 2019, AASIST); a table
+            with a header that names the file and score, cm-score or p_fake; or what `detect --json` prints.
+            Higher is more bona fide.
         out: folder for the results.
         data: data folder with utt2lab, utt2attack, utt2spk and where there is one utt2source.
         key: in place of `data`, a challenge's key: the CM protocol of ASVspoof 2019 LA, trial_metadata.txt of
-            ASVspoof 2021 LA or DF (8 or 13 columns), a protocol or headed key of ASVspoof 5, or
-            `<utt> <label> [<attack>]` lines.
+            ASVspoof 2021 LA or DF (8 or 13 columns), a protocol or headed key of ASVspoof 5,
+            `<utt> <label> [<attack>]` lines, or a table with a header that names file and label.
         subset: only the trials of this subset (`eval` of ASVspoof 2021); scores of others are passed over.
         model: model folder, for temperature, affine map and development threshold.
         trials: trial list, `<utt> <label> <attack>`; all of the key without one.
@@ -77,7 +78,7 @@ def evaluate(
         cost_miss: cost of a rejected bona fide trial, of minDCF, actDCF and the chosen threshold.
         cost_fa: cost of an accepted spoofed trial.
         prior_spoof: prior of spoofed trials.
-        polarity: the class whose scores are higher in the score files.
+        polarity: the class whose scores are higher in the score files, where no column says so (p_fake).
         bootstrap: draws for each interval; 0 for no intervals.
         seed: of the draws.
         force: evaluate again though the results are up to date.
@@ -113,7 +114,7 @@ def evaluate(
         bootstrap=Bootstrap(bootstrap, seed),
     )
     digests = request.digests()
-    work = digest("evaluation", 2, plain(request), digests)
+    work = digest("evaluation", 3, plain(request), digests)
     mark = Mark(out, "evaluate")
     if mark.fresh(work) and (out / "metrics.json").is_file() and not force:
         log.info("%s is up to date", out)

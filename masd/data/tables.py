@@ -71,6 +71,9 @@ def scan_table(path: str | Path, blank_values: bool = False) -> Scan:
 
 def _decode(path: str | Path, data: bytes, problems: list[str]) -> Iterator[tuple[int, str]]:
     """Yield numbered lines of text; lines that are not UTF-8 become problems."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        problems.append(f"{path}:1: UTF-16, not UTF-8; convert it (iconv -f UTF-16 -t UTF-8 {path} > NEW)")
+        return
     if data.startswith(b"\xef\xbb\xbf"):
         problems.append(f"{path}:1: starts with a byte order mark; save as plain UTF-8")
         data = data[3:]

@@ -22,6 +22,7 @@ from masd.errors import MasdError
         (b"a x\r\nb y\r\n", r"t:1: Windows line end"),
         (b"a x\nb caf\xe9.wav\n", r"t:2: not UTF-8: b caf\\xe9.wav"),
         (b"\xef\xbb\xbfa x\n", r"t:1: starts with a byte order mark"),
+        ("a x\n".encode("utf-16"), r"t:1: UTF-16, not UTF-8; convert it \(iconv -f UTF-16 -t UTF-8 .*t >"),
         (b"a x\nb y", r"t:2: the last line has no line end"),
         (b"", r"t: empty"),
         (b"a x\nB y\n", r"t:2: not sorted"),

@@ -73,3 +73,15 @@ def test_trials_that_do_not_fit_are_named(made, change, said):
     (folder / "scores").write_bytes(text.encode())
     with pytest.raises(MasdError, match=said):
         read_tandem(folder / "scores", folder / "key")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_tandem_files_of_a_spreadsheet_give_the_same_trials(made, encoding):
+    folder = made[0]
+    plain = read_tandem(folder / "scores", folder / "key")
+    for name in ("scores", "key"):
+        text = (folder / name).read_text().replace("\t", ",").replace("\n", "\r\n")
+        (folder / name).write_bytes(text.encode(encoding))
+    again = read_tandem(folder / "scores", folder / "key")
+    assert (again.kind == plain.kind).all()
+    assert all((again.scores[name] == plain.scores[name]).all() for name in plain.scores)

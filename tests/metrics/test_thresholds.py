@@ -92,14 +92,15 @@ def test_evaluate_takes_thresholds_from_development_and_never_from_the_set_judge
 
 
 def test_compare_decides_at_each_systems_own_development_threshold(shifted):
-    """The second system's scores are the first's less 10 on eval: its own threshold is right, at it too."""
-    eval_scores = (shifted / "eval").read_text().split("\n")[:-1]
-    rows = [line.split() for line in eval_scores]
-    (shifted / "second").write_text("".join(f"{utt} {float(value) - 10}\n" for utt, value in rows))
+    """The second system's scores are higher by 100 on dev, and on eval such that its threshold is right."""
+    for name, shift in (("dev", 100), ("eval", 90)):
+        rows = [line.split() for line in (shifted / name).read_text().splitlines()]
+        text = "".join(f"{utt} {float(value) + shift}\n" for utt, value in rows)
+        (shifted / f"{name}.2").write_text(text)
     compare(
-        f"{shifted}/eval", f"{shifted}/second", shifted / "out", key=shifted / "eval.key", bootstrap=20,
-        dev_first=shifted / "dev", dev_second=shifted / "dev", dev_key=shifted / "dev.key",
+        f"{shifted}/eval", f"{shifted}/eval.2", shifted / "out", key=shifted / "eval.key", bootstrap=20,
+        dev_first=shifted / "dev", dev_second=shifted / "dev.2", dev_key=shifted / "dev.key",
     )  # fmt: skip
     found = read_json(shifted / "out" / "comparison.json")["mcnemar"]
-    assert found["thresholds"] == [1, 1]
+    assert found["thresholds"] == [1, 101]
     assert (found["only_first"], found["only_second"]) == (0, 2)

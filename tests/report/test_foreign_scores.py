@@ -1,5 +1,6 @@
 """evaluate on other people's score files and keys: every form, polarity, order, and what must be refused."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -100,6 +101,27 @@ def test_score_files_that_do_not_fit_are_refused(files, change, said):
     with pytest.raises(MasdError, match=said):
         judged(files, change(SCORE_FORMS["two columns"]))
     assert not (files / "out" / "metrics.json").exists()
+
+
+def test_a_corpus_own_table_and_paths_for_ids_give_the_same_rate(files):
+    """In-the-Wild's meta.csv as the key, scores by absolute path as Speech DF Arena keeps them, in UTF-16."""
+    words = {"bonafide": "bona-fide", "spoof": "spoof"}
+    rows = [f"{utt}.wav,Some One,{words[label]}" for utt, label in LABELS.items()]
+    (files / "meta.csv").write_text("file,speaker,label\n" + "\n".join(rows) + "\n")
+    text = "".join(f"/data/wild/{utt}.wav {score}\r\n" for utt, score in SCORES.items())
+    (files / "scores").write_bytes(text.encode("utf-16"))
+    assert judged(files, key=files / "meta.csv")["pooled"]["eer"] == rate()
+
+
+def test_detectors_own_output_is_read_and_p_fake_needs_no_polarity(files):
+    rows = [
+        {"file": f"/x/{u}.flac", "score": s, "p_fake": 0.5, "label": "spoof", "warnings": [], "threshold": 0}
+        for u, s in SCORES.items()
+    ]
+    assert judged(files, [json.dumps(row) for row in rows])["pooled"]["eer"] == rate()
+    lines = ["utt,p_fake", *(f"{u},{float(1 / (1 + np.exp(s)))!r}" for u, s in SCORES.items())]
+    for polarity in ("bonafide", "spoof"):
+        assert judged(files, lines, polarity=polarity)["pooled"]["eer"] == rate()
 
 
 def test_a_reversed_key_is_found_by_the_labels_in_the_score_file(files):
