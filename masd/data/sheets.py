@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from masd.errors import MasdError
@@ -194,6 +195,7 @@ def named_columns(header: Sequence[str], roles: Mapping[str, Sequence[str]]) -> 
     return tuple(columns)
 
 
+@lru_cache(1000)
 def label_of(word: str, column: str = "label") -> str | None:
     """Return `bonafide` or `spoof`, or None where the word says neither.
 

@@ -246,34 +246,49 @@ def join(
     return utts, np.array([scores[utt] for utt in utts], dtype=np.float64)
 
 
-def align(given: ScoreFile, known: Collection[str], where: str | Path) -> ScoreFile:
+def align(
+    given: ScoreFile, known: Collection[str], where: str | Path, paths: Mapping[str, str] | None = None
+) -> ScoreFile:
     """Return scores under the ids of a key, where those differ in folder and suffix: `/data/0.wav`, `0`.
 
     Ids that are the same in both come first. Where fewer than one in ten are, names without suffix are
     compared, with as few of their last folders as make them unique on both sides; that is logged. Else,
     and of names that the key lacks, ids stay as they are.
+
+    Args:
+        given: the scores.
+        known: the key's ids.
+        where: the score file's name, for the log.
+        paths: {id: path} of the key, compared where none of its ids fits.
     """
-    keys = set(known)
-    if 10 * len(given.scores.keys() & keys) > len(given.scores):
+    if 10 * len(given.scores.keys() & set(known)) > len(given.scores):
         return given
+    for names in ({utt: utt for utt in known}, paths or {}):
+        to = _renamed(given.scores, names)
+        utt = next((utt for utt in to if to[utt] != utt), None)
+        if utt is not None:
+            log.info(
+                "%s: ids joined by name without folder and suffix, such as `%s` to `%s`", where, utt, to[utt]
+            )
+            return ScoreFile(
+                *({to[utt]: x for utt, x in part.items()} for part in (given.scores, given.labels))
+            )
+    return given
+
+
+def _renamed(utts: Collection[str], names: Mapping[str, str]) -> dict[str, str]:
+    """Return {utterance: the id whose name is its own, or itself}; empty where names are not unique."""
     for depth in range(1, 9):
-        mine, theirs = _short(given.scores, depth), _short(keys, depth)
-        if len(mine) == len(given.scores) and len(theirs) == len(keys):
-            break
-    else:
-        return given
-    name = {utt: theirs.get(short, utt) for short, utt in mine.items()}
-    utt = next((utt for utt in name if name[utt] != utt), None)
-    if utt is None:
-        return given
-    log.info("%s: ids joined by name without folder and suffix, such as `%s` to `%s`", where, utt, name[utt])
-    scores, labels = ({name[utt]: value for utt, value in x.items()} for x in (given.scores, given.labels))
-    return ScoreFile(scores, labels)
+        mine = {_short(utt, depth): utt for utt in utts}
+        theirs = {_short(name, depth): utt for utt, name in names.items()}
+        if len(mine) == len(utts) and len(theirs) == len(names):
+            return {utt: theirs.get(short, utt) for short, utt in mine.items()}
+    return {}
 
 
-def _short(utts: Collection[str], depth: int) -> dict[str, str]:
-    """Return {the last `depth` parts of the path, without suffix: id}."""
-    return {"/".join(re.split(r"[/\\]+", _SUFFIX.sub("", utt))[-depth:]): utt for utt in utts}
+def _short(name: str, depth: int) -> str:
+    """Return the last `depth` parts of a path, without suffix."""
+    return "/".join(re.split(r"[/\\]+", _SUFFIX.sub("", name))[-depth:])
 
 
 def _named(ids: Iterable[str], show: int = 5) -> str:

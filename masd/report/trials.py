@@ -141,7 +141,7 @@ def _joined(
     polarity: str = "bonafide",
 ) -> tuple[list[str], np.ndarray]:
     """Join by id; a label that the score file repeats must be the key's."""
-    given = align(read_score_file(scores, polarity), {*key.label, *others}, scores)
+    given = align(read_score_file(scores, polarity), {*key.label, *others}, scores, key.tables.get("path"))
     for utt in set(others) - key.label.keys():
         given.scores.pop(utt, None)
     for utt, label in given.labels.items():

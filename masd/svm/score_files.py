@@ -54,7 +54,7 @@ def read_labelled(
     utts: list[str] = []
     rows = []
     for path in files:
-        given = align(read_score_file(path), whole.label, path)
+        given = align(read_score_file(path), whole.label, path, whole.tables.get("path"))
         for utt in whole.label.keys() - known.label.keys():
             given.scores.pop(utt, None)
         for utt, label in given.labels.items():

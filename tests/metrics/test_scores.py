@@ -104,6 +104,12 @@ def test_ids_that_differ_in_folder_and_suffix_are_joined_and_that_is_said(given,
     assert "scores: ids joined by name without folder and suffix, such as `" in caplog.text
 
 
+def test_the_paths_of_a_key_are_compared_where_its_ids_are_of_its_own_making():
+    paths = {"ItW-0": "$ROOT/In-the-Wild/0.wav", "ItW-1": "$ROOT/In-the-Wild/1.wav"}
+    found = align(ScoreFile({"/x/1.wav": 1.0, "/x/0.wav": 0.0}, {}), list(paths), "scores", paths)
+    assert found.scores == {"ItW-1": 1.0, "ItW-0": 0.0}
+
+
 @pytest.mark.parametrize(
     ("given", "known"),
     [
