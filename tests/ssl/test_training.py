@@ -120,9 +120,9 @@ def test_a_killed_run_ends_with_the_same_bits(arguments, tmp_path):
     assert records[0] == records[1]
 
 
-def test_auto_precision_is_settled_once_for_a_run(arguments, tmp_path, monkeypatch):
+def test_auto_precision_is_settled_once_for_a_run(arguments, tmp_path, monkeypatch, caplog):
     """A run that is gone on with on another machine keeps the arithmetic it began with."""
-    monkeypatch.setattr(precision, "bf16_gain", lambda device: 2.0)
+    monkeypatch.setattr(precision, "suited", lambda device: "bf16")
     more = ("--ssl.precision", "auto")
     call(arguments, tmp_path / "whole", *more)
     stopped = tmp_path / "stopped"
@@ -134,10 +134,13 @@ def test_auto_precision_is_settled_once_for_a_run(arguments, tmp_path, monkeypat
         inner.setattr(training.Trainer, "keep", stop)
         with pytest.raises(KeyboardInterrupt):
             call(arguments, stopped, "--ssl.save_minutes", "0", *more)
-    monkeypatch.setattr(precision, "bf16_gain", lambda device: 0.5)
+    monkeypatch.setattr(precision, "suited", lambda device: "float32")
+    caplog.set_level("INFO", "masd")
     call(arguments, stopped, *more)
+    assert "bf16, as this training began; what suits this machine is float32" in caplog.text
     assert same(*(load_file(out / "last.safetensors") for out in (tmp_path / "whole", stopped)))
     assert read_yaml(stopped / "encoder.yaml")["extra"]["precision"] == "bf16"
+    assert json.loads((stopped / ".done.json").read_text())["precision"] == "bf16"
 
 
 def test_validation_recordings_are_not_of_the_training_set(arguments, toy, tmp_path):
