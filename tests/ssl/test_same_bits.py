@@ -1,4 +1,4 @@
-"""A pretraining and its embeddings are the same bits beside other work, on another number of threads or jobs."""
+"""Pretraining and embeddings are the same bits beside other work and on other numbers of threads and jobs."""
 
 import os
 
@@ -27,7 +27,7 @@ def embedded(model, dump, out, jobs):
 
 
 def test_pretraining_beside_busy_loops_and_on_two_threads(arguments, toy, tmp_path, elsewhere):
-    """Speed was measured to choose the arithmetic, and sums were divided among as many threads as there were."""
+    """Speed was measured to choose the arithmetic, and sums were divided among all threads there were."""
     words = [*arguments, "--ssl.epochs", "1", "--ssl.precision", "auto", "--ssl.save_minutes", "0"]
     call(words, tmp_path / "quiet")
     quiet = embedded(tmp_path / "quiet", toy / "dev", tmp_path / "quiet_emb", 1)
