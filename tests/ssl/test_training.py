@@ -187,6 +187,31 @@ def test_a_damaged_checkpoint_is_named(arguments, tmp_path):
     call(arguments, out, "--force", "true", "--ssl.epochs", "1")
 
 
+def test_a_step_clips_decays_and_lets_the_heads_learn_faster(arguments, tmp_path, monkeypatch):
+    """AdamW's first step moves every weight by its rate, against its gradient, on top of the decay."""
+    steps, step = [], torch.optim.AdamW.step
+
+    def watched(self, *given, **more):
+        groups = [(g["params"], [p.detach().clone() for p in g["params"]]) for g in self.param_groups]
+        gradients = [[p.grad.clone() for p in params] for params, _ in groups]
+        out = step(self, *given, **more)
+        after = [[p.detach().clone() for p in params] for params, _ in groups]
+        steps.append(list(zip((before for _, before in groups), gradients, after, strict=True)))
+        return out
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", watched)
+    words = ("--ssl.clip", "0.01", "--ssl.weight_decay", "30", "--ssl.adv_lr", "4", "--ssl.lr", "1e-3")
+    call(arguments, tmp_path / "exp", "--ssl.epochs", "1", *words)
+    rest, heads = steps[0]
+    assert sorted(tuple(p.shape) for p in heads[0]) == [(1,), (1, 16), (2,), (2, 16), (16,), (16, 16)]
+    norm = torch.cat([g.flatten() for group in (rest, heads) for g in group[1]]).norm()
+    assert float(norm) == pytest.approx(0.01, rel=1e-3)
+    for rate, (before, gradients, after) in ((1e-3, rest), (4e-3, heads)):
+        for old, gradient, new in zip(before, gradients, after, strict=True):
+            moved, clear = new - old * (1 - 30 * rate), gradient.abs() > 1e-6
+            torch.testing.assert_close(moved[clear], -rate * gradient.sign()[clear], rtol=0.02, atol=1e-6)
+
+
 def test_learning_rate_schedule():
     warm = PretrainConfig(lr=1.0, warmup=4)
     assert [learning_rate(s, 20, warm) for s in range(6)] == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
