@@ -31,7 +31,7 @@ class PretrainConfig:
         weight_decay: AdamW's decoupled weight decay [0.01].
         warmup: steps over which the learning rate rises linearly from zero [0].
         schedule: learning rate afterwards, `constant` or `cosine` to zero [`constant`].
-        clip: largest gradient norm; 0 for no limit.
+        clip: largest gradient norm; 0 for no limit [0].
         crop_seconds: length of the crop an utterance gives, seconds.
         crop: `random`, or `first`: always the beginning [`first`].
         padding: what an utterance shorter than the crop gives: `masked`, a shorter item whose padding
@@ -56,7 +56,7 @@ class PretrainConfig:
         adv_lr: learning rate of the heads of L_adv over `lr`: an adversary must keep up [1].
         bn_recalibrate: batches of unmasked crops from which batch-norm statistics are estimated anew
             whenever the encoder is saved, since it will see unmasked input; 0 keeps the running ones [0].
-        statistics_utts: most utterances the mel statistics are taken from.
+        statistics_utts: most utterances the mel statistics are taken from, drawn at random [all].
         precision: `float32`, `bf16` or `fp16` (encoder's forward pass; weights stay float32), or `auto`: what
             suits the hardware that the training begins on; kept when it goes on elsewhere.
         threads: threads of one process. The bits depend on it, so it is not taken from the machine.
