@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,7 @@ def run(
     top-level keys are the entry points' names, and each takes its own section. The resolved
     configuration is written beside the output before the work begins, as `<out>/<entry point>.yaml`
     (`<out>.<entry point>.yaml` where the output is a file); after an error that of the former call is back.
+    What is computed is computed on one thread, but for trainings, which have a key `threads`.
 
     Args:
         function: the entry point.
@@ -38,17 +39,18 @@ def run(
         argv: the command line, `sys.argv[1:]` by default.
         file: whether the output is a file, not a folder.
     """
+    from masd.threads import pinned
+
     name = Path(sys.modules[function.__module__].__file__ or function.__name__).stem
     try:
         setup_logging()
         config = _parse(function, name, argv)
         arguments = {key: value for key, value in config.items() if key != "config"}
         target = arguments.get(output) if output else None
-        if target is None:
+        stated = nullcontext() if target is None else _stated(name, arguments, Path(str(target)), file)
+        with pinned(), stated:
             function(**arguments)
-        else:
-            with _stated(name, arguments, Path(str(target)), file):
-                function(**arguments)
+        if target is not None:
             _log_cost()
     except MasdError as error:
         print(f"{name}: error: {error}", file=sys.stderr)

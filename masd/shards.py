@@ -66,7 +66,7 @@ class Shards:
         for job, info in enumerate(infos, 1):
             if info[key] != infos[0][key]:
                 raise MasdError(
-                    f"{self.out}: shards 1 and {job} differ in input or configuration; "
+                    f"{self.out}: shards 1 and {job} differ in input, configuration or device; "
                     f"run {self.again} again for all"
                 )
 

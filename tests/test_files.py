@@ -1,5 +1,8 @@
 """Whole files, digests and marks: what resuming rests on."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -15,6 +18,27 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
         raise ZeroDivisionError
     assert path.read_text() == "old\n"
     assert [p.name for p in tmp_path.iterdir()] == ["list.txt"]
+
+
+def test_file_and_folder_are_synced_around_the_rename(tmp_path, monkeypatch):
+    """Else a power cut leaves an empty file under the new name, or a mark of a file that is not there."""
+    done, descriptors = [], {}
+    fsync, replace, opened = os.fsync, os.replace, os.open
+
+    def opening(path, *more):
+        descriptor = opened(path, *more)
+        descriptors[descriptor] = Path(path)
+        return descriptor
+
+    def syncing(descriptor):
+        done.append("folder" if descriptors[descriptor] == tmp_path else descriptors[descriptor].read_text())
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "open", opening)
+    monkeypatch.setattr(os, "fsync", syncing)
+    monkeypatch.setattr(os, "replace", lambda *paths: done.append("rename") or replace(*paths))
+    files.write_text(tmp_path / "list.txt", "all of it")
+    assert done == ["all of it", "rename", "folder"]
 
 
 def test_a_mark_is_fresh_only_for_the_same_inputs(tmp_path):

@@ -98,7 +98,7 @@ def results(
 
 
 VERSION = 3  # raise it when the same files come to give another page
-INPUTS = ("metrics.json", "attention", "metrics.jsonl", "probe_*.json", "model.yaml")
+INPUTS = ("metrics.json", "attention", "metrics.jsonl", "probe_*.json", "model.yaml", "encoder.yaml")
 
 if __name__ == "__main__":
     run(results, output="exp")

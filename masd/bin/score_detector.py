@@ -58,12 +58,13 @@ def score_detector(
         force: score again though it is done.
     """
     from masd.data.folder import read_folder, spk2utt
+    from masd.detectors.config import NETWORKS
     from masd.detectors.detector import NetDetector
     from masd.detectors.score_shards import ScoreShards
     from masd.detectors.scoring import enrol, read_enrolment
-    from masd.devices import device_of
+    from masd.devices import device_class, device_of
     from masd.errors import MasdError
-    from masd.files import digest, input_digest
+    from masd.files import digest, input_digest, read_yaml
 
     protocols = [Path(name) for name in enrolment.split(",") if name]
     if protocols and enrolment_data is None:
@@ -71,15 +72,17 @@ def score_detector(
     source = input_digest(model / "model.yaml") if model else checkpoint and input_digest(checkpoint)
     lists = [data / name for name in ("wav.scp", "segments", "utt2spk") if (data / name).exists()]
     given = [input_digest(path) for path in (*lists, *protocols, enrolment_data) if path]
-    shards = ScoreShards(out, digest("score_detector", 2, system, source, given))
+    kind = read_yaml(model / "model.yaml").get("system") if model else system
+    where = device_of(device, job) if kind in NETWORKS else "cpu"  # mixtures and tokens stay there
+    shards = ScoreShards(out, digest("score_detector", 3, system, source, given, device_class(where)))
     if not force and shards.done():
         log.info("%s: scores are up to date", out)
         return
 
     def detector() -> Detector:
         opened = open_detector(model, system, checkpoint)
-        if isinstance(opened, NetDetector):  # mixtures and tokens stay on the CPU
-            opened.to(device_of(device, job))
+        if isinstance(opened, NetDetector):
+            opened.to(where)
         if enrolment_data is not None:
             recordings = read_folder(enrolment_data)
             speakers = read_enrolment(protocols) if protocols else spk2utt(recordings.utt2spk)

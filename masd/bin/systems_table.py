@@ -24,7 +24,7 @@ def systems_table(
         command: the command that makes it, to be shown.
     """
     from masd.files import write_json, write_text
-    from masd.report.document import Code, Document, Section, to_markdown
+    from masd.report.document import Code, Document, Section, Text, to_markdown
     from masd.report.systems import read_row
     from masd.report.systems import systems_table as table
 
@@ -32,7 +32,8 @@ def systems_table(
     for word in systems:
         folder, _, model = word.partition("=")
         rows.append(read_row(folder, model or None))
-    blocks = [table(rows), *([Code(command)] if command else [])]
+    unproved = Text("This table has no proof archive: to verify it, run the command below it and compare.")
+    blocks = [*([unproved] if command else []), table(rows), *([Code(command)] if command else [])]
     page = Document(title, [Section("Systems on the same trials", blocks)])
     write_json(out.with_suffix(".json"), {row.name: vars(row) for row in rows})
     write_text(out, to_markdown(page))

@@ -43,6 +43,8 @@ class TrainConfig:
         dev_utts: utterances of the development set that are judged, the same every time; 0 for all.
         budget: utterance-steps in all, in place of `epochs`; 0 for none.
         precision: `float32`, `bf16` or `fp16` (forward pass; weights stay float32).
+        threads: threads of one process. The bits depend on it, so it is not taken from the machine.
+        deterministic: the same bits every time on a GPU too, by slower algorithms.
         workers: processes that read data; 0 reads in the training process.
         save_minutes: time between two saves inside an epoch.
         device: `auto` (a GPU if there is one), `cpu` or `cuda`.
@@ -70,12 +72,14 @@ class TrainConfig:
     dev_utts: int = 0
     budget: int = 0
     precision: Literal["float32", "bf16", "fp16"] = "float32"
+    threads: int = 1
+    deterministic: bool = False
     workers: int = 0
     save_minutes: float = 10.0
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
     def __post_init__(self) -> None:
-        for key, low in (("epochs", 1), ("batch", 2), ("samples", 4000), ("renew", 1)):
+        for key, low in (("epochs", 1), ("batch", 2), ("samples", 4000), ("renew", 1), ("threads", 1)):
             if getattr(self, key) < low:
                 raise MasdError(f"train.{key}: {getattr(self, key)} is less than {low}")
         if len(self.class_weights) not in (0, 2):

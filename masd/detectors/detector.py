@@ -22,6 +22,7 @@ from masd.detectors.config import (
     check_system,
 )
 from masd.detectors.data import fit_length
+from masd.devices import exact
 from masd.errors import MasdError
 from masd.files import config_from, sha256, write_yaml
 
@@ -152,15 +153,25 @@ class NetDetector(Detector):
         """Return raw scores (B,) of the recordings' beginnings (see `Detector.raw`)."""
         import torch
 
-        with torch.inference_mode():
-            return self.objective.score(self._stacked(waves), speakers, self.enrolled).double().cpu().numpy()
+        with torch.inference_mode(), exact():
+            parts = [
+                self.objective.score(self._stacked(waves[part]), speakers[part], self.enrolled).double()
+                for part in self._parts(len(waves))
+            ]
+        return torch.cat(parts).cpu().numpy()
 
     def embeddings(self, waves: Sequence[np.ndarray]) -> Tensor:
         """Return embeddings (B, D) of the recordings' beginnings."""
         import torch
 
-        with torch.inference_mode():
-            return self.objective.net(self._stacked(waves))[0].float().cpu()
+        with torch.inference_mode(), exact():
+            parts = [self.objective.net(self._stacked(waves[part]))[0] for part in self._parts(len(waves))]
+        return torch.cat(parts).float().cpu()
+
+    def _parts(self, count: int) -> list[slice]:
+        """On the CPU one at a time: a batch's size shows in the last digits."""
+        size = 1 if self.device == "cpu" else count
+        return [slice(i, i + size) for i in range(0, count, size)]
 
     def parts(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Return the loss's settings, SAMO's speakers, the front ends' architectures, and all tensors."""

@@ -17,6 +17,7 @@ from masd.data.folder import DataFolder, read_folder
 from masd.detectors.config import NETWORKS, DetectorConfig, TrainConfig, check_system
 from masd.detectors.data import fixed_subset, load_speech
 from masd.detectors.detector import Detector, GmmDetector, NetDetector, TokenDetector
+from masd.devices import deterministic
 from masd.errors import Failures, MasdError
 from masd.files import Mark, digest, input_digest, read_json
 from masd.lock import sole
@@ -24,6 +25,7 @@ from masd.metrics.eer import eer
 from masd.seeding import derive, generator
 from masd.ssl.distributed import processes, refuse_several
 from masd.svm.calibration import fit_affine, fit_temperature
+from masd.threads import pinned
 
 log = logging.getLogger(__name__)
 
@@ -102,8 +104,9 @@ def train_detector(job: Job, force: bool = False) -> None:
     if not force and mark.fresh(work) and (job.out / "model" / "model.yaml").is_file():
         log.info("%s: trained already; nothing to do", job.out)
         return
-    with sole(job.out):
-        if job.system in NETWORKS:
+    network = job.system in NETWORKS
+    with sole(job.out), pinned(job.config.train.threads if network else 1):
+        if network:
             _train_network(job, work, mark, force)
         else:
             _fit(job, work, mark)
@@ -139,7 +142,7 @@ def _train_network(job: Job, work: str, mark: Mark, force: bool) -> None:
         torch.manual_seed(derive(job.seed, "init"))
         net = network(job.system, job.config.front_end)
         objective = Objective(net, config, weights, speakers if config.loss == "samo" else ())
-    with processes(config.device) as group:
+    with deterministic(config.deterministic), processes(config.device) as group:
         if group.first:
             mark.clear()
             if force:
@@ -157,6 +160,10 @@ def _train_network(job: Job, work: str, mark: Mark, force: bool) -> None:
         "best_epoch": best["epoch"],
         "dev_loss_falling": still_falling(history),
         "dev_utterances": len(dev),
+        "precision": config.precision,
+        "device": group.device.type,
+        "processes": group.world,
+        "threads": config.threads,
     }
     load_weights(objective.cpu(), job.out / "best.safetensors")
     raw = {utt: float(v) for utt, v in read_json(job.out / "best.json")["dev_scores"].items()}

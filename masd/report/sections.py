@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from masd.data.tables import read_table
-from masd.files import input_digest, read_json, read_text
+from masd.files import input_digest, read_json, read_text, read_yaml
 from masd.report import provenance
 from masd.report.ablation import Row, ablation_table
 from masd.report.comparison import common_utts
@@ -444,7 +444,19 @@ def pretraining(page: Page) -> Section | None:
     header = ["encoder", "best epoch", "on held-out speakers", "first epoch", "best epoch", "chance"]
     caution = "copies by one vocoder alone, which the adversarial task cannot tell from another: it was void"
     cautions = [Text(f"Caution: {', '.join(void)} heard {caution}.")] if void else []
-    return Section("Pretraining", [*cautions, Table(header, rows), *figures])
+    stated = "; ".join(filter(None, map(_arithmetic, page.encoders)))
+    trained = [Text(f"Trained in: {stated}.")] if stated else []
+    return Section("Pretraining", [*cautions, Table(header, rows), *trained, *figures])
+
+
+def _arithmetic(folder: Path) -> str:
+    """Return what an encoder was trained in, empty where that is not stated."""
+    path = folder / "encoder.yaml"
+    extra = (read_yaml(path).get("extra") if path.is_file() else None) or {}
+    if not {"precision", "device", "processes", "threads"} <= extra.keys():
+        return ""
+    numbers = f"processes {extra['processes']}, threads of each {extra['threads']}"
+    return f"{folder.name} {extra['precision']} on {extra['device']} ({numbers})"
 
 
 def read_history(folder: Path) -> list[dict[str, Any]]:

@@ -31,7 +31,7 @@ class PretrainConfig:
         weight_decay: AdamW's decoupled weight decay [0.01].
         warmup: steps over which the learning rate rises linearly from zero [0].
         schedule: learning rate afterwards, `constant` or `cosine` to zero [`constant`].
-        clip: largest gradient norm; 0 for no limit.
+        clip: largest gradient norm; 0 for no limit [0].
         crop_seconds: length of the crop an utterance gives, seconds.
         crop: `random`, or `first`: always the beginning [`first`].
         padding: what an utterance shorter than the crop gives: `masked`, a shorter item whose padding
@@ -56,9 +56,11 @@ class PretrainConfig:
         adv_lr: learning rate of the heads of L_adv over `lr`: an adversary must keep up [1].
         bn_recalibrate: batches of unmasked crops from which batch-norm statistics are estimated anew
             whenever the encoder is saved, since it will see unmasked input; 0 keeps the running ones [0].
-        statistics_utts: most utterances the mel statistics are taken from.
-        precision: `float32`, `bf16` or `fp16` (encoder's forward pass; weights stay float32), or `auto`: of
-            bf16 and float32 the one that is faster where the training runs.
+        statistics_utts: most utterances the mel statistics are taken from, drawn at random [all].
+        precision: `float32`, `bf16` or `fp16` (encoder's forward pass; weights stay float32), or `auto`: what
+            suits the hardware that the training begins on; kept when it goes on elsewhere.
+        threads: threads of one process. The bits depend on it, so it is not taken from the machine.
+        deterministic: the same bits every time on a GPU too, by slower algorithms.
         channels_last: memory layout of the convolutions; faster on most machines, same numbers.
         compile: let torch.compile fuse the encoder's operations; needs a C++ compiler on the CPU, Triton on a
             GPU, and a minute or two before it pays; validation stays as it is. Numbers differ by rounding.
@@ -103,6 +105,8 @@ class PretrainConfig:
     bn_recalibrate: int = 16
     statistics_utts: int = 10000
     precision: Literal["auto", "float32", "bf16", "fp16"] = "float32"
+    threads: int = 1
+    deterministic: bool = False
     channels_last: bool = True
     compile: bool = False
     read: Literal["random", "sequential"] = "random"
@@ -120,7 +124,7 @@ class PretrainConfig:
                 f"objectives: {unknown or 'none'}; choose at least one of {', '.join(OBJECTIVES)}"
             )
         least = {"epochs": 1, "batch": 2, "accumulate": 1, "patch": 1, "cpc_step": 1, "cpc_negatives": 1}
-        least |= {"read_run": 1, "read_buffer": 1}
+        least |= {"read_run": 1, "read_buffer": 1, "threads": 1}
         for key, low in least.items():
             if getattr(self, key) < low:
                 raise MasdError(f"{key}: {getattr(self, key)} is less than {low}")

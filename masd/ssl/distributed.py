@@ -106,9 +106,6 @@ def processes(device: str) -> Iterator[Processes]:
         return
     if rank > 0:
         logging.getLogger("masd").setLevel(logging.WARNING)  # one process tells what all do
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    share = cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    torch.set_num_threads(max(1, min(torch.get_num_threads(), share)))  # a job's threads are for all of them
     try:
         distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
         yield Processes(rank, world, torch.device(device))

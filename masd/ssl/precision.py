@@ -1,17 +1,16 @@
-"""The arithmetic of a training's forward pass: what `precision` stands for, and which is faster here."""
+"""The arithmetic of a training's forward pass: what `precision` stands for, and what suits the hardware."""
 
 from __future__ import annotations
 
-import logging
-import time
+import re
+from pathlib import Path
 
 import torch
 
 from masd.ssl.distributed import Processes
 
-log = logging.getLogger(__name__)
-
-WORTH = 1.2  # bf16 must be this much faster to be taken
+CPUINFO = Path("/proc/cpuinfo")
+_RISING = ("float32", "fp16", "bf16")  # hardware that one of them suits can do those before it too
 
 
 def autocast_options(precision: str) -> dict[str, object]:
@@ -21,32 +20,34 @@ def autocast_options(precision: str) -> dict[str, object]:
 
 
 def chosen(precision: str, group: Processes) -> str:
-    """Return `precision`, or for `auto` what is faster on the devices of all processes: bf16 or float32.
+    """Return `precision`, or for `auto` what suits the least capable device of all processes.
 
-    A GPU takes bf16 where it has its arithmetic. On a CPU a convolution is timed both ways: having the
-    instructions does not tell, Intel's without AMX are slower than float32.
+    It follows from what the hardware is. A measured speed would make the training another one beside
+    other work.
     """
     if precision != "auto":
         return precision
-    gain = bf16_gain(group.device)
-    slowest = -group.most(torch.tensor(-gain, device=group.device)).item()
-    choice = "bf16" if slowest >= WORTH else "float32"
-    log.info("precision auto: bf16 is %.2f times as fast as float32 here, so %s", slowest, choice)
-    return choice
+    own = torch.tensor(-_RISING.index(suited(group.device)), device=group.device)
+    return _RISING[-int(group.most(own))]
 
 
-def bf16_gain(device: torch.device, rounds: int = 3) -> float:
-    """Return the speed of a convolution and its gradients in bf16 over float32 (on a GPU 2 or 0.5)."""
+def suited(device: torch.device) -> str:
+    """Return the arithmetic that a device is fast in: bf16, fp16 or float32.
+
+    GPUs: bf16 from compute capability 8.0, fp16 on 7.x. CPUs: bf16 with AMX, and with AMD's AVX-512 BF16;
+    Intel's without AMX is slower than float32.
+    """
     if device.type == "cuda":
-        return 2.0 if torch.cuda.is_bf16_supported(including_emulation=False) else 0.5
-    conv = torch.nn.Conv2d(128, 128, 3, padding=1, bias=False).to(memory_format=torch.channels_last)
-    x = torch.zeros(4, 128, 8, 101, requires_grad=True)
-    times: dict[str, list[float]] = {"float32": [], "bf16": []}
-    for _ in range(rounds + 1):  # the first builds the kernels
-        for precision, taken in times.items():
-            start = time.thread_time()
-            with torch.autocast("cpu", **autocast_options(precision)):
-                y = conv(x.contiguous(memory_format=torch.channels_last))
-            y.float().sum().backward()
-            taken.append(time.thread_time() - start)
-    return min(times["float32"][1:]) / min(times["bf16"][1:])
+        major = torch.cuda.get_device_capability(device)[0]
+        return "bf16" if major >= 8 else "fp16" if major == 7 else "float32"
+    vendor, flags = processor()
+    fast = "amx_bf16" in flags or (vendor == "AuthenticAMD" and "avx512_bf16" in flags)
+    return "bf16" if fast else "float32"
+
+
+def processor() -> tuple[str, set[str]]:
+    """Return the CPU's vendor and instruction sets as Linux names them; nothing on other systems."""
+    text = CPUINFO.read_text(encoding="utf-8") if CPUINFO.is_file() else ""
+    vendor = re.search(r"^vendor_id\s*:\s*(\S+)", text, re.MULTILINE)
+    flags = re.search(r"^flags\s*:\s*(.+)", text, re.MULTILINE)
+    return vendor[1] if vendor else "", set(flags[1].split()) if flags else set()

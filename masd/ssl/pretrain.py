@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from masd.devices import deterministic
 from masd.errors import MasdError
 from masd.feats.config import FeatsConfig
 from masd.files import Mark, digest, input_digest
@@ -22,13 +23,12 @@ from masd.ssl.loop import LAST
 from masd.ssl.objective import Objective
 from masd.ssl.precision import chosen
 from masd.ssl.training import Trainer
+from masd.threads import pinned
 
 log = logging.getLogger(__name__)
 
 VERSION = 1  # raise it when the same configuration comes to mean another encoder
 _HOW = ("device", "workers", "save_minutes")  # keys that change nothing in the result
-# keys that came later: at these values they are left out of the digest, and runs made before stay done
-_LATER = {"accumulate": 1, "compile": False, "read": "random", "read_run": 256, "read_buffer": 16384}
 
 
 def pretrain(
@@ -60,11 +60,7 @@ def pretrain(
         )
     if copies and not dev_copies:
         log.warning("no vocoded copies for validation: --dev-vocoded NAME=DUMP,... gives them")
-    settings = {
-        key: value
-        for key, value in dataclasses.asdict(config).items()
-        if key not in _HOW and (key not in _LATER or value != _LATER[key])
-    }
+    settings = {key: value for key, value in dataclasses.asdict(config).items() if key not in _HOW}
     inputs = [
         [name, input_digest(path)] for one in (copies, dev_copies) for name, path in sorted(one.items())
     ]
@@ -75,7 +71,12 @@ def pretrain(
     if not force and mark.fresh(work):
         log.info("%s: trained already; nothing to do", out)
         return
-    with sole(out), processes(config.device) as group:
+    with (
+        sole(out),
+        pinned(config.threads),
+        deterministic(config.deterministic),
+        processes(config.device) as group,
+    ):
         if group.first:
             out.mkdir(parents=True, exist_ok=True)
             mark.clear()
@@ -89,19 +90,23 @@ def pretrain(
         objective = initial(encoder_config, config, feats, crops.names, seed)
         best = Trainer(objective, crops, held_out, feats, out, seed, work, group).run()
         if group.first:
-            mark.write(work, best_epoch=best["epoch"], dev=best["dev"])
+            mark.write(work, best_epoch=best["epoch"], dev=best["dev"], precision=config.precision)
             log.info("%s: done; the best epoch is %d of %d", out, best["epoch"], config.epochs)
 
 
 def _precision(wanted: str, out: Path, work: str, group: Processes) -> str:
     """Return the arithmetic of a run; `auto` is settled when it begins, and kept when it is gone on with."""
-    last = out / LAST
-    if wanted == "auto" and last.is_file():
+    here, last = chosen(wanted, group), out / LAST
+    if wanted != "auto":
+        return here
+    if last.is_file():
         state = read_state(last)
         if state.get("work") == work and "precision" in state:
-            log.info("precision auto: %s, as this training began", state["precision"])
+            other = "" if here == state["precision"] else f"; what suits this machine is {here}"
+            log.info("precision auto: %s, as this training began%s", state["precision"], other)
             return state["precision"]
-    return chosen(wanted, group)
+    log.info("precision auto: %s, by what the hardware is", here)
+    return here
 
 
 def _check_held_out(train: Crops, dev: Crops, dump: Path) -> None:

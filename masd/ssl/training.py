@@ -146,6 +146,9 @@ class Trainer(Loop):
             "objectives": self.config.objectives,
             "vocoders": self.train.names,
             "precision": self.config.precision,
+            "device": self.group.device.type,
+            "processes": self.group.world,
+            "threads": self.config.threads,
             "dev": record["dev"],
         }
         save_encoder(self.out, encoder, encoder.config, self.feats, extra)

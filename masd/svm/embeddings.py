@@ -19,7 +19,7 @@ import numpy as np
 
 from masd.data.archive import Reader, Writer
 from masd.data.folder import shard
-from masd.devices import device_of
+from masd.devices import device_class, device_of
 from masd.errors import Failures, MasdError
 from masd.feats.config import classify_frames
 from masd.feats.dump import open_dump
@@ -28,13 +28,14 @@ from masd.lock import sole
 from masd.progress import Progress
 from masd.shards import ArchiveShards
 from masd.svm.inputs import embed, evaluation_encoder
+from masd.threads import pinned
 
 if TYPE_CHECKING:
     from masd.models.encoder import Encoder
 
 log = logging.getLogger(__name__)
 
-VERSION = 2  # raise it when the same encoder comes to give other numbers
+VERSION = 3  # raise it when the same encoder comes to give other numbers
 LISTS = ("gram.scp", "mu.scp", "embeddings.yaml", "failures")
 
 
@@ -52,22 +53,22 @@ def extract_shard(
     """Embed one contiguous part of a dump; skip it if that is done.
 
     `device` is auto, cpu or cuda. The encoder is frozen and in evaluation mode; of each utterance it sees the
-    frames that cover `classify_seconds`. Batches are made of utterances of like length, always the same ones.
+    frames that cover `classify_seconds`. On the CPU each is embedded alone; on a GPU batches are made of
+    utterances of like length, always the same ones. Shards made on a CPU and on a GPU are not joined.
 
     Raises:
         MasdError: model or dump are missing, the dump was made with another feature configuration, or another
             process makes this shard.
     """
-    out, model = Path(out), Path(model)
+    out, model, device = Path(out), Path(model), device_of(device, job)
     weights = sha256(model / "encoder.safetensors")
-    work = digest(
-        "embeddings", VERSION, weights, sha256(model / "encoder.yaml"), input_digest(dump), fmt, batch
-    )
+    inputs = weights, sha256(model / "encoder.yaml"), input_digest(dump)
+    kind = device_class(device)
+    work = digest("embeddings", VERSION, *inputs, fmt, batch, kind)
     shards = _shards(out)
     if not force and shards.done(work, job, num_jobs):
         return
-    with sole(out, str(job)):
-        device = device_of(device, job)
+    with sole(out, str(job)), pinned():
         encoder, config = evaluation_encoder(model)
         feats = open_dump(dump, config, families=False).feats
         utts = shard(feats.utts, job, num_jobs)
@@ -81,6 +82,7 @@ def extract_shard(
             "bands": encoder.num_bands,
             "alpha": encoder.alpha.detach().cpu().double().tolist(),
             "features": config,
+            "device": kind,
         }
         shards.end(mark, work, job, num_jobs, len(utts), failures, about=about, format=fmt)
 

@@ -26,6 +26,7 @@ from masd.svm.fit import LabelledSet, dataset_info, fit_system
 from masd.svm.inputs import Source, embeddings_encoder, load_inputs
 from masd.svm.ranges import training_ranges
 from masd.svm.system import System
+from masd.threads import pinned
 from masd.versions import commit
 
 log = logging.getLogger(__name__)
@@ -101,7 +102,7 @@ def fit_to_folder(job: Job, out: Path, config: FitConfig, seed: int, max_fail: f
     if not force and mark.fresh(work) and (model / "model.yaml").is_file():
         log.info("%s: fitted already; nothing to do", model)
         return
-    with sole(out):
+    with sole(out), pinned():
         mark.clear()
         system, history = _fit(job, spec, folders, config, seed, max_fail)
         write_lines(out / "fusion.jsonl", (json.dumps(plain(entry)) for entry in history))

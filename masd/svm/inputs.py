@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from masd.devices import exact
 from masd.errors import Failures, MasdError
 from masd.files import read_yaml
 
@@ -111,10 +112,20 @@ def evaluation_encoder(folder: str | Path) -> tuple[Encoder, FeatsConfig]:
 def embed(
     encoder: Encoder | OnnxEncoder, mels: Sequence[np.ndarray], device: str = "cpu"
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return (mu (J, D), packed gram (T'', J (J + 1) / 2)) of each log-mel (T, n_mels), as one batch.
+    """Return (mu (J, D), packed gram (T'', J (J + 1) / 2)) of each log-mel (T, n_mels).
 
-    What an utterance gets does not depend on the batch (to about 1e-6): padded frames are masked.
+    On the CPU one at a time: what an utterance gets does not depend on the others. On a GPU they are a batch,
+    and it does not to about 1e-6: padded frames are masked.
     """
+    size = 1 if device == "cpu" else max(len(mels), 1)
+    with exact():
+        parts = [_embedded(encoder, mels[i : i + size], device) for i in range(0, len(mels), size)]
+    return [found for part in parts for found in part]
+
+
+def _embedded(
+    encoder: Encoder | OnnxEncoder, mels: Sequence[np.ndarray], device: str
+) -> list[tuple[np.ndarray, np.ndarray]]:
     import torch
 
     from masd.models.pooling import compact, interior

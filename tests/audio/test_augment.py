@@ -122,6 +122,13 @@ def test_speed_changes_length_and_pitch():
     assert peak == pytest.approx(1100, abs=2)
 
 
+def test_speed_augmentation_changes_length_within_its_range(speechlike):
+    config = AugmentConfig(speed=1.0, speed_range=0.1)
+    lengths = [len(augment(speechlike, config, rng(seed))) for seed in range(8)]
+    assert len(set(lengths)) > 4
+    assert RATE / 1.1 - 2 <= min(lengths) < RATE < max(lengths) <= RATE / 0.9 + 2
+
+
 def test_noise_has_its_ratio_and_slope():
     x = np.ones(1 << 16)
     noise = add_noise(x, 10.0, 1.0, rng()) - x

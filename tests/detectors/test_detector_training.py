@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,7 @@ from masd.models.encoder import Encoder, EncoderConfig, save_encoder
 from masd.models.lcnn import Lcnn
 from masd.models.one_class import samo_scores
 from masd.ssl.distributed import Processes
+from masd.threads import pinned
 
 FAST = TrainConfig(epochs=4, batch=6, samples=6000, lr=3e-3, save_minutes=0.0, crop="first")
 CONFIG = DetectorConfig(train=FAST, gmm=GmmConfig(components=4, iterations=3))
@@ -94,6 +96,22 @@ def test_a_killed_run_ends_as_one_that_was_left_alone(system, corpus, tmp_path, 
     for name in ("best.json", "best.safetensors", "model/detector.safetensors"):
         assert sha256(whole / name) == sha256(broken / name), name
     assert len((broken / "metrics.jsonl").read_text().splitlines()) == 3
+
+
+@pytest.mark.parametrize("system", ["lfcc_lcnn", "lfcc_gmm"])
+def test_training_and_scores_are_the_same_bits_beside_other_work(system, corpus, tmp_path, elsewhere):
+    """On two threads they were others; scores depended on how many recordings were judged at once."""
+    config = dataclasses.replace(CONFIG, train=dataclasses.replace(FAST, epochs=1))
+    found = []
+    for name, batch in (("quiet", 8), ("busy", 3)):
+        with elsewhere() if name == "busy" else nullcontext():
+            train_detector(job(corpus, tmp_path / name, system, config))
+            detector = load_detector(tmp_path / name / "model")
+            with pinned():
+                found.append(score_folder(detector, corpus[1], corpus[1].utts, batch=batch).raw)
+    weights = [sha256(tmp_path / name / "model/detector.safetensors") for name in ("quiet", "busy")]
+    assert weights[0] == weights[1]
+    assert found[0] == found[1]
 
 
 def test_what_is_finished_is_not_done_again_and_what_is_stale_is(trained, corpus, tmp_path, caplog):

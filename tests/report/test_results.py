@@ -14,7 +14,7 @@ import pytest
 from masd.bin.evaluate import evaluate
 from masd.bin.results import results
 from masd.errors import MasdError
-from masd.files import read_json, write_json, write_lines
+from masd.files import read_json, write_json, write_lines, write_yaml
 from masd.metrics.bootstrap import bootstrap_eer, paired_test
 from masd.metrics.eer import eer
 from masd.metrics.scores import write_scores
@@ -43,6 +43,8 @@ def made(shared_corpus):
     parts = {"loss_mask": 0.9, "chance_loss_mask": 1.0, "acc_cpc": 0.2, "chance_acc_cpc": 0.01}
     records = [{"epoch": e, "best": e == 2, "train": parts, "dev": parts} for e in (1, 2, 3)]
     write_lines(folder / "ssl_multi_s0" / "metrics.jsonl", map(json.dumps, records))
+    how = {"precision": "bf16", "device": "cpu", "processes": 2, "threads": 1}
+    write_yaml(folder / "ssl_multi_s0" / "encoder.yaml", {"extra": how})
     write_json(folder / "probe_encoder.json", {"gates": {"grl": {"value": 0.3, "limit": 0.4, "holds": True}}})
     make(corpus.root)
     return corpus
@@ -81,6 +83,7 @@ def test_evaluate_writes_figures_to_compute_with_and_to_read(made):
 
 def test_the_page_has_every_part_and_its_numbers(made):
     text = (made.root / "RESULTS.md").read_text()
+    assert "Trained in: ssl_multi_s0 bf16 on cpu (processes 2, threads of each 1)." in text
     for title in ("Ablation", "Paper and measurement", "full_s0 on eval", "Calibration", "Development set"):
         assert f"## {title}" in text
     for title in ("Pretraining", "Checks of the machinery", "Corpus", "How this was made"):

@@ -11,6 +11,7 @@ import torch
 from masd.errors import MasdError
 from masd.models.encoder import Encoder, EncoderConfig
 from masd.ssl.config import PretrainConfig
+from masd.ssl.masking import patch_mask
 from masd.ssl.objective import Batch, Objective, summarise
 
 NAMES = ["hifigan", "world"]
@@ -53,6 +54,38 @@ def test_one_forward_pass_serves_all_three(monkeypatch):
     monkeypatch.setattr(model.encoder, "encode", lambda *a: calls.append(1) or encode(*a))
     model(batch(), generator())
     assert len(calls) == 1
+
+
+def test_hidden_cells_have_no_influence_on_z(monkeypatch):
+    """Else the decoder could copy what it is to reconstruct."""
+    model, first, seen = make(("mask",)), batch(), []
+    cells = patch_mask(first.lengths, 80, 64, model.config.mask_share, model.config.patch, generator())
+    other = first._replace(mel=first.mel.masked_fill(cells, 7.0))
+    encode = model.encoder.encode
+    monkeypatch.setattr(model.encoder, "encode", lambda *a: seen.append(encode(*a)[0]) or (seen[-1], a[1]))
+    shown = first._replace(mel=first.mel.masked_fill(~cells, 7.0))
+    for one in (first, other, shown):
+        model(one, generator())
+    assert cells.any() and torch.equal(seen[0], seen[1])
+    assert not torch.equal(seen[0], seen[2])
+
+
+def test_the_keys_of_cpc_reach_the_head():
+    """So that a configuration cannot say one thing and train another."""
+    keys = {
+        "cpc_step": 3,
+        "cpc_negatives": 5,
+        "cpc_within": "uniform",
+        "cpc_temperature": 0.2,
+        "cpc_pool": 99,
+    }
+    head = make(**keys).cpc
+    assert keys == {f"cpc_{name.removeprefix('cpc_')}": getattr(head, name[4:]) for name in keys}
+    loss = {}
+    for step, within in ((6, 0.75), (12, 0.75), (6, "uniform"), (6, 0.0)):
+        model = make(("cpc",), cpc_step=step, cpc_within=within)
+        loss[step, within] = float(model(batch(), generator())[0].detach())
+    assert len(set(loss.values())) == 4
 
 
 def test_padding_does_not_change_the_loss():

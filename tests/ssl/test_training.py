@@ -120,9 +120,9 @@ def test_a_killed_run_ends_with_the_same_bits(arguments, tmp_path):
     assert records[0] == records[1]
 
 
-def test_auto_precision_is_settled_once_for_a_run(arguments, tmp_path, monkeypatch):
+def test_auto_precision_is_settled_once_for_a_run(arguments, tmp_path, monkeypatch, caplog):
     """A run that is gone on with on another machine keeps the arithmetic it began with."""
-    monkeypatch.setattr(precision, "bf16_gain", lambda device: 2.0)
+    monkeypatch.setattr(precision, "suited", lambda device: "bf16")
     more = ("--ssl.precision", "auto")
     call(arguments, tmp_path / "whole", *more)
     stopped = tmp_path / "stopped"
@@ -134,10 +134,13 @@ def test_auto_precision_is_settled_once_for_a_run(arguments, tmp_path, monkeypat
         inner.setattr(training.Trainer, "keep", stop)
         with pytest.raises(KeyboardInterrupt):
             call(arguments, stopped, "--ssl.save_minutes", "0", *more)
-    monkeypatch.setattr(precision, "bf16_gain", lambda device: 0.5)
+    monkeypatch.setattr(precision, "suited", lambda device: "float32")
+    caplog.set_level("INFO", "masd")
     call(arguments, stopped, *more)
+    assert "bf16, as this training began; what suits this machine is float32" in caplog.text
     assert same(*(load_file(out / "last.safetensors") for out in (tmp_path / "whole", stopped)))
     assert read_yaml(stopped / "encoder.yaml")["extra"]["precision"] == "bf16"
+    assert json.loads((stopped / ".done.json").read_text())["precision"] == "bf16"
 
 
 def test_validation_recordings_are_not_of_the_training_set(arguments, toy, tmp_path):
@@ -182,6 +185,31 @@ def test_a_damaged_checkpoint_is_named(arguments, tmp_path):
     with pytest.raises(MasdError, match=r"last\.safetensors: not a checkpoint"):
         call(arguments, out)
     call(arguments, out, "--force", "true", "--ssl.epochs", "1")
+
+
+def test_a_step_clips_decays_and_lets_the_heads_learn_faster(arguments, tmp_path, monkeypatch):
+    """AdamW's first step moves every weight by its rate, against its gradient, on top of the decay."""
+    steps, step = [], torch.optim.AdamW.step
+
+    def watched(self, *given, **more):
+        groups = [(g["params"], [p.detach().clone() for p in g["params"]]) for g in self.param_groups]
+        gradients = [[p.grad.clone() for p in params] for params, _ in groups]
+        out = step(self, *given, **more)
+        after = [[p.detach().clone() for p in params] for params, _ in groups]
+        steps.append(list(zip((before for _, before in groups), gradients, after, strict=True)))
+        return out
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", watched)
+    words = ("--ssl.clip", "0.01", "--ssl.weight_decay", "30", "--ssl.adv_lr", "4", "--ssl.lr", "1e-3")
+    call(arguments, tmp_path / "exp", "--ssl.epochs", "1", *words)
+    rest, heads = steps[0]
+    assert sorted(tuple(p.shape) for p in heads[0]) == [(1,), (1, 16), (2,), (2, 16), (16,), (16, 16)]
+    norm = torch.cat([g.flatten() for group in (rest, heads) for g in group[1]]).norm()
+    assert float(norm) == pytest.approx(0.01, rel=1e-3)
+    for rate, (before, gradients, after) in ((1e-3, rest), (4e-3, heads)):
+        for old, gradient, new in zip(before, gradients, after, strict=True):
+            moved, clear = new - old * (1 - 30 * rate), gradient.abs() > 1e-6
+            torch.testing.assert_close(moved[clear], -rate * gradient.sign()[clear], rtol=0.02, atol=1e-6)
 
 
 def test_learning_rate_schedule():

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import yaml
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from masd.bin.fit_svm import fit_svm
 from masd.bin.score import score
@@ -15,6 +16,7 @@ from masd.feats.config import FeatsConfig
 from masd.files import read_yaml, write_lines, write_yaml
 from masd.metrics.eer import eer
 from masd.metrics.scores import read_scores
+from masd.svm import fitting
 from masd.svm.config import FitConfig
 from masd.svm.fit import slack_weights
 from masd.svm.system import System
@@ -69,6 +71,17 @@ def sources(world, **change):
         "fit": FAST,
     }
     return {key: value for key, value in (given | change).items() if value is not None}
+
+
+def test_a_system_is_fitted_on_one_thread_whatever_the_machine_has(world, monkeypatch):
+    """Sums are divided among threads, and the more there are the other bits a large set's fusion has."""
+    used, fit = [], fitting._fit
+    monkeypatch.setattr(
+        fitting, "_fit", lambda *a: used.extend(pool["num_threads"] for pool in threadpool_info()) or fit(*a)
+    )
+    with threadpool_limits(2):
+        fit_svm(system="handcrafted", ssl=None, **sources(world, train_embeddings=None, dev_embeddings=None))
+    assert set(used) == {1}
 
 
 @pytest.mark.parametrize("system", ["handcrafted", "ssl_multi", "concat", "full"])

@@ -50,6 +50,14 @@ def test_alpha_is_fine_tuned_or_left(train, alpha):
     np.testing.assert_array_equal(fit(train, alpha, epochs=2, alpha="fixed").features.alpha, alpha)
 
 
+def test_decay_pulls_at_the_weights_and_not_at_alpha(train, alpha):
+    kept = {decay: fit(train, alpha, epochs=2, patience=0, weight_decay=decay) for decay in (0.0, 50.0)}
+    sizes = [float(one.features.fusion.w_o.weight.norm()) for one in kept.values()]
+    assert sizes[1] < 0.8 * sizes[0]
+    plain, decayed = (one.features.alpha for one in kept.values())
+    np.testing.assert_allclose(plain, decayed, atol=0.02)
+
+
 def test_the_trained_map_is_what_was_trained(train, alpha):
     """Values through the final map give the held-out loss that training recorded for the kept epoch."""
     trained = fit(train, alpha)

@@ -8,6 +8,7 @@ import pytest
 from masd.errors import MasdError
 from masd.files import read_yaml, sha256, write_yaml
 from masd.models.pooling import statistics
+from masd.svm import fit
 from masd.svm.config import SYSTEMS, FitConfig
 from masd.svm.fit import LabelledSet, fit_system
 from masd.svm.inputs import Compact, Inputs, pack, stack_compact, unpack_index
@@ -249,6 +250,35 @@ def test_the_temperature_is_fitted_on_what_the_svm_has_not_seen(train, dev, alph
     scaled = system.values(train.inputs)
     used = np.array([row.tobytes() in stored for row in scaled])
     assert 0 < used.sum() <= 0.8 * len(train)
+
+
+def test_the_temperature_is_fitted_on_held_out_data_alone(train, dev, alpha, monkeypatch):
+    """On rows that the SVM was fitted on, which it knows by heart, probabilities would be too sure."""
+    given, known = [], []
+    temperature, machine = fit.fit_temperature, fit.fit_machine
+    monkeypatch.setattr(fit, "fit_temperature", lambda *a: given.append(a) or temperature(*a))
+    monkeypatch.setattr(
+        fit,
+        "fit_machine",
+        lambda spec, rows, *a: known.append(set(rows.inputs.utts)) or machine(spec, rows, *a),
+    )
+    (system, _), _ = fitted("handcrafted", train, dev, alpha)
+    held = [i for i, utt in enumerate(train.inputs.utts) if utt not in known[0]]
+    assert 0 < len(held) < len(train) and len(held) + len(known[0]) == len(train)
+    ((decisions, is_fake),) = given
+    np.testing.assert_allclose(
+        np.sort(decisions), np.sort(system.decision(system.values(train.rows(held).inputs)))
+    )
+    assert is_fake.sum() == train.is_fake[held].sum()
+    assert system.info["temperature"]["value"] == temperature(decisions, is_fake)
+
+
+def test_the_affine_map_is_for_the_prior_that_is_asked_for(train, dev, alpha):
+    maps = {
+        p: fitted("handcrafted", train, dev, alpha, prior=p)[0][0].info["affine"] for p in (0.1, 0.5, 0.9)
+    }
+    assert [found["prior"] for found in maps.values()] == [0.1, 0.5, 0.9]
+    assert maps[0.1]["b"] < maps[0.5]["b"] - 1 < maps[0.9]["b"] - 2
 
 
 def test_svm_every_logs_development_error(train, dev, alpha):
