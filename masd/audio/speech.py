@@ -61,11 +61,12 @@ class Speech:
     Attributes:
         level: see `Level`.
         skipped: samples left out at the beginning.
+        ended: whether the end has been seen.
     """
 
     def __init__(self, blocks: Iterable[np.ndarray], rate: int, skip: bool = True) -> None:
         self.rate, self.skipped = rate, 0
-        self._blocks, self._held = iter(blocks), np.zeros(0, np.float32)
+        self._blocks, self._held, self.ended = iter(blocks), np.zeros(0, np.float32), False
         self._frame = max(1, round(FRAME * rate))
         onset = (self._first_sound() if skip else 0) * self._frame
         end = onset + round(LEVEL_WINDOW * rate)
@@ -86,12 +87,17 @@ class Speech:
         self._held = self._held[len(found) :]
         return found
 
+    def more(self, count: int) -> bool:
+        """Whether more than `count` samples follow."""
+        return len(self._peek(count + 1)) > count
+
     def _peek(self, count: int | None) -> np.ndarray:
         """Return what is decoded and not handed out: `count` samples or more where there are as many."""
         parts, total = [self._held], len(self._held)
         while count is None or total < count:
             block = next(self._blocks, None)
             if block is None:
+                self.ended = True
                 break
             parts.append(np.asarray(block, np.float32))
             total += len(block)
@@ -173,10 +179,10 @@ def first_lasting(sounds: np.ndarray) -> int | None:
     return int(found[0]) if len(found) else None
 
 
-def sounding_seconds(x: np.ndarray, rate: int, level: Level) -> float:
+def sounding_seconds(x: np.ndarray, rate: int, loud: float) -> float:
     """Return how many seconds of x (N,) are less than `DEPTH` dB below the recording's loud level."""
     power, sounds = frame_power(x, rate)
-    return FRAME * int((sounds & (power > level.loud * 10.0 ** (-DEPTH / 10.0))).sum())
+    return FRAME * int((sounds & (power > loud * 10.0 ** (-DEPTH / 10.0))).sum())
 
 
 def speech_of(

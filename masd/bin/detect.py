@@ -5,12 +5,14 @@ from __future__ import annotations
 import json as json_format
 import os
 import sys
-from math import exp
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from masd.cli import run
 from masd.errors import MasdError
+
+if TYPE_CHECKING:
+    from masd.verdict import Judge
 
 
 def detect(
@@ -20,6 +22,7 @@ def detect(
     checkpoint: Path | None = None,
     json: bool = False,
     windows: bool = False,
+    prior: float | None = None,
     calibration: Literal["temperature", "affine"] = "temperature",
     fast: bool = False,
     explain: bool = False,
@@ -30,22 +33,26 @@ def detect(
     says what it was trained on and where it fails. Any format, rate and number of channels that can be
     decoded; folders are searched for audio files; `-` reads one file from standard input. A line a file:
     label, P(fake), score (higher is more bona fide), file, warnings where the audio is unlike the training
-    data. P(fake) = 1 / (1 + exp(score)); the label is by the model's development threshold, which the first
-    line states and which need not be P(fake) = 0.5. The dither is seeded by the file's stem: a file named as
-    its utterance id gets the score the recipe gives it, a renamed one a slightly different score.
+    data. The label is `spoof` where P(fake) is 0.5 or more, else `bonafide`; or `inconclusive`, with the
+    reason, where nothing can be said: no speech or too little, a band or a sampling rate far below what the
+    model was trained on, heavy clipping. P(fake) is calibrated on the model's development set for the stated
+    prior, and the first line tells how often the label is wrong there. Leading silence is skipped; the score
+    is that of the recipe's stages and depends on the samples alone, not on the file's name.
     `--system aasist --checkpoint FILE` takes the authors' released weights instead: the score is the
-    difference of their logits, not calibrated, the label by its sign.
+    difference of their logits, P(fake) not calibrated, the label by the sign.
 
     Args:
         files: files, folders or `-`; written without `--files`, anywhere on the command line.
         model: model folder, of fit_svm or of train_detector, e.g. exp/<size>/<tag>/model.
         system: aasist, aasist_l or rawnet2, with `checkpoint`.
         checkpoint: released weights, in place of a model folder.
-        json: print a JSON object a file: file, score, p_fake, label, warnings, threshold (of the score).
+        json: print a JSON object a file: file, score, p_fake, label, reasons (why inconclusive), warnings,
+            prior (null where P(fake) is not calibrated).
             Of this and the other switches, the name alone will do: `--json`.
-        windows: score windows over the whole recording and average, instead of its first seconds alone
-            (4 s with the model that comes along).
-        calibration: the score is -f / T (`temperature`) or -(a f + b) (`affine`).
+        windows: score windows over the whole recording and average those with speech in them, instead of its
+            first seconds alone (4 s with the model that comes along).
+        prior: how probable a fake is before anything is heard; one half where none is given.
+        calibration: the score is -f / T (`temperature`) or -(a f + b) (`affine`); P(fake) and label stay.
         fast: run the encoder as the ONNX graph that export_model put into the model folder.
         explain: also say what moved the score: the effect of each frequency band, of each handcrafted
             measure and of each half second; above 0 it speaks for bona fide.
@@ -61,33 +68,43 @@ def detect(
         from masd.pretrained import PLUS
 
         model = PLUS
-    detector, name = open_judge(model, system, checkpoint, windows, calibration, fast, explain)
+    judge, name = open_judge(model, system, checkpoint, windows, calibration, fast, explain, prior)
     if not json:
-        where = "the EER threshold of its development set" if model else "where its logits are equal"
-        score = detector.threshold
-        limit = f"P(fake) {1 / (1 + exp(score)):.4f} up (score {score:.4f} and below)"
-        print(f"# {name}: spoof from {limit}, {where}")
-        print(f"# {'label':<8} {'P(fake)':>7} {'score':>9}  file")
+        print(f"# {name}: {rule(judge)}")
+        print(f"# {'label':<10} {'P(fake)':>7} {'score':>9}  file")
     total = failed = 0
     for source in expand(files):
         total += 1
         try:
             if isinstance(source, MasdError):
                 raise source
-            verdict = detector.judge(source)
+            verdict = judge.judge(source)
         except MasdError as error:
             failed += 1
             print(f"detect: error: {error}", file=sys.stderr, flush=True)
             continue
         if json:
-            row = described(verdict) | {"threshold": detector.threshold}
-            print(json_format.dumps(row, ensure_ascii=False), flush=True)
+            row = described(verdict) | {"prior": judge.prior if judge.posterior.calibrated else None}
+            print(json_format.dumps(row, ensure_ascii=False, allow_nan=False), flush=True)
         else:
             notes = f"  [{'; '.join(verdict.warnings)}]" if verdict.warnings else ""
-            line = f"{verdict.label:<10} {verdict.p_fake:>7.4f} {verdict.score:>9.4f}  {verdict.file}{notes}"
+            line = f"{verdict.label:<12} {verdict.p_fake:>7.4f} {verdict.score:>9.4f}  {verdict.file}{notes}"
             print("\n".join([line, *reasons(getattr(verdict, "effects", None))]), flush=True)
     if failed:
         raise MasdError(f"{failed} of {total} could not be judged")
+
+
+def rule(judge: Judge) -> str:
+    """Return how the label follows from P(fake), and how often it is wrong on development data."""
+    if not judge.posterior.calibrated:
+        return "P(fake) is not calibrated; spoof where the logit of fake is the larger one"
+    text = f"spoof from P(fake) 0.5 up, at a prior P(fake) of {judge.prior:g}"
+    errors = judge.posterior.errors(judge.prior)
+    if errors is None:
+        return f"{text}; the model does not say how often that is wrong"
+    called, missed = (100 * rate for rate in errors)
+    wrong = f"{called:.1f} % of genuine called fake, {missed:.1f} % of fakes genuine"
+    return f"{text}; on development data {wrong}"
 
 
 def described(verdict: Any) -> dict[str, Any]:
@@ -121,7 +138,8 @@ def open_judge(
     calibration: Literal["temperature", "affine"],
     fast: bool = False,
     explain: bool = False,
-) -> tuple[Any, str]:
+    prior: float | None = None,
+) -> tuple[Judge, str]:
     """Return what judges recordings, and what it is called: MASD's own, or a comparison system's.
 
     Raises:
@@ -138,7 +156,7 @@ def open_judge(
     if model and not (isinstance(content, dict) and "detector" in content):
         from masd.svm.detector import Detector
 
-        masd = Detector(model, windows, calibration, fast, explain)
+        masd = Detector(model, windows, calibration, fast, explain, prior)
         return masd, f"{masd.system.name} model {model}"
     if fast or explain:
         option = "fast" if fast else "explain"
@@ -147,7 +165,7 @@ def open_judge(
     from masd.detectors.judge import DetectorJudge
 
     found = load_detector(model) if model else released_detector(system, checkpoint or "")
-    return DetectorJudge(found, windows, calibration), f"{found.system} model {model or checkpoint}"
+    return DetectorJudge(found, windows, calibration, prior), f"{found.system} model {model or checkpoint}"
 
 
 def command_line(words: list[str]) -> list[str]:

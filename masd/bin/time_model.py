@@ -34,7 +34,7 @@ def time_model(model: Path, data: Path, out: Path, utterances: int = 30, allow_p
     seconds = 0.0
     for number, utt in enumerate([utts[0], *utts]):
         begin = time.process_time()
-        detector.system.decision(detector.system.values(detector.inputs(waves[utt])[0]))
+        detector.decide(detector.pieces(waves[utt]))
         seconds += (time.process_time() - begin) if number else 0.0
     audio = sum(len(x) for x in waves.values()) / rate
     parts = [detector.encoder, detector.system.features.fusion]

@@ -359,7 +359,7 @@ def load_detector(folder: str | Path) -> Detector:
     Raises:
         MasdError: it is none, was cut short, or its tensors do not fit what it states.
     """
-    from masd.models.state import read_tensors
+    from masd.models.state import check_finite, read_tensors
     from masd.svm.system import read_info
 
     folder = Path(folder)
@@ -367,6 +367,7 @@ def load_detector(folder: str | Path) -> Detector:
     if "detector" not in info:
         raise MasdError(f"{folder}: a model of fit_svm, not of train_detector; score it with masd.bin.score")
     tensors = read_tensors(folder / "detector.safetensors")
+    check_finite(tensors, folder / "detector.safetensors")
     kinds: dict[str, Any] = {"lfcc_gmm": GmmDetector, "tokens": TokenDetector}
     kind = kinds.get(check_system(info["system"]), NetDetector)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import math
@@ -14,17 +15,20 @@ import numpy as np
 
 from masd.data.checks import check_apart
 from masd.data.folder import DataFolder, read_folder
-from masd.detectors.config import NETWORKS, DetectorConfig, TrainConfig, check_system
+from masd.detectors.config import NETWORKS, RATE, DetectorConfig, TrainConfig, check_system
 from masd.detectors.data import fixed_subset, load_speech
 from masd.detectors.detector import Detector, GmmDetector, NetDetector, TokenDetector
 from masd.devices import deterministic
 from masd.errors import Failures, MasdError
+from masd.feats.config import FeatsConfig
 from masd.files import Mark, digest, input_digest, read_json
 from masd.lock import sole
 from masd.metrics.eer import eer
 from masd.seeding import derive, generator
 from masd.ssl.distributed import processes, refuse_several
 from masd.svm.calibration import fit_affine, fit_temperature
+from masd.svm.posterior import Posterior
+from masd.svm.ranges import SAMPLE, wave_ranges
 from masd.threads import pinned
 
 log = logging.getLogger(__name__)
@@ -272,9 +276,20 @@ def _finish(
         "dev_eer": eer(scores[~fake], scores[fake])[1],
         "dev_eer_affine": eer(other[~fake], other[fake])[1],
     }
+    detector.info["posterior"] = Posterior.fit(decisions, fake).described()
+    detector.info["ranges"] = _ranges(job)
     detector.save(job.out / "model")
     mark.write(work, dev_eer=rate)
     log.info("%s: done; EER of %d development utterances %.2f %%", job.out, len(raw), 100 * rate)
+
+
+def _ranges(job: Job) -> dict[str, dict[str, float]]:
+    """Return the range of length and bandwidth of a part of the training set (`masd.svm.ranges`)."""
+    waves = []
+    for utt in fixed_subset(job.train, SAMPLE, job.seed):
+        with contextlib.suppress(MasdError):  # those that cannot be read were counted before
+            waves.append(load_speech(job.train, utt, job.allow_pipes)[: 4 * RATE])
+    return wave_ranges(waves, FeatsConfig())
 
 
 def open_job(system: str, train_data: Path, dev_data: Path, out: Path, **settings: Any) -> Job:

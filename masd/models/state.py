@@ -70,11 +70,18 @@ def read_checkpoint(path: str | Path, keys: tuple[str, ...] = ()) -> State:
     return {k.removeprefix("module."): v.float() if v.is_floating_point() else v for k, v in state.items()}
 
 
+def check_finite(state: Mapping[str, Tensor], path: str | Path) -> None:
+    """Raise `MasdError` if a tensor of `state`, which came from `path`, is not finite; it is named."""
+    for name, value in state.items():
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise MasdError(f"{path}: tensor {name} holds NaN or infinity; make or fetch the file again")
+
+
 def load_state(module: nn.Module, state: Mapping[str, Tensor], path: str | Path) -> None:
     """Load `state`, which came from `path`, into `module`, strictly.
 
     Raises:
-        MasdError: a tensor is missing, unknown or of another shape; the first in order is named.
+        MasdError: a tensor is missing, unknown, of another shape or not finite; the first in order is named.
     """
     expected = module.state_dict()
     for name in sorted(expected.keys() | state.keys()):
@@ -82,4 +89,5 @@ def load_state(module: nn.Module, state: Mapping[str, Tensor], path: str | Path)
         want: Sequence[int] | str = tuple(expected[name].shape) if name in expected else "nothing"
         if have != want:
             raise MasdError(f"{path}: tensor {name} is {have} where the configuration asks for {want}")
+    check_finite(state, path)
     module.load_state_dict(state)

@@ -3,54 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-import io
-import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
 import numpy as np
 
-from masd.audio import AudioInfo, audio_files, check_length, read_audio
-from masd.audio.level import is_silent
-from masd.audio.speech import Leveller, Speech, seconds_of
+from masd.audio import audio_files
+from masd.audio.speech import Level, Leveller
 from masd.errors import MasdError
 from masd.feats.config import HAND_NAMES, FeatsConfig, classify_frames, classify_samples, hand_size
-from masd.metrics.scores import p_fake
 from masd.svm.explain import Effects
 from masd.svm.inputs import Inputs, embed, stack_compact
-from masd.svm.ranges import CLIPPED_SHARE, bandwidth, clipped_share, unlike_training
+from masd.svm.ranges import bandwidth
 from masd.svm.system import System
+from masd.verdict import Filter, Judge, Piece
 
-WINDOWS_AT_ONCE = 16
-LONGER = 1.5  # a recording so many times as long as what is judged of it is told so
 STRETCH = 0.5  # seconds of a stretch that is taken away to explain a score
 LEAST = 0.5  # seconds that must be left of it
 
 
-@dataclass
-class Verdict:
-    """What is said of one recording.
-
-    Args:
-        file: as it was given.
-        score: higher is more bona fide.
-        p_fake: 1 / (1 + exp(score)).
-        label: `spoof` where the score is at or below the development threshold, else `bonafide`.
-        warnings: one line for each way in which the recording is unlike the training data.
-        effects: what its parts do to the score, where that was asked for.
-    """
-
-    file: str
-    score: float
-    p_fake: float
-    label: str
-    warnings: list[str]
-    effects: Effects | None = None
-
-
-class Detector:
+class Detector(Judge):
     """Judges recordings with a model folder.
 
     A recording gets the score that the recipe's stages give it: the same front end, encoder, alpha, SVM and
@@ -62,10 +35,11 @@ class Detector:
         calibration: which map from f to the score, `temperature` (Eq. 10) or `affine`.
         fast: run the encoder's ONNX graph that export_model made.
         explained: also say what moved each score.
+        prior: P(fake) before anything is heard; one half where none is given.
 
     Raises:
         MasdError: the folder is no model, or one that takes embeddings made elsewhere, or has no graph;
-            windows are to be explained.
+            windows are to be explained; the prior is no probability.
     """
 
     def __init__(
@@ -75,13 +49,15 @@ class Detector:
         calibration: Literal["temperature", "affine"] = "temperature",
         fast: bool = False,
         explained: bool = False,
+        prior: float | None = None,
     ) -> None:
         if windows and explained:
             raise MasdError(
                 "--explain true explains the score of a recording's first seconds, not of windows"
             )
-        self.explained = explained
         self.system = System.load(folder)
+        super().__init__(self.system.info, prior, windows, calibration)
+        self.explained = explained
         config = self.system.feats_config()
         if config is None:
             raise MasdError(
@@ -94,68 +70,67 @@ class Detector:
         if fast and not self.system.features.spec.ssl:
             raise MasdError(f"{folder}: has no encoder that could be a graph; leave --fast out")
         self.encoder = self.system.encoder(fast) if self.system.features.spec.ssl else None
-        self.windows = windows
-        self.affine = calibration == "affine"
-        key = "dev_eer_affine" if self.affine else "dev_eer"
-        self.threshold = float(self.system.info["thresholds"][key])
+        self.rate, self.least, self.skip = config.sample_rate, config.min_seconds, config.skip_silence
+        self.samples, self.hop = classify_samples(config), config.hop_length
+        # so that the frames at a piece's edges hear what lies beyond them, as those of a dump do
+        self.margin = config.hop_length * -(-config.n_fft // (2 * config.hop_length))
 
-    def judge(self, source: str | Path) -> Verdict:
-        """Judge one audio file, or standard input for `-`.
+    def levelled(self, level: Level) -> tuple[Filter, float]:
+        """Return the peak normalisation with dither, and the loud level after it."""
+        return Leveller(level, self.config.dither, self.config.dither_seed), level.loud / level.peak**2
 
-        Raises:
-            MasdError: it cannot be read, is empty or too short to be analysed; the line names it.
-        """
-        name, audio = str(source), Path(source) if str(source) != "-" else io.BytesIO(sys.stdin.buffer.read())
-        x, info = read_audio(audio, self.config.sample_rate, name=name)
-        check_length(x, name, self.config.sample_rate, self.config.min_seconds)
-        inputs, measured = self.inputs(x)
-        f = float(self.system.decision(self.system.values(inputs)).mean())
-        score = float(self.system.affine_scores(f) if self.affine else self.system.scores(f))
-        warnings = self._warnings(x, info, audio, measured)
-        label = "spoof" if score <= self.threshold else "bonafide"
-        why = self.explain(x) if self.explained else None
-        return Verdict(name, score, float(p_fake(np.float64(score))), label, warnings, why)
+    def score(self, f: float) -> float:
+        """Return -f / T, or the affine map's score."""
+        return float(self.system.affine_scores(f) if self.affine else self.system.scores(f))
 
-    def inputs(self, x: np.ndarray) -> tuple[Inputs, dict[str, float]]:
-        """Return the inputs of one recording (one row, or one a window), and what is compared to training.
+    def decide(self, pieces: Sequence[Piece]) -> np.ndarray:
+        """Return f (n,) of pieces."""
+        return self.system.decision(self.system.values(self.inputs(pieces)))
 
-        Args:
-            x: (N,) the whole recording at the model's rate, as it was read.
-        """
+    def inputs(self, pieces: Sequence[Piece]) -> Inputs:
+        """Return the inputs of pieces, one row each."""
         from masd.feats.handcrafted import handcrafted
+
+        hand = np.stack([handcrafted(piece.core, self.config) for piece in pieces]).astype(np.float32)
+        inputs = Inputs([str(number) for number in range(len(pieces))], hand=hand)
+        if self.encoder is not None:
+            found = embed(self.encoder, [self._mel(piece) for piece in pieces])
+            inputs.compact = stack_compact([mu for mu, _ in found], [gram for _, gram in found])
+        return inputs
+
+    def measure(self, piece: Piece) -> dict[str, float]:
+        """Return length, bandwidth and handcrafted features of a piece."""
+        from masd.feats.handcrafted import handcrafted
+
+        hand = handcrafted(piece.core, dataclasses.replace(self.config, families=()))
+        measured = {
+            "seconds": len(piece.core) / self.rate,
+            "bandwidth": bandwidth(self._mel(piece), self.config),
+        }
+        return measured | dict(zip(HAND_NAMES, hand.tolist(), strict=True))
+
+    def _mel(self, piece: Piece) -> np.ndarray:
         from masd.feats.logmel import logmel
 
-        x = self._levelled(x)
         config = dataclasses.replace(self.config, max_seconds=None) if self.windows else self.config
-        mel = logmel(x, config).numpy()
-        frames, samples, hop = classify_frames(config), classify_samples(config), config.hop_length
-        starts = window_starts(len(x), samples, hop) if self.windows else [0]
-        mels = [mel[start // hop : start // hop + frames] for start in starts]
-        hand = np.stack([handcrafted(x[start : start + samples], config) for start in starts]).astype(
-            np.float32
-        )
-        inputs = Inputs([str(start) for start in starts], hand=hand)
-        if self.encoder is not None:
-            found = []
-            for first in range(0, len(mels), WINDOWS_AT_ONCE):
-                found += embed(self.encoder, mels[first : first + WINDOWS_AT_ONCE])
-            inputs.compact = stack_compact([mu for mu, _ in found], [gram for _, gram in found])
-        measured = {"seconds": len(x) / config.sample_rate, "bandwidth": bandwidth(mels[0], config)}
-        return inputs, measured | dict(zip(HAND_NAMES, hand[0, :3].tolist(), strict=True))
+        first = piece.before // self.hop
+        return logmel(piece.x, config).numpy()[first : first + classify_frames(config)]
 
-    def explain(self, x: np.ndarray) -> Effects:
-        """Return what bands, measures and stretches of `STRETCH` seconds do to the score of `inputs(x)`.
+    def explain(self, piece: Piece) -> Effects | None:
+        """Return what bands, measures and stretches of `STRETCH` seconds do to the score of a first piece.
 
         A band's log-mel cells, its figures, a measure or a family of statistics are set to the mean of the
         set that the encoder or the SVM was trained on (see `System.neutral_mel`); a stretch is cut out of the
         recording, and everything measured on what is left.
         """
+        if not self.explained:
+            return None
         from masd.feats.handcrafted import handcrafted
         from masd.feats.logmel import logmel
         from masd.svm import explain as parts
 
         config, hand = self.config, self.system.features.hand
-        x, judged = self._levelled(x), classify_samples(config)
+        x, judged = piece.x, self.samples
 
         def variant(part: str | tuple[float, float], y: np.ndarray) -> parts.Variant:
             mel = logmel(y, config).numpy()[: classify_frames(config)]
@@ -166,53 +141,13 @@ class Detector:
         variants = parts.without_bands(whole.mel, whole.hand, config, neutral, of_hand)
         if of_hand is not None:
             variants += parts.without_measures(whole.mel, whole.hand, config, of_hand)
-        rate = config.sample_rate
         variants += [
-            variant((start / rate, stop / rate), cut)
-            for start, stop, cut in stretches(x[:judged], round(STRETCH * rate), round(LEAST * rate))
+            variant((start / self.rate, stop / self.rate), cut)
+            for start, stop, cut in stretches(
+                x[:judged], round(STRETCH * self.rate), round(LEAST * self.rate)
+            )
         ]
         return parts.effects(self.system, self.encoder, whole, variants, self.affine)
-
-    def _levelled(self, x: np.ndarray) -> np.ndarray:
-        rate = self.config.sample_rate
-        speech = Speech(seconds_of(x, rate), rate, self.config.skip_silence)
-        return Leveller(speech.level, self.config.dither, self.config.dither_seed)(speech.read())
-
-    def _warnings(
-        self, x: np.ndarray, info: AudioInfo, audio: Path | BinaryIO, measured: dict[str, float]
-    ) -> list[str]:
-        lines = list(info.warnings)
-        if is_silent(x):
-            # nothing else that is measured on silence means anything
-            return [*lines, "silent: nothing to judge"]
-        if info.rate != self.config.sample_rate:
-            if isinstance(audio, io.BytesIO):
-                audio.seek(0)
-            x = read_audio(audio, info.rate, name=info.name)[0]
-        share = clipped_share(x)
-        if share > CLIPPED_SHARE:
-            lines.append(f"clipped: {100 * share:.2f} % of the samples are cut off")
-        judged = self.config.classify_seconds
-        if not self.windows and info.seconds > LONGER * judged:
-            lines.append(f"only the first {judged:g} of {info.seconds:.1f} s judged (--windows hears all)")
-        known = any(line.startswith("narrow band") for line in lines)
-        more = unlike_training(self.system.info.get("ranges") or {}, measured)
-        return lines + [line for line in more if not (known and line.startswith("narrow band"))]
-
-
-def window_starts(total: int, window: int, hop: int) -> list[int]:
-    """Return where windows begin, in samples: multiples of `hop` from 0, evenly, so that all is covered.
-
-    Args:
-        total: length of the recording.
-        window: length of a window.
-        hop: of the log-mel, so that windows can be cut from it.
-    """
-    count = -(-total // window)
-    if count <= 1:
-        return [0]
-    last = (total - window) // hop
-    return [hop * round(last * i / (count - 1)) for i in range(count)]
 
 
 def stretches(x: np.ndarray, size: int, least: int, fade: int = 160) -> Iterator[tuple[int, int, np.ndarray]]:

@@ -19,6 +19,7 @@ from masd.metrics.eer import eer, split
 from masd.seeding import generator
 from masd.svm.config import ExportConfig
 from masd.svm.inputs import Inputs, embed, stack_compact
+from masd.svm.posterior import Posterior
 from masd.svm.reduce import reduced
 from masd.svm.system import GRAPH, System
 
@@ -126,7 +127,7 @@ def price(model: Path, exported: Path, data: Path, dump: Path) -> dict[str, Any]
     kinds = [False, True] if (exported / GRAPH).is_file() else [False]
     for fast in kinds:
         after = _scores(System.load(exported), opened, utts, fast)
-        threshold = float(system.info["thresholds"]["dev_eer"])
+        threshold = float(system.scores(np.float64(Posterior.of(system.info).boundary())))
         cost = {
             "eer": eer(*split(after, is_fake))[0],
             "largest_score_change": float(np.abs(after - before).max()),

@@ -20,6 +20,7 @@ from masd.svm.config import FitConfig, SystemSpec, system_spec
 from masd.svm.fusion_training import TrainedFusion, stratified_rows, train_fusion
 from masd.svm.inputs import Inputs
 from masd.svm.kernel import KernelSvm, fit_svm
+from masd.svm.posterior import Posterior
 from masd.svm.system import FeatureMap, Scaler, System
 
 if TYPE_CHECKING:
@@ -260,9 +261,10 @@ def _affine_info(found: Affine, holdout: str, utterances: int) -> dict[str, Any]
 
 
 def develop(system: System, dev: LabelledSet, prior: float) -> dict[str, Any]:
-    """Return the development thresholds of both scores and what was measured on the development set.
+    """Return what comes of the development set: P(fake), thresholds of both scores, what was measured on it.
 
-    An utterance is called spoof where its score is at or below the threshold.
+    `detect` calls a recording spoof where P(fake) is one half or more; at the thresholds the error rates of
+    both kinds are alike.
     """
     f = system.decision(system.values(dev.inputs))
     scores, mapped = system.scores(f), system.affine_scores(f)
@@ -274,6 +276,7 @@ def develop(system: System, dev: LabelledSet, prior: float) -> dict[str, Any]:
     log.info("dev: EER %.2f %%, ECE %.3f -> %.3f (T) %.3f (affine)", 100 * rate, *list(figures.values())[-3:])
     return {
         "thresholds": {"dev_eer": threshold, "dev_eer_affine": eer(*split(mapped, dev.is_fake))[1]},
+        "posterior": Posterior.fit(f, dev.is_fake).described(),
         "dev": figures,
     }
 

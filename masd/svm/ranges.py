@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 # full-band speech has its top bins at -24 to -36 dB, and what leaks there through the Hamming window
 # when nothing is above 4 kHz lies at -48 to -56 dB
 BANDWIDTH_DB = 44.0
-CLIPPED_SHARE = 2e-4
+CLIPPED_SHARE, HEAVILY_CLIPPED = 2e-4, 0.01  # a warning; no verdict
+# what training knows well: telephone speech ends at half of it; a warning; no verdict
+NARROWER, FAR_NARROWER = 0.9, 0.75
+WIDE_BAND = 0.8  # of the Nyquist frequency, where a model does not say what it was trained on
 CLIPPED_RUN = 3
 SAMPLE = 500
 
@@ -83,10 +86,34 @@ def training_ranges(
     return {name: _range(v) for name, v in values.items()}
 
 
+def wave_ranges(waves: Sequence[np.ndarray], config: FeatsConfig) -> dict[str, dict[str, float]]:
+    """Return the range of length (s) and bandwidth (Hz) of waveforms (N,) of a training set."""
+    from masd.feats.logmel import logmel
+
+    mels = [logmel(x / np.abs(x).max(), config).numpy() for x in waves]
+    seconds = np.array([len(x) / config.sample_rate for x in waves])
+    return {"seconds": _range(seconds), "bandwidth": _range(np.array([bandwidth(m, config) for m in mels]))}
+
+
 def _range(values: np.ndarray) -> dict[str, float]:
     low, middle, high = np.percentile(values, [1, 50, 99])
     names = {"min": values.min(), "p1": low, "median": middle, "p99": high, "max": values.max()}
     return {name: round(float(v), 6) for name, v in names.items()}
+
+
+def far_band(ranges: Ranges, measured: Mapping[str, float], rate: int) -> str:
+    """Return why the band of a recording forbids a verdict, or an empty string (see `unlike_training`).
+
+    A model without ranges is taken for one of wide-band speech at its `rate` in Hz.
+    """
+    known = {"p1": WIDE_BAND * rate / 2, **ranges.get("bandwidth", {})}
+    if measured["bandwidth"] >= FAR_NARROWER * known["p1"]:
+        return ""
+    return _narrow(measured["bandwidth"], known)
+
+
+def _narrow(value: float, known: Mapping[str, float]) -> str:
+    return f"narrow band: nothing above {value:.0f} Hz, training utterances reach {known['p1']:.0f} Hz"
 
 
 def unlike_training(ranges: Ranges, measured: Mapping[str, float]) -> list[str]:
@@ -103,10 +130,8 @@ def unlike_training(ranges: Ranges, measured: Mapping[str, float]) -> list[str]:
             continue
         if name == "seconds" and value < known["p1"]:
             lines.append(f"too short: {value:.2f} s, training utterances last {known['p1']:.2f} s or more")
-        elif name == "bandwidth" and value < 0.9 * known["p1"]:
-            lines.append(
-                f"narrow band: nothing above {value:.0f} Hz, training utterances reach {known['p1']:.0f} Hz"
-            )
+        elif name == "bandwidth" and value < NARROWER * known["p1"]:
+            lines.append(_narrow(value, known))
         elif name in HAND_NAMES and not _near(value, known):
             lines.append(
                 f"unusual {name.upper()}: {value:.3f}, training {known['min']:.3f} to {known['max']:.3f}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -27,7 +28,13 @@ if TYPE_CHECKING:
 FORMAT = 1
 GRAPH = "encoder.onnx"
 ENCODER_FILES = ("encoder.safetensors", "encoder.yaml")
-NUMBERS = {"temperature": ("value",), "affine": ("a", "b"), "thresholds": ("dev_eer", "dev_eer_affine")}
+NUMBERS = {
+    "temperature": ("value",),
+    "affine": ("a", "b", "prior"),
+    "thresholds": ("dev_eer", "dev_eer_affine"),
+    "posterior": ("a", "b", "prior"),
+}
+POSITIVE = {("temperature", "value"), ("affine", "a"), ("posterior", "a")}
 BLOCK = 2048  # utterances a step
 
 
@@ -362,10 +369,7 @@ def read_info(folder: Path) -> dict[str, Any]:
     for key in ("system", "temperature", "affine", "thresholds", "files"):
         if key not in info:
             raise MasdError(f"{folder}/model.yaml: no key '{key}'; fit the model again")
-    for section, names in NUMBERS.items():
-        for name in names:
-            if not isinstance(info[section], dict) or not isinstance(info[section].get(name), int | float):
-                raise MasdError(f"{folder}/model.yaml: {section} has no number '{name}'; fit the model again")
+    check_numbers(info, folder / "model.yaml")
     if not isinstance(info["files"], dict):
         raise MasdError(f"{folder}/model.yaml: 'files' is no mapping; fit the model again")
     for name, stated in info["files"].items():
@@ -374,6 +378,46 @@ def read_info(folder: Path) -> dict[str, Any]:
                 f"{folder}/{name}: missing or not the file that model.yaml states; fit the model again"
             )
     return info
+
+
+def check_numbers(info: Mapping[str, Any], where: Path) -> None:
+    """Raise `MasdError`, which names the key, if a number of a model.yaml is none or impossible."""
+    for section, names in NUMBERS.items():
+        if section == "posterior" and section not in info:
+            continue  # of a model that was fitted before there was one
+        for name in names:
+            value = info[section].get(name) if isinstance(info[section], dict) else None
+            if not isinstance(value, int | float) or isinstance(value, bool):
+                raise MasdError(f"{where}: {section} has no number '{name}'; fit the model again")
+            if (section, name) in POSITIVE and not value > 0:
+                raise MasdError(f"{where}: {section}.{name} is {value}, must be above 0; fit the model again")
+            if name == "prior" and not 0 < value < 1:
+                raise MasdError(f"{where}: {section}.prior is {value}, no share; fit the model again")
+            _check_finite(value, f"{section}.{name}", where)
+    posterior = info.get("posterior", {})
+    points = {f"posterior.{name}": posterior.get(name, []) for name in ("bonafide", "spoof")}
+    others = {"offset": info.get("offset", 0.0), "ranges": info.get("ranges", {})}
+    others["hand_mean"] = info.get("hand_mean", [])
+    for key, value in (points | others).items():
+        _check_finite(value, key, where)
+    for key, value in points.items():
+        if not isinstance(value, list) or value != sorted(value):
+            raise MasdError(f"{where}: {key} are no rising numbers; fit the model again")
+    for name, known in others["ranges"].items():
+        if not isinstance(known, dict) or not {"min", "p1", "max"} <= known.keys():
+            raise MasdError(f"{where}: ranges.{name} has not min, p1 and max; fit the model again")
+
+
+def _check_finite(value: Any, key: str, where: Path) -> None:
+    """Raise `MasdError` if something in a value is no finite number; it names the key."""
+    if isinstance(value, Mapping):
+        for name, part in value.items():
+            _check_finite(part, f"{key}.{name}", where)
+    elif isinstance(value, list):
+        for part in value:
+            _check_finite(part, key, where)
+    elif not isinstance(value, int | float) or not np.isfinite(value):
+        raise MasdError(f"{where}: {key} is {value}, no finite number; fit the model again")
 
 
 def _scaler(arrays: dict[str, np.ndarray], name: str) -> Scaler | None:
@@ -413,4 +457,9 @@ def load_arrays(path: str | Path) -> dict[str, np.ndarray]:
     missing = sorted(set(ARRAYS) - arrays.keys())
     if missing:
         raise MasdError(f"{path}: lacks the array '{missing[0]}'; run fit_svm again")
+    for name, values in arrays.items():
+        if values.dtype.kind != "f" or not np.isfinite(values).all():
+            raise MasdError(f"{path}: the array '{name}' holds what is no finite number; run fit_svm again")
+        if (name == "gamma" or name.endswith("_std")) and not (values > 0).all():
+            raise MasdError(f"{path}: the array '{name}' is not above 0; run fit_svm again")
     return arrays

@@ -30,10 +30,12 @@ from masd.models.encoder import Encoder, EncoderConfig, save_encoder
 from masd.pretrained import PLUS
 from masd.seeding import generator
 from masd.svm.config import ExportConfig, FitConfig
-from masd.svm.detector import Detector, window_starts
+from masd.svm.detector import Detector
 from masd.svm.embeddings import extract_shard, finish
 from masd.svm.explain import effects
 from masd.svm.inputs import embed
+from masd.svm.posterior import Posterior
+from masd.verdict import windows_of
 
 ROOT = Path(__file__).parents[2]
 RATE = 16000
@@ -121,7 +123,6 @@ def test_the_score_is_that_of_the_stages(world, system):
         verdict = detector.judge(world / "wav" / f"{utt}.wav")
         # an untrained encoder's means differ little, so standardising them enlarges rounding
         assert verdict.score == pytest.approx(expected, abs=1e-3)
-        assert verdict.p_fake == pytest.approx(1 / (1 + np.exp(expected)), abs=1e-4)
         assert other.judge(world / "wav" / f"{utt}.wav").score == pytest.approx(affine[utt], abs=1e-3)
 
 
@@ -140,12 +141,20 @@ def test_families_of_statistics_are_computed_as_the_dump_has_them(world, tmp_pat
         assert detector.judge(world / "wav" / f"{utt}.wav").score == pytest.approx(expected, abs=1e-3)
 
 
-def test_label_is_by_the_development_threshold(world, detector):
-    threshold = read_yaml(world / "full" / "model" / "model.yaml")["thresholds"]["dev_eer"]
-    for utt, value in read_scores(world / "full" / "scores" / "scores").items():
-        if abs(value - threshold) > 1e-3:
-            label = detector.judge(world / "wav" / f"{utt}.wav").label
-            assert label == ("spoof" if value <= threshold else "bonafide")
+def test_label_and_probability_say_the_same(world, detector):
+    """P(fake) is that of the development set's map at the stated prior, the label spoof from one half up."""
+    posterior = Posterior.of(read_yaml(world / "full" / "model" / "model.yaml"))
+    sure = Detector(world / "full" / "model", prior=0.95)
+    moved = 0
+    for path in sorted((world / "wav").glob("v[45]-*.wav")):
+        verdict, other = detector.judge(path), sure.judge(path)
+        f = -verdict.score * detector.system.info["temperature"]["value"]
+        assert verdict.p_fake == pytest.approx(1 / (1 + np.exp(-posterior.a * f - posterior.b)), abs=1e-9)
+        assert verdict.label == ("spoof" if verdict.p_fake >= 0.5 else "bonafide")
+        odds = [v.p_fake / (1 - v.p_fake) for v in (verdict, other)]
+        assert odds[1] == pytest.approx(19 * odds[0], rel=1e-6) and other.score == verdict.score
+        moved += verdict.label != other.label
+    assert moved
 
 
 def test_command_line_table_and_json(world):
@@ -162,9 +171,10 @@ def test_command_line_table_and_json(world):
     )
     rows = [json.loads(line) for line in done.stdout.decode().splitlines()]
     assert [row["file"] for row in rows] == [f"{folder}/a.wav", f"{folder}/b/two.flac", "-"]
-    assert all(set(row) == {"file", "score", "p_fake", "label", "warnings", "threshold"} for row in rows)
+    keys = {"file", "score", "p_fake", "label", "reasons", "warnings", "prior"}
+    assert all(set(row) == keys and row["prior"] == 0.5 for row in rows)
     assert all(0 <= row["p_fake"] <= 1 for row in rows)
-    assert all((row["label"] == "spoof") == (row["score"] <= row["threshold"]) for row in rows)
+    assert all((row["label"] == "spoof") == (row["p_fake"] >= 0.5) for row in rows)
     errors = [line for line in done.stderr.decode().splitlines() if line.startswith("detect: error: ")]
     assert [any(word in line for line in errors) for word in ("bad.wav", "nowhere.wav", "2 of 5")] == [
         True
@@ -173,9 +183,12 @@ def test_command_line_table_and_json(world):
     table = command(folder / "a.wav", "--model", model, "--windows", "true")
     assert table.returncode == 0
     *head, row = table.stdout.decode().splitlines()
-    assert all(line.startswith("#") for line in head) and "development set" in head[0]
-    limit = 1 / (1 + np.exp(rows[0]["threshold"]))  # the label is told in the unit of the column P(fake)
-    assert f"spoof from P(fake) {limit:.4f} up" in head[0]
+    assert all(line.startswith("#") for line in head)
+    wrong = Posterior.of(read_yaml(model / "model.yaml")).errors()
+    assert "spoof from P(fake) 0.5 up, at a prior P(fake) of 0.5; on development data" in head[0]
+    assert (
+        f"{100 * wrong[0]:.1f} % of genuine called fake, {100 * wrong[1]:.1f} % of fakes genuine" in head[0]
+    )
     assert row.split()[0] == rows[0]["label"] and row.split()[-1] == f"{folder}/a.wav"
     assert float(row.split()[2]) == pytest.approx(rows[0]["score"], abs=1e-3)
 
@@ -301,28 +314,35 @@ def test_windows_are_averaged(world, detector, tmp_path):
     short, long = world / "wav" / "v4-01.wav", world / "wav" / "v4-00.wav"
     assert whole.judge(short).score == pytest.approx(detector.judge(short).score, abs=1e-6)
     x, _ = soundfile.read(long, dtype="float32")
-    starts = window_starts(len(x), 4 * RATE, 160)
-    assert starts == [0, 24000]
-    inputs, _ = whole.inputs(x)
+    inputs = whole.inputs(whole.pieces(x))
     assert len(inputs) == 2
     f = whole.system.decision(whole.system.values(inputs))
     assert whole.judge(long).score == pytest.approx(float(whole.system.scores(f.mean())), abs=1e-6)
-    first, _ = detector.inputs(x)
+    first = detector.inputs(detector.pieces(x))
     np.testing.assert_allclose(first.hand[0], inputs.hand[0], atol=1e-6)
     np.testing.assert_allclose(first.compact.mu[0], inputs.compact.mu[0], atol=1e-5)
 
 
-@pytest.mark.parametrize("seconds", [0.3, 4.0, 4.01, 7.99, 8.0, 31.234])
-def test_windows_cover_everything(seconds):
-    total = int(seconds * RATE)
-    starts = window_starts(total, 4 * RATE, 160)
-    assert starts[0] == 0 and all(start % 160 == 0 for start in starts)
-    assert len(starts) == max(1, -(-total // (4 * RATE)))
-    ends = [start + 4 * RATE for start in starts]
-    assert all(b <= e for b, e in zip(starts[1:], ends, strict=False))
-    assert total - ends[-1] < 160
-    if len(starts) > 1:
-        assert ends[-1] <= total
+@pytest.mark.parametrize("margin", [0, 320])
+@pytest.mark.parametrize("seconds", [0.3, 4.0, 4.01, 7.99, 8.0, 8.005, 12.01, 31.234])
+def test_windows_cover_everything(seconds, margin):
+    """One after another from the beginning, the last moved back by whole hops to end with the recording."""
+    x = np.arange(int(seconds * RATE))
+    left = [x]
+
+    def read(count):
+        found, left[0] = left[0][:count], left[0][count:]
+        return found
+
+    pieces = list(windows_of(read, 4 * RATE, 160, margin))
+    assert len(pieces) == max(1, -(-(len(x) - 159) // (4 * RATE)))
+    starts = [int(piece.core[0]) for piece in pieces]
+    assert starts[:-1] == [4 * RATE * i for i in range(len(starts) - 1)]
+    assert all(start % 160 == 0 for start in starts)
+    for piece, start in zip(pieces, starts, strict=True):
+        np.testing.assert_array_equal(piece.core, x[start : start + 4 * RATE])
+        np.testing.assert_array_equal(piece.x, x[max(0, start - margin) : start + 4 * RATE + margin])
+    assert len(x) - (starts[-1] + 4 * RATE) < 160
 
 
 def test_standard_input_is_read_once(detector, monkeypatch):
@@ -450,7 +470,7 @@ def test_a_model_of_fewer_vectors(world, detector, tmp_path):
     assert len(small.system.svm.dual) == 6 < len(detector.system.svm.dual)
     assert cost["exported"]["largest_score_change"] > 0 and 0 <= cost["exported"]["eer"] <= 1
     audio = world / "wav" / "v4-02.wav"
-    mine, theirs = small.inputs(read(audio))[0], detector.inputs(read(audio))[0]
+    mine, theirs = (one.inputs(one.pieces(read(audio))) for one in (small, detector))
     np.testing.assert_array_equal(small.system.values(mine), detector.system.values(theirs))
 
 
@@ -497,7 +517,7 @@ def test_explaining_says_what_moved_the_score(world, detector):
     assert list(effects.bands) == ["low", "mid", "high"] and list(effects.measures) == ["PCS", "HFER", "SFI"]
     assert [(start, stop) for start, stop, _ in effects.windows] == [(i / 2, i / 2 + 0.5) for i in range(8)]
     x = soundfile.read(path, dtype="float32")[0]
-    hand = explained.inputs(x)[0]
+    hand = explained.inputs(explained.pieces(x))
     hand.hand[0, 1] = explained.system.features.hand.mean[1]
     without = explained.system.scores(explained.system.decision(explained.system.values(hand)))
     assert effects.measures["HFER"] == pytest.approx(verdict.score - without[0], abs=1e-3)

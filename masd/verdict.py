@@ -1,0 +1,282 @@
+"""From a recording to a verdict: what all systems share, whatever makes their decision values."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from masd.audio.evidence import no_speech
+from masd.audio.speech import Level, Speech, seconds_of
+from masd.audio.stream import AudioStream
+from masd.errors import MasdError
+from masd.metrics.scores import p_fake
+from masd.svm.explain import Effects
+from masd.svm.posterior import Posterior
+from masd.svm.ranges import CLIPPED_SHARE, HEAVILY_CLIPPED, far_band, unlike_training
+
+WINDOWS_AT_ONCE = 16
+LONGER = 1.5  # a recording so many times as long as what is judged of it is told so
+
+Filter = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass
+class Verdict:
+    """What is said of one recording.
+
+    Args:
+        file: as it was given.
+        score: -f / T, or by the affine map; higher is more bona fide.
+        p_fake: P(fake) at the judge's prior.
+        label: `inconclusive` where there are `reasons`, else `spoof` where P(fake) is 0.5 or more, else
+            `bonafide`.
+        reasons: why nothing can be said: one line for each condition of judgement that does not hold.
+        warnings: the reasons, and each other way in which the recording is unlike the training data.
+        effects: what its parts do to the score, where that was asked for.
+    """
+
+    file: str
+    score: float
+    p_fake: float
+    label: str
+    reasons: list[str]
+    warnings: list[str]
+    effects: Effects | None = None
+
+
+@dataclass
+class Piece:
+    """A stretch that is judged, levelled, with what is known before and after it.
+
+    Args:
+        x: (before + N + after,) samples.
+        before: how many of them come before it.
+        samples: N; less is there at the end of a recording.
+    """
+
+    x: np.ndarray
+    before: int
+    samples: int
+
+    @property
+    def core(self) -> np.ndarray:
+        """The stretch itself (N,)."""
+        return self.x[self.before : self.before + self.samples]
+
+
+@dataclass
+class Heard:
+    """What was judged of a recording.
+
+    Args:
+        decisions: f of each piece.
+        first: the first piece.
+        measured: what is compared to training, of the first.
+        missing: why it holds no speech; empty if it does.
+        left_out: windows without speech.
+    """
+
+    first: Piece
+    missing: str
+    decisions: list[float] = field(default_factory=list)
+    measured: dict[str, float] = field(default_factory=dict)
+    left_out: int = 0
+
+
+class Judge(ABC):
+    """Judges recordings, decoding no more of each than that takes.
+
+    Args:
+        info: what model.yaml says.
+        prior: P(fake) before anything is heard.
+        windows: judge windows over the whole recording that hold speech, and take the mean of f.
+        calibration: which map from f to the score.
+
+    Attributes:
+        rate: sampling rate in Hz that the system takes.
+        samples: what is judged, or the length of a window.
+        least: seconds that a recording must last.
+        skip: whether leading silence is skipped.
+        hop: windows begin at multiples of so many samples.
+        margin: samples that the system wants to see on either side of a piece.
+
+    Raises:
+        MasdError: the prior is no probability, or the system is not calibrated and cannot take one.
+    """
+
+    rate: int
+    samples: int
+    least: float
+    skip = True
+    hop = 160
+    margin = 0
+    explained = False
+
+    def __init__(
+        self,
+        info: Mapping[str, Any],
+        prior: float | None = None,
+        windows: bool = False,
+        calibration: Literal["temperature", "affine"] = "temperature",
+    ) -> None:
+        self.info, self.windows, self.affine = info, windows, calibration == "affine"
+        self.posterior = Posterior.of(info)
+        if prior is not None and not self.posterior.calibrated:
+            raise MasdError("--prior: P(fake) of these weights is not calibrated, there is no prior to move")
+        if prior is not None and not 0.0 < prior < 1.0:
+            raise MasdError(f"--prior {prior:g}: must lie strictly between 0 and 1")
+        self.prior = 0.5 if prior is None else prior
+
+    @abstractmethod
+    def levelled(self, level: Level) -> tuple[Filter, float]:
+        """Return what scales consecutive samples as the system wants them, and the loud level after it."""
+
+    @abstractmethod
+    def decide(self, pieces: Sequence[Piece]) -> np.ndarray:
+        """Return f (n,), positive for fake, of 1 to `WINDOWS_AT_ONCE` pieces."""
+
+    @abstractmethod
+    def measure(self, piece: Piece) -> dict[str, float]:
+        """Return what is compared to the training set (`masd.svm.ranges`)."""
+
+    @abstractmethod
+    def score(self, f: float) -> float:
+        """Return the score of f."""
+
+    def explain(self, piece: Piece) -> Effects | None:
+        """Return what the parts of a piece do to its score; None where that is not asked for."""
+        return None
+
+    def judge(self, source: str | Path) -> Verdict:
+        """Judge one audio file, or standard input for `-`.
+
+        Raises:
+            MasdError: it cannot be read, is empty or too short to be analysed, or the system gives no finite
+                score for it; the line names it.
+        """
+        name = str(source)
+        audio = sys.stdin.buffer if name == "-" else Path(source)
+        with AudioStream(audio, self.rate, name=name) as stream:
+            speech = Speech(stream, self.rate, self.skip)
+            heard = self._hear(speech)
+            if stream.info.seconds < self.least:
+                raise MasdError(
+                    f"{name}: too short: {stream.info.seconds:.3f} s, at least {self.least:g} s are needed"
+                )
+            if not heard.decisions:
+                heard.decisions = self.decide([heard.first]).tolist()
+            reasons, warnings = self._notes(stream, speech, heard)
+        f = float(np.mean(heard.decisions))
+        score = self.score(f)
+        p = float(p_fake(np.float64(-self.posterior.logit(f, self.prior))))
+        if not (np.isfinite(score) and np.isfinite(p)):
+            raise MasdError(f"{name}: the model gives no finite score; it is damaged, make or fetch it again")
+        label = "inconclusive" if reasons else "spoof" if p >= 0.5 else "bonafide"
+        return Verdict(name, score, p, label, reasons, warnings, self.explain(heard.first))
+
+    def pieces(self, x: np.ndarray) -> list[Piece]:
+        """Return what is judged of a recording in memory (N,), as it was read."""
+        speech = Speech(seconds_of(x, self.rate), self.rate, self.skip)
+        level, _ = self.levelled(speech.level)
+        return list(self._pieces(lambda count: level(speech.read(count))))
+
+    def _hear(self, speech: Speech) -> Heard:
+        """Judge all pieces with speech in them, some at a time."""
+        level, loud = self.levelled(speech.level)
+        pieces = self._pieces(lambda count: level(speech.read(count)))
+        heard: Heard | None = None
+        while group := list(itertools.islice(pieces, WINDOWS_AT_ONCE)):
+            missing = [no_speech(piece.core, self.rate, loud) for piece in group]
+            kept = [piece for piece, why in zip(group, missing, strict=True) if not why]
+            if heard is None or (heard.missing and kept):
+                left_out = heard.left_out if heard else 0
+                heard = Heard(kept[0], "") if kept else Heard(group[0], missing[0])
+                heard.left_out = left_out
+            heard.left_out += len(group) - len(kept)
+            if kept:
+                heard.decisions += self.decide(kept).tolist()
+        assert heard is not None, "there is always a first piece"
+        return heard
+
+    def _pieces(self, read: Callable[[int], np.ndarray]) -> Iterator[Piece]:
+        size, margin = self.samples, self.margin
+        if self.windows:
+            yield from windows_of(read, size, self.hop, margin, self.shortest)
+        else:
+            yield Piece(_at_least(read(size + margin), self.shortest), 0, size)
+
+    @property
+    def shortest(self) -> int:
+        """Samples that a piece must have to be judged at all; what has fewer is filled up with zeros."""
+        return round(self.least * self.rate)
+
+    def _notes(self, stream: AudioStream, speech: Speech, heard: Heard) -> tuple[list[str], list[str]]:
+        """Return reasons for saying nothing, and all warnings."""
+        info, lines = stream.info, list(stream.info.warnings)
+        if speech.level.silent:
+            return ["silent: nothing to judge"], [*lines, "silent: nothing to judge"]
+        ranges = self.info.get("ranges") or {}
+        measured = self.measure(heard.first)
+        share = stream.clipped_share
+        clipped = f"clipped: {100 * share:.2f} % of the samples are cut off"
+        narrow = next((line for line in lines if line.startswith("narrow band")), "")
+        rate = narrow if info.rate < self.rate else ""
+        band = "" if rate else far_band(ranges, measured, self.rate)
+        reasons = [heard.missing, rate, band, clipped if share > HEAVILY_CLIPPED else ""]
+        if speech.skipped:
+            lines.append(f"begins with {speech.skipped / self.rate:.1f} s of silence, skipped")
+        if heard.left_out and self.windows:
+            lines.append(f"windows without speech left out: {heard.left_out}")
+        lines += [clipped] if share > CLIPPED_SHARE else []
+        lines += self._length(stream, speech)
+        more = unlike_training(ranges, measured)
+        lines += [line for line in more if not ((narrow or band) and line.startswith("narrow band"))]
+        reasons = [line for line in reasons if line]
+        return reasons, reasons + [line for line in lines if line not in reasons]
+
+    def _length(self, stream: AudioStream, speech: Speech) -> list[str]:
+        judged = self.samples / self.rate
+        if self.windows or not speech.more(round((LONGER - 1) * self.samples)):
+            return []
+        total = stream.info.seconds
+        known = f"{total:.1f}" if speech.ended else f"more than {int(total)}"
+        return [f"only the first {judged:g} of {known} s judged (--windows hears all)"]
+
+
+def windows_of(
+    read: Callable[[int], np.ndarray], size: int, hop: int, margin: int = 0, shortest: int = 0
+) -> Iterator[Piece]:
+    """Yield windows of `size` samples one after another; the last is moved back to end with the recording.
+
+    Args:
+        read: gives the next so many samples, fewer at the end.
+        size: length of a window.
+        hop: all begin at multiples of it.
+        margin: samples on either side that go with each.
+        shortest: a recording with fewer samples is filled up with zeros.
+    """
+    held, at, start = read(size + margin), 0, 0  # `at` is where what is held begins
+    held = _at_least(held, shortest)
+    while True:
+        low = max(start - margin, 0)
+        yield Piece(held[low - at : start + size + margin - at], start - low, size)
+        more = read(size)
+        held, at = np.concatenate([held[low - at :], more]), low
+        total = at + len(held)
+        last = max(total - size, 0) // hop * hop
+        following = start + size if total >= start + 2 * size else last
+        if following <= start:
+            return
+        keep = max(following - margin, at)
+        held, at, start = held[keep - at :], keep, following
+
+
+def _at_least(x: np.ndarray, samples: int) -> np.ndarray:
+    return x if len(x) >= samples else np.pad(x, (0, samples - len(x)))
