@@ -83,10 +83,10 @@ class AudioStream:
     ) -> None:
         self.name = name or source_name(source)
         self.rate, self.start, self.end = rate, start, end
-        path = str(source) if isinstance(source, (str, Path)) else ""
+        suffix = suffix_of(str(source) if isinstance(source, (str, Path)) else self.name)
         self._file = open_bytes(source, self.name) if not isinstance(source, Stretch) else source
         try:
-            kind = sniff(self._file, self.name, suffix_of(path))
+            kind = sniff(self._file, self.name, suffix)
             self._decoder = Decoder(self._file, kind, self.name, joined)
             native = self._decoder.rate
             if not MIN_RATE <= native <= MAX_RATE:
@@ -94,7 +94,7 @@ class AudioStream:
         except BaseException:
             self._file.close()
             raise
-        self._notes = _notes(native, rate, self._decoder.channels, misnamed(kind, suffix_of(path)))
+        self._notes = _notes(native, rate, self._decoder.channels, misnamed(kind, suffix))
         self._clipping, self._came = Clipping(), 0
         self._channel: int | None = None
 
