@@ -53,9 +53,12 @@ TS = Kind("TS", "MPEG-TS", "mpegts", (".ts", ".m2ts"))
 G722 = Kind("G722", "raw G.722", "g722", (".g722",))
 OTHER = Kind("OTHER", "audio of another kind", "", (), True)
 
-KINDS = (WAV, W64, AIFF, AU, SPHERE, FLAC, OGG, MP3, AAC, MP4, MATROSKA, ASF, AMR, CAF, AVI, FLV, WAVPACK, TS, G722)
+_KINDS = (
+    *(WAV, W64, AIFF, AU, SPHERE, FLAC, OGG, MP3, AAC, MP4, MATROSKA, ASF, AMR, CAF, AVI, FLV),
+    *(WAVPACK, TS, G722),
+)
 # what a name must end with to be taken for audio in a folder
-SUFFIXES = frozenset(suffix for kind in KINDS for suffix in kind.suffixes)
+SUFFIXES = frozenset(suffix for kind in _KINDS for suffix in kind.suffixes)
 
 _MAGIC: tuple[tuple[str, Kind], ...] = (
     (r"(?:RIFF|RIFX|RF64|BW64)....WAVE", WAV),
@@ -190,7 +193,7 @@ _BITRATES = {  # kbit/s of (MPEG-1?, layer)
 
 
 def mpeg_frame(header: bytes) -> tuple[int, int, int, int, int] | None:
-    """Return (bytes, samples, layer, rate, offset of a Xing header) of an MPEG audio frame, None if it is none."""
+    """Return (bytes, samples, layer, rate, offset of a Xing header) of an MPEG frame, None if it is none."""
     if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE0 != 0xE0:
         return None
     version, layer = header[1] >> 3 & 3, 4 - (header[1] >> 1 & 3)

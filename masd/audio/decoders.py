@@ -55,7 +55,6 @@ class Decoder:
         file: seekable; it stays open.
         kind: what it holds.
         name: what messages begin with.
-        joined: whether further parts may follow the first.
 
     Attributes:
         rate: of the first part, in Hz.
@@ -64,8 +63,8 @@ class Decoder:
         came: samples that were decoded or passed over so far.
     """
 
-    def __init__(self, file: BinaryIO, kind: Kind, name: str, joined: bool = True) -> None:
-        self._parts = _parts(file, kind, name, joined)
+    def __init__(self, file: BinaryIO, kind: Kind, name: str) -> None:
+        self._parts = _parts(file, kind, name, not getattr(file, "alone", False))
         self._first = next(self._parts)
         self.rate, self.channels, self.format = self._first.rate, self._first.channels, self._first.format
         self.came = 0
@@ -92,6 +91,10 @@ class Decoder:
     def _all(self) -> Iterator[SndPart | AvPart]:
         yield self._first
         yield from self._parts
+
+    def length(self) -> float:
+        """Return the seconds of all parts, which are decoded where nothing else tells."""
+        return sum(part.length() for part in self._all())
 
     def close(self) -> None:
         """Let go of the decoder; the file stays open."""
@@ -142,7 +145,7 @@ def _flac_parts(file: BinaryIO, name: str, joined: bool) -> Iterator[SndPart | A
     part = Stretch(file, after_id3(file), marker=_NEXT_FLAC if joined else None)
     while True:
         yield from _opened(part, FLAC, name)
-        if not joined or part.find_end() >= size_of(file):
+        if not joined or part.find_end(part.tell() - _BLOCK) >= size_of(file):
             return
         part = Stretch(file, part.stop, marker=_NEXT_FLAC)
 
@@ -152,7 +155,7 @@ def _wav_parts(file: BinaryIO, name: str, joined: bool) -> Iterator[SndPart | Av
     while True:
         part, follow = _wav_part(file, start, size)
         yield from _opened(part, WAV, name)
-        follow = part.find_end() if follow is None else follow
+        follow = part.find_end(part.tell() - _BLOCK) if follow is None else follow
         if not joined or follow + _HEADER > size:
             return
         file.seek(follow)
@@ -252,11 +255,39 @@ class SndPart:
         """Move on to sample `first` if that is exact, and return where reading goes on."""
         if self.frames is None or not 0 < first < self.frames:
             return 0
+        self._bound()
         try:
             self.audio.seek(first)
         except soundfile.SoundFileError:
             raise MasdError(f"{self.name}: damaged or cut short: sample {first} cannot be found") from None
         return first
+
+    def _bound(self) -> None:
+        """Make sure that a seek, which tries places up to the end, does not find a frame of a later part."""
+        stop = self.part.stop
+        if self.part.marker and self.part.find_end(0) < stop:
+            self.part.seek(0)
+            self.audio = soundfile.SoundFile(self.part)
+
+    def length(self) -> float:
+        """Return seconds; of FLAC the last sample is read, for if it is cut short its header does not tell.
+
+        Raises:
+            MasdError: it is cut short.
+        """
+        if self.frames is None:
+            return sum(len(block) for _, block in self.pieces()) / self.rate
+        if self.format == "FLAC" and self.frames:
+            self._bound()
+            try:
+                self.audio.seek(self.frames - 1)
+                last = len(self.audio.read(1))
+            except soundfile.SoundFileError:
+                last = 0
+            if not last:
+                promised = f"its header promises {self.frames} samples"
+                raise MasdError(f"{self.name}: cut short: {promised}; unpack it again")
+        return self.frames / self.rate
 
     def pieces(self) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (rate, (n, channels) float32) from where reading is."""
@@ -308,6 +339,14 @@ class AvPart:
         """FFmpeg's seeks are not exact to a sample: everything is decoded from the start."""
         return 0
 
+    def length(self) -> float:
+        """Return seconds; the frames of an MP3 are counted, all else is decoded."""
+        if self.kind is not MP3:
+            return sum(len(block) / rate for rate, block in self.pieces())
+        seconds = mp3_seconds(self.file)
+        self._check_length(seconds)
+        return seconds
+
     def pieces(self) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (rate, (n, channels) float32)."""
         seconds = 0.0
@@ -333,9 +372,9 @@ class AvPart:
                 if bad and frames:
                     self._raise(f"damaged ({bad})")
                 for frame in frames:
-                    if self.kind is FLAC and frame.pts is not None and frame.pts * frame.time_base * frame.sample_rate != came:
-                        self._raise("damaged: some of it cannot be decoded")
                     block = _samples(frame)
+                    if self.kind is FLAC and frame.time not in (None, came / frame.sample_rate):
+                        self._raise("damaged: some of it cannot be decoded")
                     came += len(block)
                     yield frame.sample_rate, self._joints.trim(block) if self._joints else block
         except av.error.FFmpegError as error:
@@ -375,15 +414,16 @@ class Joints:
     The encoder's delay and padding that a Xing header tells are cut off, as FFmpeg does for a lone one.
 
     Args:
-        first: the first header, which FFmpeg has passed over, and the delay with it.
+        first: the first header, which FFmpeg passes over.
+        passed: whether the delay is passed over with it, as FFmpeg's decoder does.
     """
 
-    def __init__(self, first: Xing | None) -> None:
+    def __init__(self, first: Xing | None, passed: bool = True) -> None:
         self._tag = 0  # bytes of a tag that are still to come
         self._came = self._skip = self._stop = self._total = 0
         if first:
             self._begin(first)
-            self._came = self._skip
+            self._came = self._skip if passed else 0
 
     def _begin(self, xing: Xing) -> None:
         self._came, self._total = 0, xing.frames * xing.samples
@@ -421,6 +461,20 @@ def _tag_size(data: bytes) -> int:
     if data[:8] == b"APETAGEX" and len(data) >= 32:
         return int.from_bytes(data[12:16], "little") + 32 * (data[23] >> 7)
     return len(data) - len(data.lstrip(b"\0"))
+
+
+def mp3_seconds(file: Any) -> float:
+    """Return how long an MP3 file is, by the headers of its frames."""
+    import av
+
+    joints, seconds = Joints(_first_xing(file), passed=False), 0.0
+    with av.open(file, "r", format="mp3") as container:
+        for packet in container.demux(audio=0):
+            frame = mpeg_frame(joints.clean(bytes(packet)[: packet.size]))
+            if frame:
+                nothing = np.broadcast_to(np.float32(0), (frame[1], 1))
+                seconds += len(joints.trim(nothing)) / frame[3]
+    return seconds
 
 
 def _samples(frame: Any) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Decoding: any file soundfile reads (WAV, FLAC, OGG, MP3, ...), any rate, any number of channels."""
+"""Whole recordings and utterances: any format of `masd.audio.stream`, any rate, any number of channels."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def read_audio(
 ) -> tuple[np.ndarray, AudioInfo]:
     """Read a file, or a part of it, as mono at `rate`.
 
-    Channels are averaged. Only the part asked for is decoded where the format allows it.
+    As `masd.audio.stream.AudioStream` gives it, in one array.
 
     Args:
-        source: a path, or a binary file object (standard input too).
+        source: a path (a pipe, or `x.ark:9`, too), or a binary file object.
         rate: the sampling rate wanted in Hz.
         start: where to begin, in seconds.
         end: where to stop, in seconds; None for the end. It may lie up to 0.5 s after the end.
