@@ -264,9 +264,9 @@ class SndPart:
 
     def _bound(self) -> None:
         """Make sure that a seek, which tries places up to the end, does not find a frame of a later part."""
-        stop = self.part.stop
-        if self.part.marker and self.part.find_end(0) < stop:
+        if self.part.marker and self.part.find_end(0) < self.part.told:
             self.part.seek(0)
+            self.part.told = self.part.stop
             self.audio = soundfile.SoundFile(self.part)
 
     def length(self) -> float:

@@ -135,7 +135,7 @@ class Stretch:
         self.alone = alone
         self.file, self.start, self.marker, self.patch = file, start, marker, patch or {}
         size = size_of(file)
-        self.stop = size if stop is None else min(stop, size)
+        self.stop = self.told = size if stop is None else min(stop, size)  # told: to who opened it
         self._at = 0
 
     def __len__(self) -> int:
