@@ -40,9 +40,9 @@ def open_bytes(source: str | Path | BinaryIO, name: str) -> BinaryIO:
     except UnicodeEncodeError:
         raise MasdError(f"{name}: the file name is not UTF-8; rename the file") from None
     except (OSError, ValueError):
-        entry = _IN_ARK.fullmatch(os.fspath(path))
-        if entry and os.path.isfile(entry[1]):
-            return _in_ark(open(entry[1], "rb", buffering=0), int(entry[2]), name)
+        archive, at = in_archive(path)
+        if at is not None and archive.is_file():
+            return _in_ark(open(archive, "rb", buffering=0), at, name)
         raise MasdError(f"{name}: no such audio file") from None
     if stat.S_ISDIR(mode):
         raise MasdError(f"{name}: is a folder, not a file")
@@ -58,6 +58,12 @@ def open_bytes(source: str | Path | BinaryIO, name: str) -> BinaryIO:
         return file  # type: ignore[return-value]
     with file:
         return _copied(file, name)  # type: ignore[arg-type]
+
+
+def in_archive(entry: str | Path) -> tuple[Path, int | None]:
+    """Return the file an entry of wav.scp is in, and at which byte: `x.ark:9`, if there is no such file."""
+    found = None if os.path.exists(entry) else _IN_ARK.fullmatch(os.fspath(entry))
+    return (Path(found[1]), int(found[2])) if found else (Path(entry), None)
 
 
 def _in_ark(file: BinaryIO, at: int, name: str) -> BinaryIO:
