@@ -4,9 +4,10 @@ Waveforms are float32 arrays of shape (N,), mono, full scale 1.0.
 """
 
 from masd.audio.level import check_audio, check_length
-from masd.audio.read import audio_files, fit, load_utterance, read_audio
+from masd.audio.read import fit, load_utterance, read_audio
 from masd.audio.resampling import resample
 from masd.audio.stream import AudioInfo, AudioStream
+from masd.audio.walk import audio_files
 from masd.audio.write import write_wav
 
 __all__ = [

@@ -49,12 +49,16 @@ CAF = Kind("CAF", "CAF", "caf", (".caf",))
 AVI = Kind("AVI", "AVI", "avi", (".avi",))
 FLV = Kind("FLV", "FLV", "flv", (".flv",))
 WAVPACK = Kind("WAVPACK", "WavPack", "wv", (".wv",))
+TS = Kind("TS", "MPEG-TS", "mpegts", (".ts", ".m2ts"))
 G722 = Kind("G722", "raw G.722", "g722", (".g722",))
 OTHER = Kind("OTHER", "audio of another kind", "", (), True)
 
-KINDS = (WAV, W64, AIFF, AU, SPHERE, FLAC, OGG, MP3, AAC, MP4, MATROSKA, ASF, AMR, CAF, AVI, FLV, WAVPACK, G722)
+_KINDS = (
+    *(WAV, W64, AIFF, AU, SPHERE, FLAC, OGG, MP3, AAC, MP4, MATROSKA, ASF, AMR, CAF, AVI, FLV),
+    *(WAVPACK, TS, G722),
+)
 # what a name must end with to be taken for audio in a folder
-SUFFIXES = frozenset(suffix for kind in KINDS for suffix in kind.suffixes)
+SUFFIXES = frozenset(suffix for kind in _KINDS for suffix in kind.suffixes)
 
 _MAGIC: tuple[tuple[str, Kind], ...] = (
     (r"(?:RIFF|RIFX|RF64|BW64)....WAVE", WAV),
@@ -72,6 +76,8 @@ _MAGIC: tuple[tuple[str, Kind], ...] = (
     (r"RIFF....AVI ", AVI),
     (r"FLV\x01", FLV),
     (r"wvpk", WAVPACK),
+    (r"Creative Voice File|PVF1|2BIT|ALawSoundFile|FORM....(?:8SVX|16SV)|\x64\xa3[\x01-\x04]\x00", OTHER),
+    (r"\x47.{187}\x47.{187}\x47", TS),
 )
 _READ = tuple((re.compile(magic.encode("latin-1"), re.DOTALL), kind) for magic, kind in _MAGIC)
 
@@ -92,6 +98,7 @@ _NO_AUDIO = tuple(
         (r"version https://git-lfs", "a Git LFS pointer in place of the file; run git lfs pull"),
         (r"\s*(?:\xef\xbb\xbf)?\s*<(?:!doctype|html)", "an HTML page; download the file itself"),
         (r"\s*(?:\xef\xbb\xbf)?\s*<\?xml", "an XML document"),
+        (r"\xff\xfe|\xfe\xff", "text"),
         (r"\x00*\Z", "zeros only"),
     )
 )
@@ -116,7 +123,7 @@ def sniff(file: BinaryIO, name: str, suffix: str) -> Kind:
             raise MasdError(f"{name}: not audio but {said}")
     if _is_text(head):
         raise MasdError(f"{name}: not audio but text")
-    return OTHER
+    raise MasdError(f"{name}: not audio that can be decoded, or damaged")
 
 
 def misnamed(kind: Kind, suffix: str) -> str:
@@ -137,10 +144,15 @@ def after_id3(file: BinaryIO) -> int:
     while True:
         file.seek(at)
         tag = file.read(10)
-        if tag[:3] != b"ID3" or len(tag) < 10 or max(tag[6:]) > 127:
+        if tag[:3] != b"ID3" or len(tag) < 10:
             return at
-        size = tag[6] << 21 | tag[7] << 14 | tag[8] << 7 | tag[9]
-        at += 10 + size + (10 if tag[5] & 0x10 else 0)
+        at += id3_size(tag)
+
+
+def id3_size(tag: bytes) -> int:
+    """Return the size in bytes of an ID3v2 tag that begins so (10 bytes)."""
+    size = (tag[6] & 127) << 21 | (tag[7] & 127) << 14 | (tag[8] & 127) << 7 | tag[9] & 127
+    return 10 + size + (10 if tag[5] & 0x10 else 0)
 
 
 def _head(file: BinaryIO, size: int) -> bytes:
@@ -181,7 +193,7 @@ _BITRATES = {  # kbit/s of (MPEG-1?, layer)
 
 
 def mpeg_frame(header: bytes) -> tuple[int, int, int, int, int] | None:
-    """Return (bytes, samples, layer, rate, offset of a Xing header) of an MPEG audio frame, None if it is none."""
+    """Return (bytes, samples, layer, rate, offset of a Xing header) of an MPEG frame, None if it is none."""
     if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE0 != 0xE0:
         return None
     version, layer = header[1] >> 3 & 3, 4 - (header[1] >> 1 & 3)

@@ -5,12 +5,28 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple, NoReturn
 
 import numpy as np
 import soundfile
 
-from masd.audio.contents import AAC, FLAC, G722, MP3, MP4, OGG, WAV, Kind, after_id3, mpeg_frame
+from masd.audio.contents import (
+    AAC,
+    ASF,
+    AVI,
+    CAF,
+    FLAC,
+    FLV,
+    MATROSKA,
+    MP3,
+    MP4,
+    OGG,
+    WAV,
+    Kind,
+    after_id3,
+    id3_size,
+    mpeg_frame,
+)
 from masd.audio.files import OggLink, Stretch, size_of
 from masd.audio.resampling import Resampler
 from masd.errors import MasdError
@@ -25,11 +41,11 @@ _HEADER = 44
 _DATA_SIZE = re.compile(r"^\s*(?:data|SSND|riff) : (\d+) \(should be (\d+)\)", re.MULTILINE)
 _NEXT_WAV = re.compile(rb"RIFF[\s\S]{4}WAVE(?:fmt |JUNK|LIST|bext)")
 _NEXT_FLAC = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")
-_TAGS = (b"TAG", b"ID3", b"APETAGEX", b"LYRICS", b"3DI")
-# LAME and libsndfile's mpg123: a decoder's own delay, in samples
+# an MP3 decoder's own delay, in samples
 _MP3_DELAY = 529
 # of containers that tell their length: by how much, in seconds, less may come (rounding, delays of coders)
 _SLACK = 0.5
+_TELLING = (MP4, MATROSKA, ASF, CAF, FLV, AVI)
 
 
 class Decoder:
@@ -39,7 +55,6 @@ class Decoder:
         file: seekable; it stays open.
         kind: what it holds.
         name: what messages begin with.
-        joined: whether further parts may follow the first.
 
     Attributes:
         rate: of the first part, in Hz.
@@ -48,8 +63,8 @@ class Decoder:
         came: samples that were decoded or passed over so far.
     """
 
-    def __init__(self, file: BinaryIO, kind: Kind, name: str, joined: bool = True) -> None:
-        self._parts = _parts(file, kind, name, joined)
+    def __init__(self, file: BinaryIO, kind: Kind, name: str) -> None:
+        self._parts = _parts(file, kind, name, not getattr(file, "alone", False))
         self._first = next(self._parts)
         self.rate, self.channels, self.format = self._first.rate, self._first.channels, self._first.format
         self.came = 0
@@ -76,6 +91,10 @@ class Decoder:
     def _all(self) -> Iterator[SndPart | AvPart]:
         yield self._first
         yield from self._parts
+
+    def length(self) -> float:
+        """Return the seconds of all parts, which are decoded where nothing else tells."""
+        return sum(part.length() for part in self._all())
 
     def close(self) -> None:
         """Let go of the decoder; the file stays open."""
@@ -113,22 +132,20 @@ def _opened(part: Stretch, kind: Kind, name: str) -> Iterator[SndPart | AvPart]:
     try:
         audio = soundfile.SoundFile(part)
     except (soundfile.SoundFileError, TypeError, ValueError):
-        part.seek(0)
         yield from _av_parts(part, kind, name)  # type: ignore[arg-type]
         return
     with audio:
-        if audio.format == "MP3":  # found by libsndfile behind something else
-            part.seek(0)
-            yield from _av_parts(part, MP3, name)  # type: ignore[arg-type]
+        if not audio.subtype.startswith("MPEG") and not (kind is FLAC and audio.frames >= _UNKNOWN):
+            yield SndPart(audio, part, kind, name)
             return
-        yield SndPart(audio, part, kind, name)
+    yield from _av_parts(part, MP3 if audio.format == "MP3" else kind, name)  # type: ignore[arg-type]
 
 
 def _flac_parts(file: BinaryIO, name: str, joined: bool) -> Iterator[SndPart | AvPart]:
-    part = Stretch(file, marker=_NEXT_FLAC if joined else None)
+    part = Stretch(file, after_id3(file), marker=_NEXT_FLAC if joined else None)
     while True:
         yield from _opened(part, FLAC, name)
-        if not joined or part.find_end() >= size_of(file):
+        if not joined or part.find_end(part.tell() - _BLOCK) >= size_of(file):
             return
         part = Stretch(file, part.stop, marker=_NEXT_FLAC)
 
@@ -138,7 +155,7 @@ def _wav_parts(file: BinaryIO, name: str, joined: bool) -> Iterator[SndPart | Av
     while True:
         part, follow = _wav_part(file, start, size)
         yield from _opened(part, WAV, name)
-        follow = part.find_end() if follow is None else follow
+        follow = part.find_end(part.tell() - _BLOCK) if follow is None else follow
         if not joined or follow + _HEADER > size:
             return
         file.seek(follow)
@@ -149,7 +166,7 @@ def _wav_parts(file: BinaryIO, name: str, joined: bool) -> Iterator[SndPart | Av
 
 def _wav_part(file: BinaryIO, start: int, size: int) -> tuple[Stretch, int | None]:
     """Return the part at `start`, and where a next one may begin, None if a marker is to be met first."""
-    at, riff = start + 12, b""
+    at = start + 12
     file.seek(start)
     riff = file.read(12)
     end = start + 8 + int.from_bytes(riff[4:8], "little")
@@ -161,11 +178,23 @@ def _wav_part(file: BinaryIO, start: int, size: int) -> tuple[Stretch, int | Non
             at += 8 + length + length % 2
             continue
         data, left = at + 8, size - at - 8
-        if length >= _STREAMING or (length == 0 and left and end != size):
+        if length >= _STREAMING or (length == 0 and left and not _chunks(file, data, size)):
             return Stretch(file, start, marker=_NEXT_WAV, patch={at + 4 - start: b"\xff" * 4}), None
         follow = next((p for p in (end, data + length + length % 2) if _is_wav(file, p, size)), size)
         return Stretch(file, start, follow if data + length <= size else None), follow
     return Stretch(file, start), size
+
+
+def _chunks(file: BinaryIO, at: int, size: int) -> bool:
+    """Say whether what stands from here to the end is chunks, not samples."""
+    while at + 8 <= size:
+        file.seek(at)
+        head = file.read(8)
+        if not head[:4].isalnum():
+            return False
+        length = int.from_bytes(head[4:], "little")
+        at += 8 + length + length % 2
+    return at == size
 
 
 def _is_wav(file: BinaryIO, at: int, size: int) -> bool:
@@ -216,9 +245,8 @@ class SndPart:
     def __init__(self, audio: soundfile.SoundFile, part: Stretch, kind: Kind, name: str) -> None:
         self.audio, self.part, self.name = audio, part, name
         self.rate, self.channels, self.format = audio.samplerate, audio.channels, audio.format
-        # a FLAC stream may not tell; where a WAV from a stream ends, the marker says
-        told = audio.frames < _UNKNOWN and (kind is FLAC or not part.marker)
-        self.frames = audio.frames if told else None
+        # where a WAV from a stream ends, the marker says
+        self.frames = audio.frames if kind is FLAC or not part.marker else None
         size = _DATA_SIZE.search(audio.extra_info)
         if size and int(size[2]) + _HEADER < int(size[1]) < _STREAMING:
             raise MasdError(f"{name}: cut short: {size[2]} of {size[1]} bytes of audio are there")
@@ -227,11 +255,39 @@ class SndPart:
         """Move on to sample `first` if that is exact, and return where reading goes on."""
         if self.frames is None or not 0 < first < self.frames:
             return 0
+        self._bound()
         try:
             self.audio.seek(first)
         except soundfile.SoundFileError:
             raise MasdError(f"{self.name}: damaged or cut short: sample {first} cannot be found") from None
         return first
+
+    def _bound(self) -> None:
+        """Make sure that a seek, which tries places up to the end, does not find a frame of a later part."""
+        if self.part.marker and self.part.find_end(0) < self.part.told:
+            self.part.seek(0)
+            self.part.told = self.part.stop
+            self.audio = soundfile.SoundFile(self.part)
+
+    def length(self) -> float:
+        """Return seconds; of FLAC the last sample is read, for if it is cut short its header does not tell.
+
+        Raises:
+            MasdError: it is cut short.
+        """
+        if self.frames is None:
+            return sum(len(block) for _, block in self.pieces()) / self.rate
+        if self.format == "FLAC" and self.frames:
+            self._bound()
+            try:
+                self.audio.seek(self.frames - 1)
+                last = len(self.audio.read(1))
+            except soundfile.SoundFileError:
+                last = 0
+            if not last:
+                promised = f"its header promises {self.frames} samples"
+                raise MasdError(f"{self.name}: cut short: {promised}; unpack it again")
+        return self.frames / self.rate
 
     def pieces(self) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (rate, (n, channels) float32) from where reading is."""
@@ -258,7 +314,9 @@ class AvPart:
 
         self.file, self.kind, self.name = file, kind, name
         self.format = kind.name
-        self._xing = _first_xing(file) if kind is MP3 else None
+        first = _first_xing(file) if kind is MP3 else None
+        self._told = max(0, first.frames - 2) * first.samples if first else 0  # some count the header, too
+        self._joints = Joints(first) if kind in (MP3, AAC) else None
         try:
             self.container = av.open(file, "r", format=kind.demuxer)
         except (av.error.FFmpegError, ValueError) as error:
@@ -268,71 +326,155 @@ class AvPart:
         self.stream = self.container.streams.audio[0]
         if self.stream.codec_context is None:
             self._raise("its audio has a coding that is not known")
+        if kind is FLAC:
+            self.stream.codec_context.options = {"err_detect": "crccheck+explode"}
         self._decoded = self._decode()
-        frame = next(self._decoded, None)
-        if frame is None:
+        ahead = next(self._decoded, None)
+        if ahead is None:
             self._raise("empty, no samples")
-        self._ahead = frame
-        self.rate, self.channels = frame.sample_rate, frame.layout.nb_channels
+        self._ahead = ahead
+        self.rate, self.channels = ahead[0], ahead[1].shape[1]
 
     def seek(self, first: int) -> int:
         """FFmpeg's seeks are not exact to a sample: everything is decoded from the start."""
         return 0
 
+    def length(self) -> float:
+        """Return seconds; the frames of an MP3 are counted, all else is decoded."""
+        if self.kind is not MP3:
+            return sum(len(block) / rate for rate, block in self.pieces())
+        seconds = mp3_seconds(self.file)
+        self._check_length(seconds)
+        return seconds
+
     def pieces(self) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (rate, (n, channels) float32)."""
         seconds = 0.0
-        for frame in itertools.chain([self._ahead], self._decoded):
-            seconds += frame.samples / frame.sample_rate
-            yield frame.sample_rate, _samples(frame)
+        for rate, block in itertools.chain([self._ahead], self._decoded):
+            seconds += len(block) / rate
+            yield rate, block
         self._check_length(seconds)
 
-    def _decode(self) -> Iterator[Any]:
-        """Yield decoded frames; raise where something cannot be decoded, but at the end of an MP3."""
+    def _decode(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield what is decoded; raise where something cannot be, but at the end of an MP3."""
         import av
 
-        bad, packets = "", 0
+        bad, came = "", 0
         try:
             for packet in self.container.demux(self.stream):
-                packets += packet.size > 0
                 if packet.is_corrupt and self.kind is not MP3:
                     bad = bad or "a packet is not whole"
                 try:
-                    frames = packet.decode()
+                    frames = self._frames(packet)
                 except av.error.FFmpegError as error:
-                    bad = bad or ("" if self._is_tag(packet) else _reason(error))
+                    bad = bad or _reason(error)
                     continue
+                if bad and frames:
+                    self._raise(f"damaged ({bad})")
                 for frame in frames:
-                    if bad:
-                        self._raise(f"damaged ({bad})")
-                    yield frame
+                    block = _samples(frame)
+                    if self.kind is FLAC and frame.time not in (None, came / frame.sample_rate):
+                        self._raise("damaged: some of it cannot be decoded")
+                    came += len(block)
+                    yield frame.sample_rate, self._joints.trim(block) if self._joints else block
         except av.error.FFmpegError as error:
             bad = bad or _reason(error)
-        problem = getattr(self.file, "problem", "")
-        if problem:
+        if problem := getattr(self.file, "problem", ""):
             self._raise(problem)
         if bad and self.kind is not MP3:
             self._raise(f"damaged or cut short ({bad})")
-        if self.kind is MP4 and 0 < packets < self.stream.frames:
-            self._raise(f"cut short: {packets} of {self.stream.frames} packets are there")
 
-    def _is_tag(self, packet: Any) -> bool:
-        data = bytes(packet)
-        return self.kind in (MP3, AAC) and (data.startswith(_TAGS) or not data.strip(b"\0"))
+    def _frames(self, packet: Any) -> list[Any]:
+        import av
+
+        if self._joints and packet.size:
+            data = bytes(packet)
+            clean = self._joints.clean(data)
+            if len(clean) < len(data):
+                return self.stream.codec_context.decode(av.Packet(clean)) if clean else []
+        return packet.decode()
 
     def _check_length(self, seconds: float) -> None:
         """Raise `MasdError` if less came than the container tells."""
-        if self._xing:
-            told = self._xing / self.rate
-        elif self.kind.name in ("MP4", "MATROSKA", "ASF", "CAF", "FLV", "AVI") and len(self.container.streams) == 1:
+        told = 0.0
+        if self._told:
+            told = self._told / self.rate
+        elif self.kind in _TELLING and len(self.container.streams) == 1:
             told = (self.container.duration or 0) / 1e6
-        else:
-            return
         if seconds < told - _SLACK:
             self._raise(f"cut short: {seconds:.2f} of {told:.2f} s could be read")
 
-    def _raise(self, what: str) -> None:
+    def _raise(self, what: str) -> NoReturn:
         raise MasdError(f"{self.name}: {what}")
+
+
+class Joints:
+    """Where files were joined to one stream of MPEG or ADTS frames: their tags and Xing headers are no audio.
+
+    The encoder's delay and padding that a Xing header tells are cut off, as FFmpeg does for a lone one.
+
+    Args:
+        first: the first header, which FFmpeg passes over.
+        passed: whether the delay is passed over with it, as FFmpeg's decoder does.
+    """
+
+    def __init__(self, first: Xing | None, passed: bool = True) -> None:
+        self._tag = 0  # bytes of a tag that are still to come
+        self._came = self._skip = self._stop = self._total = 0
+        if first:
+            self._begin(first)
+            self._came = self._skip if passed else 0
+
+    def _begin(self, xing: Xing) -> None:
+        self._came, self._total = 0, xing.frames * xing.samples
+        self._skip = xing.delay + _MP3_DELAY if xing.delay else 0
+        self._stop = self._total - max(0, xing.padding - _MP3_DELAY)
+
+    def clean(self, data: bytes) -> bytes:
+        """Return a packet without tags and fillings before its frame; nothing if no audio is left."""
+        while data and (self._tag or data[0] != 0xFF):
+            self._tag = self._tag or _tag_size(data)
+            if not self._tag:
+                return data
+            data, self._tag = data[self._tag :], max(0, self._tag - len(data))
+        xing = read_xing(data)
+        if xing is None:
+            return data
+        self._begin(xing)
+        self._tag = max(0, xing.size - len(data))
+        return b""
+
+    def trim(self, block: np.ndarray) -> np.ndarray:
+        """Return the decoded (n, channels) without delay and padding."""
+        at, self._came = self._came, self._came + len(block)
+        if at >= self._total:
+            return block
+        return block[max(0, self._skip - at) : max(0, self._stop - at)]
+
+
+def _tag_size(data: bytes) -> int:
+    """Return how many bytes of tags (ID3, APE) or zeros stand at the start."""
+    if data[:3] == b"ID3" and len(data) >= 10:
+        return id3_size(data)
+    if data[:3] == b"TAG":
+        return 128
+    if data[:8] == b"APETAGEX" and len(data) >= 32:
+        return int.from_bytes(data[12:16], "little") + 32 * (data[23] >> 7)
+    return len(data) - len(data.lstrip(b"\0"))
+
+
+def mp3_seconds(file: Any) -> float:
+    """Return how long an MP3 file is, by the headers of its frames."""
+    import av
+
+    joints, seconds = Joints(_first_xing(file), passed=False), 0.0
+    with av.open(file, "r", format="mp3") as container:
+        for packet in container.demux(audio=0):
+            frame = mpeg_frame(joints.clean(bytes(packet)[: packet.size]))
+            if frame:
+                nothing = np.broadcast_to(np.float32(0), (frame[1], 1))
+                seconds += len(joints.trim(nothing)) / frame[3]
+    return seconds
 
 
 def _samples(frame: Any) -> np.ndarray:
@@ -350,14 +492,35 @@ def _reason(error: Exception) -> str:
     return " ".join(str(getattr(error, "strerror", None) or error).split())
 
 
-def _first_xing(file: BinaryIO) -> int | None:
-    """Return how many samples an MP3 file's Xing header promises, None if it has none."""
+class Xing(NamedTuple):
+    """What a Xing header tells: its bytes, frames that follow, delay and padding and a frame in samples."""
+
+    size: int
+    frames: int
+    delay: int
+    padding: int
+    samples: int
+
+
+def _first_xing(file: BinaryIO) -> Xing | None:
     file.seek(after_id3(file))
-    data = file.read(1 << 12)
+    xing = read_xing(file.read(1 << 12))
     file.seek(0)
+    return xing
+
+
+def read_xing(data: bytes) -> Xing | None:
+    """Return the Xing header that an MPEG frame holds in place of audio, None if it holds none."""
+    if b"Xing" not in data[:48] and b"Info" not in data[:48]:
+        return None
     frame = mpeg_frame(data)
     if not frame or data[frame[4] : frame[4] + 4] not in (b"Xing", b"Info"):
         return None
-    flags = int.from_bytes(data[frame[4] + 4 : frame[4] + 8], "big")
-    count = int.from_bytes(data[frame[4] + 8 : frame[4] + 12], "big") if flags & 1 else 0
-    return max(0, count - 2) * frame[1] or None
+    at = frame[4] + 8
+    flags = int.from_bytes(data[at - 4 : at], "big")
+    frames = int.from_bytes(data[at : at + 4], "big") if flags & 1 else 0
+    at += 4 * (flags & 1) + 4 * (flags >> 1 & 1) + 100 * (flags >> 2 & 1) + 4 * (flags >> 3 & 1)
+    lame = data[at : at + 24].ljust(24, b"\0")
+    known = lame[:4] in (b"LAME", b"Lavf", b"Lavc")
+    delay, padding = (lame[21] << 4 | lame[22] >> 4, (lame[22] & 15) << 8 | lame[23]) if known else (0, 0)
+    return Xing(frame[0], frames, delay, padding, frame[1])

@@ -5,9 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-import soundfile
-
-from masd.audio.read import check_header, open_audio
+from masd.audio.stream import AudioStream
 from masd.data.folder import DataFolder, read_folder, shard, write_folder
 from masd.data.transform import restrict
 from masd.errors import Failures, MasdError
@@ -18,27 +16,16 @@ log = logging.getLogger(__name__)
 
 
 def header_seconds(path: str | Path) -> float:
-    """Return the length of an audio file in seconds, as its header tells it.
+    """Return the length of an audio file in seconds, as its headers tell it, those of an MP3's frames too.
 
-    Of FLAC, the last sample is read too: a FLAC file that was cut short has a header like a whole one.
+    Of FLAC, the last sample is read: a FLAC file that was cut short has a header like a whole one. What tells
+    no length that can be relied on (Ogg, MP4, streams, ...) is decoded.
 
     Raises:
         MasdError: missing, empty, not audio, or cut short; the line begins with the path.
     """
-    name = str(path)
-    with open_audio(path, name) as audio:
-        check_header(audio, name)
-        if audio.format == "FLAC":
-            try:
-                audio.seek(audio.frames - 1)
-                last = len(audio.read(1))
-            except soundfile.SoundFileError:
-                last = 0
-            if not last:
-                raise MasdError(
-                    f"{name}: cut short: its header promises {audio.frames} samples; unpack it again"
-                )
-        return audio.frames / audio.samplerate
+    with AudioStream(path) as stream:
+        return stream.length()
 
 
 def duration_shard(data: Path, job: int, num_jobs: int, force: bool = False) -> None:
@@ -48,7 +35,8 @@ def duration_shard(data: Path, job: int, num_jobs: int, force: bool = False) -> 
     have been unpacked again. Those that cannot be read are a line each.
 
     Raises:
-        MasdError: the folder is not valid, or wav.scp holds commands (their utt2dur is to be given).
+        MasdError: the folder is not valid, or wav.scp holds commands without segments that tell their ends
+            (their utt2dur is to be given).
     """
     mark, work = _mark(data, job, num_jobs), _work(data, job, num_jobs)
     found = mark.read() if not force and mark.fresh(work) else {"durations": {}, "failures": {"": ""}}
@@ -58,7 +46,7 @@ def duration_shard(data: Path, job: int, num_jobs: int, force: bool = False) -> 
     mark.clear()
     folder = read_folder(data)
     failures, seconds = Failures("recording"), dict(found["durations"])
-    names = shard(sorted(folder.wav), job, num_jobs)
+    names = shard(sorted(_to_read(folder)), job, num_jobs)
     progress = Progress(log, len(names), "recordings")
     for number, name in enumerate(names):
         progress(number, len(failures.reasons))
@@ -115,6 +103,13 @@ def finish_durations(data: Path, num_jobs: int, max_fail: float = 0.0) -> DataFo
         )
     kept = restrict(folder, seconds)
     return write_folder(data, kept.wav, kept.utt2spk, kept.segments, **{**kept.tables, "utt2dur": seconds})
+
+
+def _to_read(folder: DataFolder) -> set[str]:
+    """Return the recordings whose audio is asked: all but commands whose segments all tell where they end."""
+    open_ended = {where.recording for where in folder.segments.values() if where.end < 0}
+    piped = {name for name, entry in folder.wav.items() if entry.endswith("|")}
+    return folder.wav.keys() - (piped - open_ended if folder.segments else set())
 
 
 def _mark(data: Path, job: int, num_jobs: int) -> Mark:

@@ -19,6 +19,7 @@ MAX_PIPED = 8 << 30
 _IN_MEMORY = 64 << 20
 _COPIED = 1 << 20
 _LOOK_AHEAD = 32
+_IN_ARK = re.compile(r"(.+):(\d+)")
 
 
 def open_bytes(source: str | Path | BinaryIO, name: str) -> BinaryIO:
@@ -39,6 +40,9 @@ def open_bytes(source: str | Path | BinaryIO, name: str) -> BinaryIO:
     except UnicodeEncodeError:
         raise MasdError(f"{name}: the file name is not UTF-8; rename the file") from None
     except (OSError, ValueError):
+        archive, at = in_archive(path)
+        if at is not None and archive.is_file():
+            return _in_ark(open(archive, "rb", buffering=0), at, name)
         raise MasdError(f"{name}: no such audio file") from None
     if stat.S_ISDIR(mode):
         raise MasdError(f"{name}: is a folder, not a file")
@@ -47,13 +51,41 @@ def open_bytes(source: str | Path | BinaryIO, name: str) -> BinaryIO:
     if stat.S_ISREG(mode) and os.path.getsize(path) == 0:
         raise MasdError(f"{name}: empty file")
     try:
-        file = open(path, "rb", buffering=0)
+        file = open(path, "rb", buffering=0)  # noqa: SIM115 - the caller closes it
     except OSError as error:
         raise MasdError(f"{name}: cannot be read ({(error.strerror or 'error').lower()})") from None
     if stat.S_ISREG(mode):
         return file  # type: ignore[return-value]
     with file:
         return _copied(file, name)  # type: ignore[arg-type]
+
+
+def in_archive(entry: str | Path) -> tuple[Path, int | None]:
+    """Return the file an entry of wav.scp is in, and at which byte: `x.ark:9`, if there is no such file."""
+    found = None if os.path.exists(entry) else _IN_ARK.fullmatch(os.fspath(entry))
+    return (Path(found[1]), int(found[2])) if found else (Path(entry), None)
+
+
+def _in_ark(file: BinaryIO, at: int, name: str) -> BinaryIO:
+    """Return the audio that begins at a byte of a Kaldi archive: a WAV, a FLAC, or kaldiio's AUDIO entry."""
+    try:
+        file.seek(at)
+        head, stop, alone = file.read(16), size_of(file), False
+        if head[:5] == b"AUDIO":  # then how many bytes its length takes, and its length
+            at += 6 + head[5]
+            stop = at + int.from_bytes(head[6 : 6 + head[5]], "little")
+        elif head[:4] == b"RIFF":
+            stop = at + 8 + int.from_bytes(head[4:8], "little")
+        elif head[:4] == b"fLaC":
+            alone = True  # the next entry may be one, too
+        else:
+            raise MasdError(f"{name}: no audio begins at this byte of the archive")
+        if stop > size_of(file):
+            raise MasdError(f"{name}: cut short: the archive ends before this entry does")
+    except BaseException:
+        file.close()
+        raise
+    return Stretch(file, at, stop, alone=alone)  # type: ignore[return-value]
 
 
 def _seekable(source: BinaryIO, name: str) -> BinaryIO:
@@ -72,7 +104,8 @@ def _copied(source: BinaryIO, name: str) -> BinaryIO:
         count += file.write(data)
         if count > MAX_PIPED:
             file.close()
-            raise MasdError(f"{name}: more than {MAX_PIPED >> 20} MiB came through the pipe; save it to a file first")
+            limit = f"{MAX_PIPED >> 20} MiB"
+            raise MasdError(f"{name}: more than {limit} came through the pipe; save it to a file first")
     if not count:
         raise MasdError(f"{name}: empty, no audio came")
     file.seek(0)
@@ -85,7 +118,7 @@ def size_of(file: BinaryIO) -> int:
 
 
 class Stretch:
-    """A part of a seekable file, which looks like a file of its own; it ends before `marker` where that comes.
+    """A part of a seekable file that looks like a file of its own; it ends before `marker` where that comes.
 
     Args:
         file: the file; positions of others in it do not matter.
@@ -93,6 +126,7 @@ class Stretch:
         stop: where it ends at the latest; the file's end by default.
         marker: what the next part begins with, at most 32 bytes.
         patch: {offset in the part: bytes that are read in place of what stands there}.
+        alone: whether what follows a first stream in it is not its business.
     """
 
     def __init__(
@@ -102,10 +136,12 @@ class Stretch:
         stop: int | None = None,
         marker: re.Pattern[bytes] | None = None,
         patch: Mapping[int, bytes] | None = None,
+        alone: bool = False,
     ) -> None:
+        self.alone = alone
         self.file, self.start, self.marker, self.patch = file, start, marker, patch or {}
         size = size_of(file)
-        self.stop = size if stop is None else min(stop, size)
+        self.stop = self.told = size if stop is None else min(stop, size)  # told: to who opened it
         self._at = 0
 
     def __len__(self) -> int:
@@ -126,8 +162,9 @@ class Stretch:
         if size <= 0:
             return b""
         self.file.seek(self.start + self._at)
-        data = self.file.read(size + (_LOOK_AHEAD if self.marker else 0))
-        if self.marker and (found := self.marker.search(data, 0 if self._at else 1)) and found.start() < size:
+        data = self.file.read(size + _LOOK_AHEAD if self.marker else size)
+        found = self.marker.search(data, 0 if self._at else 1) if self.marker else None
+        if found and found.start() < size:
             self.stop = self.start + self._at + found.start()
             size = found.start()
         data = data[:size]
@@ -137,12 +174,39 @@ class Stretch:
         self._at += len(data)
         return data
 
-    def find_end(self, back: int = 1 << 16) -> int:
-        """Read on, from a little before where reading was, until the marker or the end, and return `stop`."""
-        self.seek(max(0, self._at - back))
+    def close(self) -> None:
+        """Close the file it is a part of."""
+        self.file.close()
+
+    def find_end(self, at: int) -> int:
+        """Return where it ends, by the marker too, which is looked for from `at` on; its position stays."""
+        before, key = self._at, _identity(self.file, self.start)
+        if key in _ENDS:
+            self.stop = _ENDS[key]
+            return self.stop
+        self.seek(max(0, at))
         while self.marker and self.read(_COPIED):
             pass
+        self.seek(before)
+        if key and at <= 0:
+            if len(_ENDS) > _KNOWN_ENDS:
+                _ENDS.clear()
+            _ENDS[key] = self.stop
         return self.stop
+
+
+# where parts end: the segments of a long recording are read one after another
+_ENDS: dict[tuple[int, ...], int] = {}
+_KNOWN_ENDS = 1000
+
+
+def _identity(file: BinaryIO, start: int) -> tuple[int, ...]:
+    """Return what a part of a file on a disk is known again by, nothing of other files."""
+    try:
+        status = os.fstat(file.fileno())
+    except (OSError, AttributeError):
+        return ()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, start
 
 
 _MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))

@@ -1,18 +1,16 @@
-"""Decoding: any file soundfile reads (WAV, FLAC, OGG, MP3, ...), any rate, any number of channels."""
+"""Whole recordings and utterances: any format of `masd.audio.stream`, any rate, any number of channels."""
 
 from __future__ import annotations
 
 import functools
 import io
 import logging
-import os
 import subprocess
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
-from masd.audio.contents import SUFFIXES
 from masd.audio.stream import AudioInfo, AudioStream
 from masd.data.folder import DataFolder
 from masd.errors import MasdError
@@ -28,10 +26,10 @@ def read_audio(
 ) -> tuple[np.ndarray, AudioInfo]:
     """Read a file, or a part of it, as mono at `rate`.
 
-    Channels are averaged. Only the part asked for is decoded where the format allows it.
+    As `masd.audio.stream.AudioStream` gives it, in one array.
 
     Args:
-        source: a path, or a binary file object (standard input too).
+        source: a path (a pipe, or `x.ark:9`, too), or a binary file object.
         rate: the sampling rate wanted in Hz.
         start: where to begin, in seconds.
         end: where to stop, in seconds; None for the end. It may lie up to 0.5 s after the end.
@@ -104,16 +102,3 @@ def _run_command(command: str) -> bytes:
 
 # Utterances are read in order, so the many segments of one recording run its command once.
 _run_recording = functools.lru_cache(maxsize=1)(_run_command)
-
-
-def audio_files(folder: str | Path) -> list[Path]:
-    """Return the audio files under a folder, known by their suffix, in LC_ALL=C order.
-
-    Raises:
-        MasdError: no such folder. Files whose names are not UTF-8 are returned; `read_audio` refuses each.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise MasdError(f"{folder}: no such folder")
-    files = (p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-    return sorted(files, key=os.fsencode)

@@ -20,7 +20,7 @@ import numpy as np
 
 from masd.audio.contents import misnamed, sniff, suffix_of
 from masd.audio.decoders import Decoder
-from masd.audio.files import Stretch, open_bytes
+from masd.audio.files import open_bytes
 from masd.audio.level import SILENCE_PEAK
 from masd.audio.resampling import Resampler
 from masd.errors import MasdError
@@ -42,7 +42,7 @@ class AudioInfo:
         channels: its number of channels.
         seconds: the length of what was read.
         format: the container (WAV, FLAC, OGG, MP3, ...).
-        warnings: one line each on what is unusual though usable (narrow band, several channels, a wrong name).
+        warnings: a line each on what is unusual though usable (narrow band, several channels, a wrong name).
     """
 
     name: str
@@ -60,12 +60,11 @@ class AudioStream:
     Neither that nor the samples depend on how far the stream is read. Close it, or use it in a `with`.
 
     Args:
-        source: a path (a pipe too), or a binary file object, which is not closed.
+        source: a path (a pipe, or `x.ark:9`, too), or a binary file object, which is not closed.
         rate: the sampling rate wanted in Hz.
         start: where to begin, in seconds.
         end: where to stop, in seconds; None for the end. It may lie up to 0.5 s after the end.
         name: what messages call the source; the path by default.
-        joined: whether a second stream that follows the first belongs to the recording.
 
     Raises:
         MasdError: missing, not UTF-8 named, empty, not audio, cut short, of an absurd rate, and, while it is
@@ -79,22 +78,21 @@ class AudioStream:
         start: float = 0.0,
         end: float | None = None,
         name: str | None = None,
-        joined: bool = True,
     ) -> None:
         self.name = name or source_name(source)
         self.rate, self.start, self.end = rate, start, end
-        path = str(source) if isinstance(source, (str, Path)) else ""
-        self._file = open_bytes(source, self.name) if not isinstance(source, Stretch) else source
+        suffix = suffix_of(str(source) if isinstance(source, (str, Path)) else self.name)
+        self._file = open_bytes(source, self.name)
         try:
-            kind = sniff(self._file, self.name, suffix_of(path))
-            self._decoder = Decoder(self._file, kind, self.name, joined)
+            kind = sniff(self._file, self.name, suffix)
+            self._decoder = Decoder(self._file, kind, self.name)
             native = self._decoder.rate
             if not MIN_RATE <= native <= MAX_RATE:
                 raise MasdError(f"{self.name}: a sampling rate of {native} Hz is not credible")
         except BaseException:
             self._file.close()
             raise
-        self._notes = _notes(native, rate, self._decoder.channels, misnamed(kind, suffix_of(path)))
+        self._notes = _notes(native, rate, self._decoder.channels, misnamed(kind, suffix))
         self._clipping, self._came = Clipping(), 0
         self._channel: int | None = None
 
@@ -106,12 +104,23 @@ class AudioStream:
 
     @property
     def clipped_share(self) -> float:
-        """The share of what has been decoded that lies in flat runs of 3 samples or more at either extreme."""
+        """The share of what has been decoded that lies in flat runs of 3 or more at either extreme."""
         return self._clipping.share
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Yield float32 blocks of exactly one second, and a shorter one at the end."""
         return _rechunk(self._resampled(), self.rate)
+
+    def length(self) -> float:
+        """Return the length of the whole recording in seconds; decoded is as little as its kind allows.
+
+        Raises:
+            MasdError: empty, cut short, or, where all is decoded, damaged.
+        """
+        seconds = self._decoder.length()
+        if not seconds:
+            raise MasdError(f"{self.name}: empty, no samples")
+        return seconds
 
     def _resampled(self) -> Iterator[np.ndarray]:
         resampler = Resampler(self._decoder.rate, self.rate)
@@ -129,6 +138,8 @@ class AudioStream:
         rate = self._decoder.rate
         first = round(self.start * rate)
         last = None if self.end is None else round(self.end * rate)
+        if last is not None and last <= first:
+            raise MasdError(f"{self.name}: {self.start:g} to {self.end:g} s is not as long as one sample")
         at = first
         for block in self._decoder.blocks(first):
             block = block if last is None else block[: last - at]

@@ -58,11 +58,13 @@ def check_apart(train: DataFolder, dev: DataFolder, share_speakers: bool = False
 
 def missing_audio(folder: DataFolder) -> dict[str, str]:
     """Return the recordings whose file is missing or empty, with the reason; commands are taken as is."""
+    from masd.audio.files import in_archive
+
     missing = {}
     for name, entry in folder.wav.items():
         if entry.endswith("|"):
             continue
-        file = Path(entry)
+        file, _ = in_archive(entry)
         if not file.is_file():
             missing[name] = f"no such file {entry}"
         elif file.stat().st_size == 0:

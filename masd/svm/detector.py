@@ -177,6 +177,6 @@ def expand(sources: list[str]) -> Iterator[str | MasdError]:
             files = audio_files(source)
             yield from map(str, files)
             if not files:
-                yield MasdError(f"{source}: no audio files in this folder (WAV, FLAC, OGG, MP3, ...)")
+                yield MasdError(f"{source}: no audio files in this folder (WAV, FLAC, MP3, Ogg, M4A, ...)")
         else:
             yield source

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import soundfile
 
-from masd.audio import load_utterance, write_wav
+from masd.audio import check_length, load_utterance, write_wav
 from masd.data.folder import DataFolder, read_folder, write_folder
 from masd.errors import Failures, MasdError
 from masd.files import Mark, digest, input_digest, read_yaml, write_lines
@@ -23,6 +23,7 @@ from masd.vocoders import Vocoder, get
 log = logging.getLogger(__name__)
 
 RATE = 16000
+SHORTEST = 0.1  # seconds; what is shorter has too few frames for some of the vocoders
 REPORT_EVERY = 30.0  # seconds between lines of progress
 
 
@@ -105,6 +106,7 @@ def _copy_utterances(
         path = wav_dir / f"{copy}.{suffix}"
         try:
             x = load_utterance(folder, utt, RATE, allow_pipes)
+            check_length(x, utt, RATE, SHORTEST)
             fresh = synthesise(vocoder, x, utt, path, force)
         except MasdError as error:
             failures.add(utt, error, folder.file(utt))

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
 from locate import CORPUS, LAYOUT, find
 
+from masd.audio import audio_files
 from masd.cli import run
-from masd.data.corpus import Findings, check_counts, choose_each, write_prepared
+from masd.data.corpus import Findings, check_counts, choose_each, id_of, write_prepared
 from masd.errors import MasdError
 from masd.files import read_yaml, write_changed
 
@@ -99,11 +99,16 @@ def read_set(
             log.warning("%s: %d empty files are left out, the first %s", path, len(empty), empty[0])
         if len(empty) == len(files):
             findings.add(f"{path}: no audio in it; a copy of {CORPUS} with an empty folder is in circulation")
+        ids: dict[str, str] = {}
         for name in sorted(files.keys() - set(empty)):
-            source = f"{part}-{folder}-{name.partition('.')[0]}"
+            key = id_of(name)  # some names have blanks
+            if key in ids:
+                raise MasdError(f"{path}/{name}: its id {key} is taken by '{ids[key]}'; rename one of them")
+            ids[key] = name
+            source = f"{part}-{folder}-{key.partition('.')[0]}"
             source = f"{version}-{source}" if version == "for-rerec" else source
             speaker = f"{version}-{part}-{folder}"
-            items.append(Item(f"{speaker}-{name}", f"{path}/{name}", speaker, version, label, source))
+            items.append(Item(f"{speaker}-{key}", f"{path}/{name}", speaker, version, label, source))
     check_counts(findings, f"{version}/{part}", counts, published)
     return items
 
@@ -115,16 +120,9 @@ def list_with_sizes(path: Path) -> dict[str, int]:
         MasdError: no such folder.
     """
     try:
-        with os.scandir(path) as entries:
-            return {
-                entry.name: entry.stat().st_size
-                for entry in entries
-                if entry.name.lower().endswith(SUFFIXES) and not entry.name.startswith(".")
-            }
-    except OSError as error:
-        raise MasdError(
-            f"{path}: cannot be listed ({error.strerror}); {CORPUS} looks like {LAYOUT}"
-        ) from None
+        return {file.name: file.stat().st_size for file in audio_files(path, SUFFIXES, deep=False)}
+    except MasdError as error:
+        raise MasdError(f"{error}; {CORPUS} looks like {LAYOUT}") from None
 
 
 def write_set(path: Path, items: list[Item]) -> None:

@@ -59,12 +59,10 @@ def listing(folder: Path) -> str:
 def decode(path: Path, rate: int, high_pass_hz: float) -> np.ndarray:
     """Return a recording as mono float32 (N,) at `rate` Hz, without anything below `high_pass_hz`.
 
-    Raw G.722 (64 kbit/s, 16 kHz) has no header and goes through PyAV, all else through the package's reader.
-
     Raises:
         MasdError: the file is missing or cannot be decoded.
     """
-    x = _decode_g722(path, rate) if path.suffix == ".g722" else read_audio(path, rate=rate)[0]
+    x = read_audio(path, rate=rate)[0]
     if len(x) < rate // 10:
         raise MasdError(f"{path}: shorter than 0.1 s")
     return high_pass(x, rate, high_pass_hz)
@@ -75,21 +73,6 @@ def high_pass(x: np.ndarray, rate: int, hz: float) -> np.ndarray:
     from scipy.signal import butter, sosfiltfilt
 
     return np.asarray(sosfiltfilt(butter(4, hz, "highpass", fs=rate, output="sos"), x), np.float32)
-
-
-def _decode_g722(path: Path, rate: int) -> np.ndarray:
-    import av
-
-    if rate != 16000:
-        raise MasdError(f"{path}: G.722 is decoded at 16000 Hz, not {rate}")
-    try:
-        with av.open(str(path), format="g722") as container:
-            frames = [frame.to_ndarray().reshape(-1) for frame in container.decode(audio=0)]
-    except (OSError, av.FFmpegError) as error:
-        raise MasdError(f"{path}: cannot be decoded as G.722 ({error})") from None
-    if not frames:
-        raise MasdError(f"{path}: holds no audio")
-    return np.concatenate(frames).astype(np.float32) / 32768.0
 
 
 class SpeechTrimmer:
