@@ -20,7 +20,6 @@ ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "egs" / "mini"
 sys.path.insert(0, str(RECIPE / "local"))
 
-import condition  # noqa: E402
 import fetch  # noqa: E402
 import finish_sets  # noqa: E402
 import make_protocol  # noqa: E402
@@ -31,14 +30,14 @@ import plan  # noqa: E402
 import sources  # noqa: E402
 import versions  # noqa: E402
 
-from masd.audio import write_wav  # noqa: E402
+from masd.audio import condition, write_wav  # noqa: E402
 from masd.data.folder import write_folder  # noqa: E402
 from masd.errors import Failures, MasdError  # noqa: E402
 from masd.files import read_json, write_json  # noqa: E402
 from masd.seeding import generator  # noqa: E402
 
 PROTOCOL = RECIPE / "conf" / "protocol"
-CONFIG = condition.load_config()
+CONFIG = condition.load_config(plan.CONDITION)
 RATE = 16000
 
 

@@ -9,11 +9,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
+from masd.audio import read_audio
 from masd.errors import MasdError
 from masd.files import read_lines
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 NONE = ("-", "?")
+RATE, LONGEST = 16000, 4.0  # of a clip: Hz, and the seconds taken from the beginning of what was published
 
 
 @dataclass(frozen=True)
@@ -148,3 +152,15 @@ def fold_sets(
     test = [clip for clip in clips if folds[clip.clip] == fold]
     held = keys_of(clip for clip in clips if sets[clip.clip] == "eval")
     return apart(clips, held | keys_of(test)), test
+
+
+def load_clip(clip: Clip, path: Path) -> np.ndarray:
+    """Return the samples of a clip, float32 (N,) at 16 kHz, from a file that may be as published.
+
+    Raises:
+        MasdError: it is no audio, or of another length than the clip.
+    """
+    x = read_audio(path, RATE)[0][: int(LONGEST * RATE)]
+    if abs(len(x) / RATE - clip.seconds) > 0.02:
+        raise MasdError(f"{path}: {len(x) / RATE:.2f} s long, {clip.clip} has {clip.seconds:.2f} s")
+    return x
