@@ -21,8 +21,7 @@ corpus=""             # the folder that has the clips [they are cloned to --down
 downloads=downloads   # where clips of cloned repositories are kept
 repositories=""       # where repositories are cloned from [https://github.com/{repo}]
 track=""              # clean, comparable and unmasked, or conditioned, under noise and coding, in data/<size>_conditioned [clean]
-vocoders=""           # vocoders of stage 2, e.g. "world griffin_lim" [those of the size in conf/vocoders.yaml]
-checkpoints=downloads/vocoders   # where the vocoders' weights are, as conf/vocoders.yaml names them
+fold=""               # 1 to 5: train and test on that fold in place of the sets, in data/<size>_fold<n> (local/run_folds.sh)
 zero_shot=false       # score with a trained model, --model, in place of training one
 model=""              # the model folder for --zero-shot true, e.g. ../asvspoof2019_la/exp/full/full_s0/model
 checkpoint=""         # or the authors' released weights of --system aasist, aasist_l or rawnet2, e.g. AASIST.pth
@@ -51,8 +50,11 @@ force=false           # redo the stages asked for though nothing they depend on 
 
 # the corpus
 title="demo pages"
-[ "${track:-clean}" = clean ] || size=${size}_$track
-protocol="conf/corpus_$size.yaml,conf/protocol.tsv"
+budget=$size
+track=${track:-clean}
+[ "$track" = clean ] || size+=_$track
+[ -z "$fold" ] || size+=_fold$fold
+protocol="conf/corpus_$budget.yaml,conf/track_$track.yaml,conf/protocol.tsv"
 keys() { echo --breakdown "$(cat "$data/breakdown")"; }
 begin "$@"
 
@@ -65,7 +67,8 @@ fi
 if asked 1; then
   log "stage 1: data preparation, to $data (log: $logs/prepare.log)"
   single prepare python3 local/prepare.py --corpus "$corpus" --downloads "$downloads" --zero-shot "$zero_shot" \
-    --part "conf/corpus_$size.yaml" --out "$data" --max-fail "$max_fail" --num-jobs "$nj"
+    --part "conf/corpus_$budget.yaml" --track "$track" --fold "$fold" --out "$data" --max-fail "$max_fail" \
+    --num-jobs "$nj"
   for name in $(prepared); do
     sharded "utt2dur_$name" make_utt2dur --data "$data/$name"
     single "utt2dur_$name.finish" python3 -m masd.bin.finish_utt2dur --data "$data/$name" --num-jobs "$nj" \
@@ -142,7 +145,7 @@ if asked 7; then
   done
   if [ "$results_page" = true ]; then
     single results python3 -m masd.bin.results --exp "exp/$size" --system "$row" --data "$data" \
-      --sets "$( (sets; pretrain_sets) | paste -sd ,)" --protocol "conf/masd.yaml,conf/$size.yaml,$protocol" \
+      --sets "$( (sets; pretrain_sets) | paste -sd ,)" --protocol "$settings,$protocol" \
       --reported conf/reported.yaml --title "Results on $title, size $size" --command "$command" --out "$results" \
       --force "$force"
     log "results: $results, and with plots exp/$size/report/report.html"

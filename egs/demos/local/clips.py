@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +15,7 @@ import numpy as np
 from masd.audio import read_audio
 from masd.errors import MasdError
 from masd.files import read_lines
+from masd.seeding import generator
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 NONE = ("-", "?")
@@ -152,6 +154,26 @@ def fold_sets(
     test = [clip for clip in clips if folds[clip.clip] == fold]
     held = keys_of(clip for clip in clips if sets[clip.clip] == "eval")
     return apart(clips, held | keys_of(test)), test
+
+
+def hold_out(clips: list[Clip], seed: int, share: float = 0.1) -> tuple[list[Clip], list[Clip]]:
+    """Return training clips, and those of some repositories that share no repository, speaker or recording with them.
+
+    Repositories are drawn until they have the share of each class; passed over are those that are larger than
+    the share, or would cost training half as much again as they have. Families may be on both sides.
+    """
+    rng = generator(seed, "hold out")
+    left, held = clips, []
+    wanted = {label: share * sum(c.label == label for c in clips) for label in ("bonafide", "spoof")}
+    for repo in rng.permutation(sorted({clip.repo for clip in clips})).tolist():
+        have = Counter(clip.label for clip in held)
+        if all(have[label] >= wanted[label] for label in wanted):
+            break
+        some = [clip for clip in left if clip.repo == repo]
+        rest = apart(left, frozenset(key for key in keys_of(some) if key[0] != "family"))
+        if some and len(some) <= share * len(clips) and len(left) - len(rest) <= 1.5 * len(some):
+            left, held = rest, held + some
+    return left, held
 
 
 def load_clip(clip: Clip, path: Path) -> np.ndarray:

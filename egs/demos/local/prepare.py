@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 import re
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -13,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from clips import CONF, RATE, Clip, apart, keys_of, load_clip, load_clips, load_protocol
+from clips import CONF, RATE, Clip, fold_sets, hold_out, load_clip, load_clips, load_protocol
 from gather import CORPUS, places
 
 from masd.audio import write_wav
@@ -25,8 +24,7 @@ from masd.files import digest, read_yaml, write_changed
 
 log = logging.getLogger("prepare")
 
-POOL = "pool"  # all clips that share nothing with eval: what folds are made of
-BREAKDOWN = "family,kind,repo,kind*repo,codec"
+BREAKDOWN = "family,kind,repo,repo*kind"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,17 +56,21 @@ def prepare(
     out: Path,
     corpus: str = "",
     downloads: Path = Path("downloads"),
+    track: str = "clean",
+    fold: str = "",
     zero_shot: bool = False,
     max_fail: float = 0.01,
     num_jobs: int = 1,
 ) -> None:
-    """Write `<out>/eval`, and for training `<out>/{train,dev,pool,pretrain,pretrain_dev}` and `<out>/breakdown`.
+    """Write `<out>/eval`, and for training `<out>/{train,dev,pretrain,pretrain_dev}`; also `<out>/breakdown`.
 
     Args:
-        part: conf/corpus_<size>.yaml, how much of the corpus is taken, and its track.
-        out: data/<size>.
+        part: conf/corpus_<size>.yaml, how much of the corpus is taken.
+        out: data/<size>; audio goes beside it, where all sizes and folds share it.
         corpus: folder with the clips, as stage 0 found them.
         downloads: where stage 0 put them, if no folder was given.
+        track: what clips go through, conf/track_<track>.yaml.
+        fold: the fold that is trained and tested on, in place of the protocol's sets.
         zero_shot: whether the test set is all that is wanted.
         max_fail: the share of the clips that may be unusable.
         num_jobs: processes.
@@ -76,47 +78,56 @@ def prepare(
     Raises:
         MasdError: no clip is there, or too many are unusable.
     """
-    amount, clips, (sets, _) = read_yaml(part), load_clips(), load_protocol()
-    track, found = load_track(amount["track"]), places(corpus, downloads, clips)
-    here = [clip for clip in clips if clip.clip in found]
-    pool = apart(here, keys_of(clip for clip in clips if sets[clip.clip] == "eval"))
-    chosen = {"eval": [clip for clip in here if sets[clip.clip] == "eval"]}
-    if not zero_shot:
-        chosen |= {name: [c for c in here if sets[c.clip] == name] for name in ("train", "dev")} | {
-            POOL: pool
-        }
+    amount, clips, chain = read_yaml(part), load_clips(), load_track(track)
+    found = places(corpus, downloads, clips)
+    chosen = choose([clip for clip in clips if clip.clip in found], fold)
+    if zero_shot:
+        chosen = {"eval": chosen["eval"]}
     if amount["per_class"]:
         for name, some in chosen.items():
             chosen[name] = choose_each(some, lambda c: c.label, amount["per_class"], amount["seed"], "demos")
-    todo = sorted(
-        {clip.clip: clip for some in chosen.values() for clip in some}.values(), key=lambda c: c.clip
-    )
-    folder = out / f"wav.{digest(track, sorted(found.items()))[:12]}"
-    made = make_all(todo, found, sets, track, folder, max_fail, num_jobs)
+    todo = [clip for some in chosen.values() for clip in some]
+    folder = out.parent / f"wav_{track}.{digest(chain, sorted(found.items()))[:12]}"
+    made = make_all(todo, found, polarities(clips, chain), chain, folder, max_fail, num_jobs)
+    for name, pretrain in (("train", "pretrain"), ("dev", "pretrain_dev")):
+        if name in chosen:
+            chosen[pretrain] = [clip for clip in chosen[name] if clip.label == "bonafide"]
     for name, some in chosen.items():
-        write_set(out / name, [clip for clip in some if clip.clip in made], made, track)
-    if not zero_shot:
-        for name, pretrain in (("train", "pretrain"), ("dev", "pretrain_dev")):
-            real = [clip for clip in chosen[name] if clip.label == "bonafide" and clip.clip in made]
-            write_set(out / pretrain, real, made, track)
+        write_set(out / name, [clip for clip in some if clip.clip in made], made, chain)
     write_changed(out / "breakdown", BREAKDOWN + "\n")
-    for old in out.glob("wav.*"):
-        if old != folder:
-            shutil.rmtree(old)
+
+
+def choose(clips: list[Clip], fold: str) -> dict[str, list[Clip]]:
+    """Return {train, dev, eval: clips} of the protocol's sets, or of a fold, whose eval is what it tests.
+
+    Raises:
+        MasdError: there is no such fold.
+    """
+    sets, folds = load_protocol()
+    if not fold:
+        return {name: [c for c in clips if sets[c.clip] == name] for name in ("train", "dev", "eval")}
+    if fold == "-" or fold not in folds.values():
+        raise MasdError(f"--fold {fold}: folds are {', '.join(sorted(set(folds.values()) - {'-'}))}")
+    train, test = fold_sets(clips, sets, folds, fold)
+    train, dev = hold_out(train, int(fold))
+    return {"train": train, "dev": dev, "eval": test}
+
+
+def polarities(clips: list[Clip], track: Track) -> dict[str, int]:
+    """Return {recording: 1 or -1}; of the recordings of a repository as many are turned over as not, to one."""
+    return signs({source(clip): (clip.repo,) for clip in clips}, track.condition)
 
 
 def make_all(
     clips: list[Clip],
     found: dict[str, Path],
-    sets: dict[str, str],
+    polarity: dict[str, int],
     track: Track,
     folder: Path,
     max_fail: float,
     num_jobs: int,
 ) -> dict[str, Path]:
     """Write the audio of the clips, where it is not there yet; return {clip: file}, without those that failed."""
-    strata = {source(clip): (sets[clip.clip], clip.repo) for clip in clips}
-    polarity = signs(strata, track.condition)
     work = partial(make, found=found, polarity=polarity, track=track, folder=folder)
     with ProcessPoolExecutor(num_jobs) as executor:
         problems = dict(
