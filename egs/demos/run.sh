@@ -22,6 +22,8 @@ downloads=downloads   # where clips of cloned repositories are kept
 repositories=""       # where repositories are cloned from [https://github.com/{repo}]
 track=""              # clean, comparable and unmasked, or conditioned, under noise and coding, in data/<size>_conditioned [clean]
 fold=""               # 1 to 5: train and test on that fold in place of the sets, in data/<size>_fold<n> (local/run_folds.sh)
+vocoders=""           # vocoders of stage 2, e.g. "world griffin_lim" [those of the size in conf/vocoders.yaml]
+checkpoints=downloads/vocoders   # where the vocoders' weights are, as conf/vocoders.yaml names them
 zero_shot=false       # score with a trained model, --model, in place of training one
 model=""              # the model folder for --zero-shot true, e.g. ../asvspoof2019_la/exp/full/full_s0/model
 checkpoint=""         # or the authors' released weights of --system aasist, aasist_l or rawnet2, e.g. AASIST.pth
@@ -49,12 +51,11 @@ force=false           # redo the stages asked for though nothing they depend on 
 . "$MASD_ROOT/utils/stages.sh"
 
 # the corpus
-title="demo pages"
-budget=$size
-track=${track:-clean}
+budget=$size track=${track:-clean}
+title="demo pages, $track track"
 [ "$track" = clean ] || size+=_$track
 [ -z "$fold" ] || size+=_fold$fold
-protocol="conf/corpus_$budget.yaml,conf/track_$track.yaml,conf/protocol.tsv"
+protocol="conf/corpus_$budget.yaml,conf/track_$track.yaml,conf/protocol.tsv,conf/vocoders.yaml"
 keys() { echo --breakdown "$(cat "$data/breakdown")"; }
 begin "$@"
 

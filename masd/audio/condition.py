@@ -1,4 +1,4 @@
-"""Condition both classes alike (conf/condition.yaml of a recipe), so that what is left between them is synthesis."""
+"""Condition both classes alike, as a recipe has it, so that what is left between them is synthesis."""
 
 from __future__ import annotations
 

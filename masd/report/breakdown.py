@@ -88,6 +88,6 @@ def break_down(
 
 
 def mean_of_cells(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the mean EER of the cells with at least `ENOUGH` bona fide trials, None without any, and their number."""
+    """Return the mean EER of the cells with `ENOUGH` bona fide trials or more, and how many these are."""
     eers = [cell["eer"] for cell in cells if "eer" in cell and cell["bonafide"] >= ENOUGH]
     return {"eer": float(np.mean(eers)) if eers else None, "cells": len(eers)}

@@ -183,8 +183,8 @@ def breakdowns(
         costs: the operating point of minDCF.
 
     Of a condition that both classes have (a codec, a page that shows recordings and copies of them) there are
-    also `mean`, see `masd.report.breakdown.mean_of_cells`, and `by_value`, the pooled EER's interval over draws
-    of the condition's values.
+    also `mean`, see `masd.report.breakdown.mean_of_cells`, and `by_value`, the pooled EER's interval over
+    draws of the condition's values.
     """
     bootstrap, costs, keep = bootstrap or Bootstrap(), costs or DetectionCosts(), trials.pool != "apart"
     kept = {name: column[keep] for name, column in values.items()}

@@ -314,6 +314,14 @@ def test_half_of_the_recordings_are_turned_over_with_all_their_versions():
     assert set(condition.signs(strata, never).values()) == {1}
 
 
+def test_silence_is_trimmed_at_both_ends_and_a_margin_stays():
+    x = speech(1.0)
+    quiet = 1e-4 * np.random.default_rng(0).standard_normal(RATE).astype(np.float32)
+    y = condition.trim(np.concatenate([quiet, x, quiet]) + 0.01, RATE, 40.0, 0.1)
+    assert len(y) == pytest.approx(1.2 * RATE, abs=0.06 * RATE)
+    assert len(condition.trim(x, RATE, 40.0, 0.1)) > 0.9 * len(x), "nothing but silence goes"
+
+
 @pytest.mark.parametrize("codec", condition.CODECS)
 def test_a_codec_keeps_length_and_time(codec):
     x = speech(1.7) * 0.5

@@ -78,19 +78,19 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     return rows
 
 
-def load_clips(conf: Path = CONF) -> list[Clip]:
+def load_clips() -> list[Clip]:
     """Return all clips, sorted by name.
 
     Raises:
         MasdError: a generator has no family, or a clip no repository.
     """
-    families = [(re.compile(r["generator"]), r["family"]) for r in read_rows(conf / "families.tsv")]
-    speakers = [(re.compile(r["speaker"]), r["who"]) for r in read_rows(conf / "speakers.tsv")]
-    repositories = {row.pop("repo"): row for row in read_rows(conf / "repositories.tsv")}
+    families = [(re.compile(r["generator"]), r["family"]) for r in read_rows(CONF / "families.tsv")]
+    speakers = [(re.compile(r["speaker"]), r["who"]) for r in read_rows(CONF / "speakers.tsv")]
+    repositories = {row.pop("repo"): row for row in read_rows(CONF / "repositories.tsv")}
     clips = []
-    for row in read_rows(conf / "clips.tsv"):
+    for row in read_rows(CONF / "clips.tsv"):
         if row["repo"] not in repositories:
-            raise MasdError(f"{conf / 'repositories.tsv'}: lacks {row['repo']} of clip {row['clip']}")
+            raise MasdError(f"{CONF / 'repositories.tsv'}: lacks {row['repo']} of clip {row['clip']}")
         real = row["label"] == "bonafide"
         clips.append(
             Clip(
@@ -128,9 +128,9 @@ def who(speaker: str, rules: Iterable[tuple[re.Pattern[str], str]]) -> tuple[str
     return (speaker,)
 
 
-def load_protocol(path: Path = CONF / "protocol.tsv") -> tuple[dict[str, str], dict[str, str]]:
+def load_protocol() -> tuple[dict[str, str], dict[str, str]]:
     """Return {clip: train, dev, eval or unused} and {clip: fold that tests it, or -}."""
-    rows = read_rows(path)
+    rows = read_rows(CONF / "protocol.tsv")
     return {r["clip"]: r["set"] for r in rows}, {r["clip"]: r["fold"] for r in rows}
 
 
@@ -157,7 +157,7 @@ def fold_sets(
 
 
 def hold_out(clips: list[Clip], seed: int, share: float = 0.1) -> tuple[list[Clip], list[Clip]]:
-    """Return training clips, and those of some repositories that share no repository, speaker or recording with them.
+    """Return training clips, and those of some repositories that have no speaker and no recording of theirs.
 
     Repositories are drawn until they have the share of each class; passed over are those that are larger than
     the share, or would cost training half as much again as they have. Families may be on both sides.

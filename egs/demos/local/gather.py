@@ -7,7 +7,7 @@ import logging
 import os
 import subprocess
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -89,7 +89,7 @@ def fingerprint(x: np.ndarray) -> str:
 
 
 def clone_all(clips: list[Clip], out: Path, repositories: str) -> dict[str, str]:
-    """Convert what is missing of every repository to <out>/<clip>.flac; return {repository: what went wrong}."""
+    """Convert what is missing to <out>/<clip>.flac; return {repository: what went wrong}."""
     wanted: dict[str, list[Clip]] = defaultdict(list)
     for clip in clips:
         if not (out / f"{clip.clip}.flac").is_file():
@@ -135,7 +135,7 @@ def clone(clips: list[Clip], out: Path, address: str) -> None:
 
 
 def git(folder: str, *words: str) -> str:
-    """Run git in a folder and return what it prints; its last line of complaint becomes the error."""
+    """Run git in a folder and return what it prints; its complaint becomes the error."""
     slow = ("-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=60")
     environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "GIT_LFS_SKIP_SMUDGE": "1"}
     try:
@@ -149,51 +149,48 @@ def git(folder: str, *words: str) -> str:
     except OSError as error:
         raise MasdError(f"git cannot be run ({error.strerror}); install it") from None
     if done.returncode != 0:
-        lines = [line for line in done.stderr.splitlines() if line.strip()] or ["no message"]
-        raise MasdError(f"git {words[0]}: {lines[-1].strip()}")
+        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()] or ["no message"]
+        said = next((line for line in lines if line.startswith(("fatal:", "error:"))), lines[-1])
+        raise MasdError(f"git {words[0]}: {said}")
     return done.stdout
 
 
 def report(clips: list[Clip], found: dict[str, Path], why: dict[str, str], strict: bool) -> None:
-    """Compare the clips with the list and say, in one table, of which repositories what is missing or differs."""
-    counts: dict[str, dict[str, int]] = defaultdict(
-        lambda: dict.fromkeys(("here", "missing", "unusable", "other"), 0)
-    )
+    """Compare the clips with the list; one table says of which repositories what is missing or differs."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
     for clip in clips:
-        row = counts[clip.repo]
-        if clip.clip not in found:
-            row["missing"] += 1
-            continue
-        try:
-            x = load_clip(clip, found[clip.clip])
-            row["here"] += 1
-            row["other"] += fingerprint(x) != clip.sha256
-        except MasdError as error:
-            row["unusable"] += 1
-            why.setdefault(clip.repo, str(error))
-    odd = {
-        repo: row for repo, row in sorted(counts.items()) if row["missing"] + row["unusable"] + row["other"]
-    }
-    if odd:
-        print(f"{'repository':44}{'here':>6}{'missing':>9}{'unusable':>10}{'other samples':>15}")
-    for repo, row in odd.items():
-        print(
-            f"{repo:44}{row['here']:6}{row['missing']:9}{row['unusable']:10}{row['other']:15}  {why.get(repo, '')}"
-        )
-    total = {name: sum(row[name] for row in counts.values()) for name in ("here", "other")}
-    if not total["here"]:
+        for name in compare(clip, found.get(clip.clip), why):
+            counts[clip.repo][name] += 1
+    columns = ("here", "missing", "unusable", "other samples")
+    odd = {repo: row for repo, row in sorted(counts.items()) if any(row[name] for name in columns[1:])}
+    for repo, row in [("repository", dict(zip(columns, columns, strict=True))), *odd.items()] if odd else ():
+        numbers = "".join(f"{row[name]:>15}" for name in columns)
+        print(f"{repo:44}{numbers}  {why.get(repo, '')}".rstrip())
+    here, other = (sum(row[name] for row in counts.values()) for name in ("here", "other samples"))
+    if not here:
         first = next(iter(why.values()), "no file in it is one of conf/clips.tsv")
         raise MasdError(f"no clip of {CORPUS} is there: {first}; --corpus takes a folder that has them")
     log.info(
         "%d of %d clips, %d of them by another decoder or resampler (other samples, the same length)",
-        *(total["here"], len(clips), total["other"]),
+        *(here, len(clips), other),
     )
     findings = Findings(CORPUS, strict)
-    if total["here"] < len(clips):
-        findings.add(
-            f"{len(clips) - total['here']} of {len(clips)} clips are missing or unusable, see the table in the log"
-        )
+    if here < len(clips):
+        lost = len(clips) - here
+        findings.add(f"{lost} of {len(clips)} clips are missing or unusable, see the table in the log")
     findings.settle()
+
+
+def compare(clip: Clip, path: Path | None, why: dict[str, str]) -> list[str]:
+    """Return what is to be counted of a clip; `why` gets the first reason of its repository."""
+    if path is None:
+        return ["missing"]
+    try:
+        x = load_clip(clip, path)
+    except MasdError as error:
+        why.setdefault(clip.repo, str(error))
+        return ["unusable"]
+    return ["here"] if fingerprint(x) == clip.sha256 else ["here", "other samples"]
 
 
 if __name__ == "__main__":

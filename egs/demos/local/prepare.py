@@ -114,7 +114,7 @@ def choose(clips: list[Clip], fold: str) -> dict[str, list[Clip]]:
 
 
 def polarities(clips: list[Clip], track: Track) -> dict[str, int]:
-    """Return {recording: 1 or -1}; of the recordings of a repository as many are turned over as not, to one."""
+    """Return {recording: 1 or -1}; of a repository as many are turned over as not, to one."""
     return signs({source(clip): (clip.repo,) for clip in clips}, track.condition)
 
 
@@ -127,7 +127,7 @@ def make_all(
     max_fail: float,
     num_jobs: int,
 ) -> dict[str, Path]:
-    """Write the audio of the clips, where it is not there yet; return {clip: file}, without those that failed."""
+    """Write the audio that is not there yet; return {clip: file}, without those that failed."""
     work = partial(make, found=found, polarity=polarity, track=track, folder=folder)
     with ProcessPoolExecutor(num_jobs) as executor:
         problems = dict(
@@ -159,7 +159,7 @@ def make(
 
 
 def source(clip: Clip) -> str:
-    """Return what names the recording that a clip is, or is a copy of; the clip itself where that is not known."""
+    """Return what names the recording that a clip is or copies; the clip itself where that is not known."""
     return clip.clip if clip.pair == "-" else plain(f"{clip.repo}-{clip.pair}")
 
 
