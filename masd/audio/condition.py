@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.signal import firwin, firwin2, oaconvolve, welch
 
-from masd.audio.read import resample
+from masd.audio.resampling import resample
 from masd.errors import MasdError
 from masd.files import digest, read_yaml
 from masd.seeding import generator
