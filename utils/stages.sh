@@ -7,6 +7,7 @@
 #   protocol=conf/corpus_$size.yaml    files that fix corpus and trials, separated by commas
 #   apart=""                           a set of spoofed speech alone that is scored and reported apart
 #   places=corpus                      options that say where parts of the corpus are, separated by blanks
+#   budget=""                          whose conf/<budget>.yaml is taken, where that is not the size's
 #   training_options=()                what fit_svm and train_detector are told of the corpus
 #   keys() { ...; }                    prints what evaluate is told of a set: keys SET
 
@@ -23,7 +24,7 @@ asked() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; }
 # Whether an option was given another value than it is declared with: changed NAME
 changed() { [ "${_defaults[$1]-${!1-}}" != "${!1-}" ]; }
 
-title="" protocol="" apart="" places=corpus training_options=()
+title="" protocol="" apart="" places=corpus budget="" training_options=()
 keys() { :; }
 
 # Jobs
@@ -186,6 +187,7 @@ beside() {
 
 # Check the options and set, for the stages:
 #   conf, base   --config of the run, of pretraining       data, dump, exp, logs   folders
+#   settings     the files of method and budget, with commas
 #   pretrain_conf   the files of base, with commas
 #   system, row  what is run, and its row in tables        tag                     its folder's name below exp/<size>
 #   ssl_kind     which encoder, "" for none                ssl, emb                its folder, its embeddings
@@ -205,9 +207,10 @@ begin() {
     fail "--stage $stage --stop-stage $stop_stage: stages are 0 to 7, and the last is not before the first"
   [[ $max_fail =~ ^(0|0?\.[0-9]+|1|1\.0*)$ ]] || fail "--max-fail takes a share, 0 to 1, not '$max_fail'"
   for name in nj nproc num_nodes; do [ "${!name}" -ge 1 ] || fail "--${name//_/-} ${!name}: takes 1 or more"; done
+  budget=${budget:-$size} settings=conf/masd.yaml,conf/$budget.yaml
   [ -f "conf/$variant.yaml" ] || fail "no conf/$variant.yaml for --variant $variant"
-  [ -f "conf/$size.yaml" ] || fail "no conf/$size.yaml for --size $size"
-  base=(--config conf/masd.yaml --config "conf/$size.yaml") conf=() like=()
+  [ -f "conf/$budget.yaml" ] || fail "no conf/$budget.yaml for --size $budget"
+  base=(--config conf/masd.yaml --config "conf/$budget.yaml") conf=() like=()
   data=data/$size dump=dump/$size logs=exp/$size/log systems=$MASD_ROOT/utils/conf/systems
   mel=$dump mel_kind="" fitted=train widened=false
   model=${model%/}
@@ -377,7 +380,7 @@ need_gpus() {
 # How a training is started: one process, or torchrun's on each of --num-nodes hosts.
 choose_launch() {
   local each training=4 of=""
-  [ -n "$ngpu" ] || { ngpu=0; [ "$size" != full ] || ngpu=4 of=", as --size full takes"; }
+  [ -n "$ngpu" ] || { ngpu=0; [ "$budget" != full ] || ngpu=4 of=", as --size full takes"; }
   need_gpus "$of"
   each=$ngpu
   [ "$ngpu" -gt 0 ] || each=$nproc

@@ -136,7 +136,7 @@ if asked 7; then
   done
   if [ "$results_page" = true ]; then
     single results python3 -m masd.bin.results --exp "exp/$size" --system "$row" --data "$data" \
-      --sets "$( (sets; pretrain_sets) | paste -sd ,)" --protocol "conf/masd.yaml,conf/$size.yaml,$protocol" \
+      --sets "$( (sets; pretrain_sets) | paste -sd ,)" --protocol "$settings,$protocol" \
       --reported conf/reported.yaml --title "Results on $title, size $size" --command "$command" --out "$results" \
       --force "$force"
     log "results: $results, and with plots exp/$size/report/report.html"

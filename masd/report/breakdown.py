@@ -12,6 +12,7 @@ from masd.errors import MasdError
 from masd.report.trials import Trials
 
 CROSS = "*"
+ENOUGH = 5  # bona fide trials; with fewer, an EER is hardly more than one of them
 
 
 def parse_breakdown(words: str) -> list[tuple[str, ...]]:
@@ -84,3 +85,9 @@ def break_down(
         counts = {"bonafide": int(real.sum()), "spoof": int(spoofed.sum())}
         cells.append({"values": list(combination), **figures, **counts})
     return {"name": CROSS.join(names), "matched": matched, "cells": cells}
+
+
+def mean_of_cells(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the mean EER of the cells with `ENOUGH` bona fide trials or more, and how many these are."""
+    eers = [cell["eer"] for cell in cells if "eer" in cell and cell["bonafide"] >= ENOUGH]
+    return {"eer": float(np.mean(eers)) if eers else None, "cells": len(eers)}

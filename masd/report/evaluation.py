@@ -21,7 +21,7 @@ from masd.metrics.eer import eer, split
 from masd.metrics.proper import brier, nll
 from masd.metrics.scores import join, p_fake, read_scores
 from masd.metrics.tdcf import asv_errors, min_tdcf, read_asv_scores
-from masd.report.breakdown import break_down
+from masd.report.breakdown import break_down, mean_of_cells
 from masd.report.trials import Trials
 from masd.svm.calibration import METHODS, ScoreMap, fit_map
 from masd.svm.selective import coverage_curve
@@ -181,10 +181,21 @@ def breakdowns(
         values: {condition: value of each trial (N,)}.
         bootstrap: how intervals are drawn.
         costs: the operating point of minDCF.
+
+    Of a condition that both classes have (a codec, a page that shows recordings and copies of them) there are
+    also `mean`, see `masd.report.breakdown.mean_of_cells`, and `by_value`, the pooled EER's interval over
+    draws of the condition's values.
     """
     bootstrap, costs, keep = bootstrap or Bootstrap(), costs or DetectionCosts(), trials.pool != "apart"
     kept = {name: column[keep] for name, column in values.items()}
-    return [break_down(trials.pooled, n, kept, lambda part: _rate(part, bootstrap, costs)) for n in names]
+    out = []
+    for each in names:
+        part = break_down(trials.pooled, each, kept, lambda some: _rate(some, bootstrap, costs))
+        if len(each) == 1 and part["matched"]:
+            part["mean"] = mean_of_cells(part["cells"])
+            part["by_value"] = bootstrap.interval(trials.pooled, kept[each[0]])
+        out.append(part)
+    return out
 
 
 def tandem(trials: Trials, asv_scores: str | Path) -> dict[str, Any]:

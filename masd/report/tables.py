@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from masd.report.breakdown import ENOUGH
 from masd.report.document import Document, Section, Table, Text, percent
 
 POOLS = {
@@ -92,7 +93,19 @@ def breakdown_tables(metrics: Mapping[str, Any]) -> dict[str, Table]:
 def _against(part: Mapping[str, Any]) -> str:
     if not part["matched"]:
         return "Spoofed trials of each value against all bona fide ones."
-    return f"Spoofed trials against the bona fide ones of the same {' and '.join(part['matched'])}."
+    text = f"Spoofed trials against the bona fide ones of the same {' and '.join(part['matched'])}."
+    mean, interval = part.get("mean"), part.get("by_value")
+    if mean and mean["cells"]:
+        text += (
+            f" The mean EER of the {mean['cells']} with at least {ENOUGH} bona fide trials is "
+            f"{percent(mean['eer'])} %."
+        )
+    if interval:
+        text += (
+            f" Resampled by {part['name']}, the pooled EER's 95 % interval is "
+            f"{percent(interval['lo'])} to {percent(interval['hi'])} %."
+        )
+    return text
 
 
 def _by_condition(part: Mapping[str, Any]) -> Table:

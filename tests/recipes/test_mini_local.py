@@ -20,7 +20,6 @@ ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "egs" / "mini"
 sys.path.insert(0, str(RECIPE / "local"))
 
-import condition  # noqa: E402
 import fetch  # noqa: E402
 import finish_sets  # noqa: E402
 import make_protocol  # noqa: E402
@@ -31,14 +30,14 @@ import plan  # noqa: E402
 import sources  # noqa: E402
 import versions  # noqa: E402
 
-from masd.audio import write_wav  # noqa: E402
+from masd.audio import condition, write_wav  # noqa: E402
 from masd.data.folder import write_folder  # noqa: E402
 from masd.errors import Failures, MasdError  # noqa: E402
 from masd.files import read_json, write_json  # noqa: E402
 from masd.seeding import generator  # noqa: E402
 
 PROTOCOL = RECIPE / "conf" / "protocol"
-CONFIG = condition.load_config()
+CONFIG = condition.load_config(plan.CONDITION)
 RATE = 16000
 
 
@@ -313,6 +312,14 @@ def test_half_of_the_recordings_are_turned_over_with_all_their_versions():
             assert sign * np.corrcoef(x, y)[0, 1] > 0.5
     never = dataclasses.replace(CONFIG, polarity=False)
     assert set(condition.signs(strata, never).values()) == {1}
+
+
+def test_silence_is_trimmed_at_both_ends_and_a_margin_stays():
+    x = speech(1.0)
+    quiet = 1e-4 * np.random.default_rng(0).standard_normal(RATE).astype(np.float32)
+    y = condition.trim(np.concatenate([quiet, x, quiet]) + 0.01, RATE, 40.0, 0.1)
+    assert len(y) == pytest.approx(1.2 * RATE, abs=0.06 * RATE)
+    assert len(condition.trim(x, RATE, 40.0, 0.1)) > 0.9 * len(x), "nothing but silence goes"
 
 
 @pytest.mark.parametrize("codec", condition.CODECS)

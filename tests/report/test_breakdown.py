@@ -98,3 +98,24 @@ def test_what_cannot_be_broken_down_is_named(coded):
     write_table(coded.root / "data" / "utt2codec", codecs)
     with pytest.raises(MasdError, match=r"codec lacks trial s0-000"):
         judged(coded, "codec")
+
+
+def test_of_a_condition_that_both_classes_have_there_is_a_mean_and_an_interval_by_its_values(coded):
+    """The mean leaves out values with hardly any bona fide trial; one that spoofs alone have has neither."""
+    real = [utt for utt, row in sorted(coded.key.items()) if row[0] == "bonafide"]
+    pages = {utt: f"page{number % 3}" for number, utt in enumerate(sorted(coded.key))}
+    pages |= dict.fromkeys([*real[:4], min(coded.key.keys() - set(real))], "small")
+    write_table(coded.root / "data" / "utt2page", pages)
+    root = coded.root
+    evaluate(scores=root / "scores", data=root / "data", out=root, breakdown="page,attack")
+    found = {part["name"]: part for part in read_json(root / "metrics.json")["breakdowns"]}
+    cells = {cell["values"][0]: cell for cell in found["page"]["cells"]}
+    assert cells["small"]["bonafide"] == 4
+    mean = np.mean([cells[f"page{number}"]["eer"] for number in range(3)])
+    assert found["page"]["mean"] == {"eer": pytest.approx(mean), "cells": 3}
+    interval = found["page"]["by_value"]
+    assert interval["groups"] == 4
+    assert interval["lo"] <= interval["value"] <= interval["hi"]
+    assert "mean" not in found["attack"]
+    text = " ".join((root / "metrics.txt").read_text().split())
+    assert f"the 3 with at least 5 bona fide trials is {100 * mean:.2f} %" in text

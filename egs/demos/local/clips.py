@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
+from masd.audio import read_audio
 from masd.errors import MasdError
 from masd.files import read_lines
+from masd.seeding import generator
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 NONE = ("-", "?")
+RATE, LONGEST = 16000, 4.0  # of a clip: Hz, and the seconds taken from the beginning of what was published
 
 
 @dataclass(frozen=True)
@@ -72,19 +78,19 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     return rows
 
 
-def load_clips(conf: Path = CONF) -> list[Clip]:
+def load_clips() -> list[Clip]:
     """Return all clips, sorted by name.
 
     Raises:
         MasdError: a generator has no family, or a clip no repository.
     """
-    families = [(re.compile(r["generator"]), r["family"]) for r in read_rows(conf / "families.tsv")]
-    speakers = [(re.compile(r["speaker"]), r["who"]) for r in read_rows(conf / "speakers.tsv")]
-    repositories = {row.pop("repo"): row for row in read_rows(conf / "repositories.tsv")}
+    families = [(re.compile(r["generator"]), r["family"]) for r in read_rows(CONF / "families.tsv")]
+    speakers = [(re.compile(r["speaker"]), r["who"]) for r in read_rows(CONF / "speakers.tsv")]
+    repositories = {row.pop("repo"): row for row in read_rows(CONF / "repositories.tsv")}
     clips = []
-    for row in read_rows(conf / "clips.tsv"):
+    for row in read_rows(CONF / "clips.tsv"):
         if row["repo"] not in repositories:
-            raise MasdError(f"{conf / 'repositories.tsv'}: lacks {row['repo']} of clip {row['clip']}")
+            raise MasdError(f"{CONF / 'repositories.tsv'}: lacks {row['repo']} of clip {row['clip']}")
         real = row["label"] == "bonafide"
         clips.append(
             Clip(
@@ -122,9 +128,9 @@ def who(speaker: str, rules: Iterable[tuple[re.Pattern[str], str]]) -> tuple[str
     return (speaker,)
 
 
-def load_protocol(path: Path = CONF / "protocol.tsv") -> tuple[dict[str, str], dict[str, str]]:
+def load_protocol() -> tuple[dict[str, str], dict[str, str]]:
     """Return {clip: train, dev, eval or unused} and {clip: fold that tests it, or -}."""
-    rows = read_rows(path)
+    rows = read_rows(CONF / "protocol.tsv")
     return {r["clip"]: r["set"] for r in rows}, {r["clip"]: r["fold"] for r in rows}
 
 
@@ -148,3 +154,35 @@ def fold_sets(
     test = [clip for clip in clips if folds[clip.clip] == fold]
     held = keys_of(clip for clip in clips if sets[clip.clip] == "eval")
     return apart(clips, held | keys_of(test)), test
+
+
+def hold_out(clips: list[Clip], seed: int, share: float = 0.1) -> tuple[list[Clip], list[Clip]]:
+    """Return training clips, and those of some repositories that have no speaker and no recording of theirs.
+
+    Repositories are drawn until they have the share of each class; passed over are those that are larger than
+    the share, or would cost training half as much again as they have. Families may be on both sides.
+    """
+    rng = generator(seed, "hold out")
+    left, held = clips, []
+    wanted = {label: share * sum(c.label == label for c in clips) for label in ("bonafide", "spoof")}
+    for repo in rng.permutation(sorted({clip.repo for clip in clips})).tolist():
+        have = Counter(clip.label for clip in held)
+        if all(have[label] >= wanted[label] for label in wanted):
+            break
+        some = [clip for clip in left if clip.repo == repo]
+        rest = apart(left, frozenset(key for key in keys_of(some) if key[0] != "family"))
+        if some and len(some) <= share * len(clips) and len(left) - len(rest) <= 1.5 * len(some):
+            left, held = rest, held + some
+    return left, held
+
+
+def load_clip(clip: Clip, path: Path) -> np.ndarray:
+    """Return the samples of a clip, float32 (N,) at 16 kHz, from a file that may be as published.
+
+    Raises:
+        MasdError: it is no audio, or of another length than the clip.
+    """
+    x = read_audio(path, RATE)[0][: int(LONGEST * RATE)]
+    if abs(len(x) / RATE - clip.seconds) > 0.02:
+        raise MasdError(f"{path}: {len(x) / RATE:.2f} s long, {clip.clip} has {clip.seconds:.2f} s")
+    return x

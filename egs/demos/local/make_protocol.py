@@ -1,9 +1,9 @@
 """Make conf/protocol.tsv: which set a clip is in, and which fold tests it (conf/protocol.yaml says how).
 
-Every repository, family, speaker and copied recording belongs to one set; a clip is in a set if all that it has is
-there, and in none otherwise. What belongs where is searched for: from a random start, repositories and families
-move one at a time to where the sets gain most, speakers and recordings follow the majority of their clips. Folds
-are made in the same way of the clips that share nothing with eval.
+Every repository, family, speaker and copied recording belongs to one set; a clip is in a set if all that it
+has is there, and in none otherwise. What belongs where is searched for: from a random start, repositories and
+families move one at a time to where the sets gain most, speakers and recordings follow the majority of their
+clips. Folds are made in the same way of the clips that share nothing with eval.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,8 @@ def summary(clips: Any) -> str:
     counts = Counter(kind for kind, _ in keys_of(clips))
     real = sum(clip.label == "bonafide" for clip in clips)
     return (
-        f"{real} bona fide, {len(clips) - real} spoof ({', '.join(f'{n} {k}' for k, n in sorted(kinds.items()))}), "
+        f"{real} bona fide, {len(clips) - real} spoof "
+        f"({', '.join(f'{n} {kind}' for kind, n in sorted(kinds.items()))}), "
         f"{counts['repo']} repositories, {counts['family']} families, {counts['speaker']} known speakers"
     )
 
@@ -119,16 +120,15 @@ def search(
     for start in range(plan["restarts"]):
         rng = generator(plan["seed"], "protocol", name, start)
         at = rng.integers(len(weights), size=len(problem.keys) + 1)
-        for key, part in fixed.items():
-            at[problem.keys.index(key)] = part
-        held = {problem.keys.index(key) for key in fixed}
+        held = {number: fixed[key] for number, key in enumerate(problem.keys) if key in fixed}
+        at[list(held)] = list(held.values())
         value, found = climb(problem, at, held, weights, plan["value"], rng)
         best = max(best, (value, found), key=lambda pair: pair[0])
     return best[1]
 
 
 def climb(
-    problem: Problem, at: np.ndarray, held: set[int], weights: Sequence[float], value: dict, rng: Any
+    problem: Problem, at: np.ndarray, held: Collection[int], weights: Sequence[float], value: dict, rng: Any
 ) -> tuple[float, np.ndarray]:
     """Move repositories and families one at a time while that raises the worth; return it and the parts."""
     parts, top = len(weights), -np.inf
@@ -145,8 +145,8 @@ def climb(
             return top, settle(problem, at, held, parts)
 
 
-def settle(problem: Problem, at: np.ndarray, held: set[int], parts: int) -> np.ndarray:
-    """Return (N,) the part of each clip, -1 for none, after speakers and recordings went with most of their clips."""
+def settle(problem: Problem, at: np.ndarray, held: Collection[int], parts: int) -> np.ndarray:
+    """Return (N,) the part of each clip, -1 for none; speakers and recordings go with most of their clips."""
     free, end = problem.of >= problem.moved, len(problem.keys)
     first = at[problem.of[:, :1]]
     agreed = ((at[problem.of] == first) | free).all(axis=1)

@@ -10,11 +10,11 @@ import logging
 from collections import Counter
 from pathlib import Path
 
-from condition import condition, load_config
-from plan import load_corpus, read_protocol
+from plan import CONDITION, load_corpus, read_protocol
 from versions import draw_rate, item_signs
 
 from masd.audio import load_utterance, write_wav
+from masd.audio.condition import condition, load_config
 from masd.cli import run
 from masd.data.folder import read_folder, write_folder
 from masd.errors import Failures, MasdError
@@ -39,7 +39,7 @@ def evidence_wide(
         every: copy every n-th recording of the protocol alone.
         seed: of the draws.
     """
-    folder, config, corpus = read_folder(source), load_config(), load_corpus()
+    folder, config, corpus = read_folder(source), load_config(CONDITION), load_corpus()
     items = [item for item in read_protocol(protocol) if item.set == "train"][::every]
     polarity = item_signs(items, config)
     rates = Counter(corpus["attacks"][a]["rate"] for item in items for a in item.attacks)

@@ -6,10 +6,10 @@ import logging
 import shutil
 from pathlib import Path
 
-from condition import ConditionConfig, draw, load_config
-from plan import load_corpus, load_size, read_protocol
+from plan import CONDITION, load_corpus, load_size, read_protocol
 from versions import BONA_FIDE, Version, audio_folder, tts_versions, versions
 
+from masd.audio.condition import ConditionConfig, draw, load_config
 from masd.cli import run
 from masd.data.folder import write_folder
 from masd.errors import Failures, MasdError
@@ -30,7 +30,7 @@ def finish_sets(protocol: Path, size: str, data: Path, max_fail: float = 0.01) -
         data: the data folder of the size.
         max_fail: the share of a set's utterances that may be missing because they were rejected.
     """
-    config, corpus = load_config(), load_corpus()
+    config, corpus = load_config(CONDITION), load_corpus()
     out = audio_folder(data, protocol, config)
     items = read_protocol(protocol)
     made = versions(items, corpus, data, out, config)

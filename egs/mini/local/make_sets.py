@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from condition import ConditionConfig, condition, load_config
-from plan import load_corpus, load_size, read_protocol
+from plan import CONDITION, load_corpus, load_size, read_protocol
 from versions import Version, audio_folder, tts_versions, versions
 
 from masd.audio import read_audio, write_wav
+from masd.audio.condition import ConditionConfig, condition, load_config
 from masd.cli import run
 from masd.data.folder import shard
 from masd.errors import Failures, MasdError
@@ -28,7 +28,7 @@ def make_sets(protocol: Path, size: str, data: Path, job: int = 1, num_jobs: int
         job: number of this shard, from 1.
         num_jobs: how many shards there are.
     """
-    config, corpus = load_config(), load_corpus()
+    config, corpus = load_config(CONDITION), load_corpus()
     out = audio_folder(data, protocol, config)
     todo = versions(read_protocol(protocol), corpus, data, out, config)
     todo += tts_versions(load_size(size).get("tts", {}).get("attacks", []), corpus, data, out, config)

@@ -10,6 +10,7 @@ from masd.errors import MasdError
 from masd.files import read_text, read_yaml
 
 RECIPE = Path(__file__).resolve().parent.parent
+CONDITION = RECIPE / "conf" / "condition.yaml"
 SIZES = ("tiny", "small", "report", "full")
 SETS = ("train", "dev", "eval")
 COLUMNS = ("utt", "speaker", "set", "start", "end", "attacks", "source")

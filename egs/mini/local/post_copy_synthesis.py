@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from condition import load_config
 from finish_sets import write_copies
 from make_sets import make
-from plan import load_corpus, read_protocol
+from plan import CONDITION, load_corpus, read_protocol
 from versions import audio_folder, versions
 
+from masd.audio.condition import load_config
 from masd.cli import run
 from masd.data.folder import read_folder
 from masd.errors import Failures, MasdError
@@ -24,7 +24,7 @@ def post_copy_synthesis(protocol: Path, data: Path, tag: str, max_fail: float = 
         tag: the vocoder's name.
         max_fail: the share of utterances that may be rejected.
     """
-    config, corpus = load_config(), load_corpus()
+    config, corpus = load_config(CONDITION), load_corpus()
     attack = next((a for a, known in corpus["attacks"].items() if known["tag"] == tag), None)
     if attack is None:
         raise MasdError(f"--tag {tag}: no attack of conf/corpus.yaml has it")

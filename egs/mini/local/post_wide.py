@@ -6,12 +6,12 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
-from condition import ConditionConfig, load_config
 from finish_sets import tables
 from make_sets import make
-from plan import SETS, load_corpus, read_protocol
+from plan import CONDITION, SETS, load_corpus, read_protocol
 from versions import Version, audio_folder, copied, draw_rate, item_signs, versions
 
+from masd.audio.condition import ConditionConfig, load_config
 from masd.cli import run
 from masd.data.folder import read_folder, write_folder
 from masd.errors import Failures
@@ -32,7 +32,7 @@ def post_wide(protocol: Path, data: Path, max_fail: float = 0.01) -> None:
         data: the data folder of the size.
         max_fail: the share of utterances that may be rejected.
     """
-    config, corpus = load_config(), load_corpus()
+    config, corpus = load_config(CONDITION), load_corpus()
     out = audio_folder(data, protocol, config)
     every = read_protocol(protocol)
     items = [item for item in every if item.set == "train"]

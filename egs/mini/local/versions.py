@@ -7,9 +7,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from condition import ConditionConfig, signs
 from plan import Item, load_corpus
 
+from masd.audio.condition import ConditionConfig, signs
 from masd.data.folder import read_folder
 from masd.errors import MasdError
 from masd.files import digest, read_json, sha256

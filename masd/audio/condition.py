@@ -1,4 +1,4 @@
-"""Condition both classes alike (conf/condition.yaml), so that what is left between them is synthesis."""
+"""Condition both classes alike, as a recipe has it, so that what is left between them is synthesis."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from plan import RECIPE
 from scipy.signal import firwin, firwin2, oaconvolve, welch
 
-from masd.audio import resample
+from masd.audio.resampling import resample
 from masd.errors import MasdError
 from masd.files import digest, read_yaml
 from masd.seeding import generator
@@ -39,22 +38,25 @@ class ConditionConfig:
     polarity: bool
 
 
-def load_config(path: Path | None = None) -> ConditionConfig:
-    """Return the configuration in `path` (conf/condition.yaml by default).
+def load_config(path: Path) -> ConditionConfig:
+    """Return the configuration in a file.
 
     Raises:
         MasdError: a key is unknown or missing, or a codec is not known.
     """
-    path = path or RECIPE / "conf" / "condition.yaml"
-    values: dict[str, Any] = read_yaml(path)
+    return condition_config(read_yaml(path), path)
+
+
+def condition_config(values: dict[str, Any], where: Path) -> ConditionConfig:
+    """Return a configuration from its keys and values, which errors say to be `where`."""
     names = {field.name for field in dataclasses.fields(ConditionConfig)}
     if set(values) != names:
         raise MasdError(
-            f"{path}: keys must be {', '.join(sorted(names))}; differing: {sorted(set(values) ^ names)}"
+            f"{where}: keys must be {', '.join(sorted(names))}; differing: {sorted(set(values) ^ names)}"
         )
     unknown = set(values["codecs"]) - set(CODECS)
     if unknown or not values["codecs"]:
-        raise MasdError(f"{path}: codecs must be some of {', '.join(CODECS)}, not {values['codecs']}")
+        raise MasdError(f"{where}: codecs must be some of {', '.join(CODECS)}, not {values['codecs']}")
     return ConditionConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
 
@@ -157,6 +159,19 @@ def condition(
     if np.abs(y).max() >= 0.999:
         raise MasdError(f"{source} ({version}): clips after conditioning; lower level_db or crest_db")
     return y.astype(np.float32)
+
+
+def trim(x: np.ndarray, rate: int, below_db: float, keep: float) -> np.ndarray:
+    """Return `x` (N,) without the silence at its ends, but for `keep` seconds of it.
+
+    Silence are frames of 20 ms that are more than `below_db` under the loudest twentieth of all frames.
+    """
+    size = rate // 50
+    frames = x[: len(x) // size * size].reshape(-1, size).astype(np.float64)
+    level = 10 * np.log10(np.mean((frames - frames.mean(axis=1, keepdims=True)) ** 2, axis=1) + 1e-12)
+    sound = np.nonzero(level > np.quantile(level, 0.95) - below_db)[0]
+    margin = round(keep * rate)
+    return x[max(0, sound[0] * size - margin) : (sound[-1] + 1) * size + margin]
 
 
 def equalise(
