@@ -97,7 +97,7 @@ def results(
     log.info("%s and %s", out, folder / "report.html")
 
 
-VERSION = 3  # raise it when the same files come to give another page
+VERSION = 4  # raise it when the same files come to give another page
 INPUTS = ("metrics.json", "attention", "metrics.jsonl", "probe_*.json", "model.yaml", "encoder.yaml")
 
 if __name__ == "__main__":
