@@ -42,7 +42,7 @@ FLAT = {"--ssl", "--model"}
 IDLE = {"--force", "--command", "--cmd"}
 # A folder with more entries is known by its own look: hundreds of thousands of recordings are not looked at.
 MANY_FILES = 10_000
-PASSED_OVER = re.compile(r".*\.log|\.(?:lock|jobs|fresh|git).*|\..+\.tmp\d+.*|__pycache__|.*\.pyc")
+PASSED_OVER = re.compile(r".*\.log|\.(?:lock|fresh|git).*|\..+\.tmp\d+.*|__pycache__|.*\.pyc")
 
 Looks = dict[str, list[int]]
 

@@ -144,8 +144,9 @@ def test_what_changed_while_a_command_ran_is_read_the_next_time(stages):
     assert stages.run()[0] == []
 
 
-def test_an_audio_file_of_no_use_that_was_mended_is_tried_again(stages):
-    stages.write("exp/dump/.done.json", json.dumps({"unusable": {"/nowhere/a.wav": None, "a.wav": [0, 0]}}))
+@pytest.mark.parametrize("mark", [".done.json", ".jobs/.done.1of1.json"])
+def test_an_audio_file_of_no_use_that_was_mended_is_tried_again(stages, mark):
+    stages.write(f"exp/dump/{mark}", json.dumps({"unusable": {"/nowhere/a.wav": None, "a.wav": [0, 0]}}))
     stages.run("true")
     assert stages.run()[0] == []
     stages.write("a.wav", "mended")
