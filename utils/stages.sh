@@ -11,7 +11,18 @@
 #   training_options=()                what fit_svm and train_detector are told of the corpus
 #   keys() { ...; }                    prints what evaluate is told of a set: keys SET
 
-log() { echo "$(date '+%F %T') ${0##*/}: $*"; }
+# Say something, with the time. What begins with "stage N: " is the title of a part of a stage: it is said when the part's
+# first command is started; a part in which nothing is started is unchanged.
+log() {
+  local line
+  line="$(date '+%F %T') ${0##*/}: $*"
+  if [ "$BASHPID" != $$ ]; then echo "$line"; return; fi
+  settle
+  case $* in
+    stage\ [0-7]:*) _waiting=("$line") ;;
+    *) echo "$line" ;;
+  esac
+}
 fail() { echo "${0##*/}: error: $*" >&2; exit 1; }
 # An option names a file or folder that is not there, or is not what it should be: missing OPTION PATH WHAT
 missing() {
@@ -27,18 +38,61 @@ changed() { [ "${_defaults[$1]-${!1-}}" != "${!1-}" ]; }
 title="" protocol="" apart="" places=corpus budget="" training_options=()
 keys() { :; }
 
+# What is unchanged
+
+# One process knows how the files of every command looked when it last ended well; fresh.py says how. `begin` starts it.
+remember() { coproc FRESH { exec python3 "$MASD_ROOT/utils/fresh.py" "$logs/.fresh"; }; }
+_waiting=()  # the title of a part that has not started anything yet, and warnings of then
+ask_fresh() {
+  answer=run
+  [ -n "${FRESH[1]-}" ] || return 0
+  printf '%s\0' "$#" "$@" >&"${FRESH[1]}"
+  read -r answer <&"${FRESH[0]}" || answer=run
+}
+
+# Whether a command is to be started, which says the title of its part: due COMMAND...
+due() {
+  ask_fresh due "$@"
+  [ "$answer" != unchanged ] || return 1
+  [ "${#_waiting[@]}" -eq 0 ] || printf '%s\n' "${_waiting[@]}"
+  _waiting=()
+}
+
+# The part that was begun last is complete.
+settle() {
+  if [ "${#_waiting[@]}" -gt 0 ]; then
+    _waiting[0]="${_waiting[0]%% (log: *}: unchanged"
+    printf '%s\n' "${_waiting[@]}"
+    _waiting=()
+  fi
+  ask_fresh settle
+}
+
 # Jobs
+
+# A command that starts jobs of its own, or is over at once: here COMMAND...
+here() {
+  due "$@" || return 0
+  "$@" || return
+  ask_fresh ended "$@"
+}
 
 # One set's work as $nj jobs: sharded LOG ENTRY_POINT ARGUMENT...
 sharded() {
+  local work=(python3 -m "masd.bin.$2" "${@:3}" --job JOB --num-jobs "$nj" --force "$force")
+  due "${work[@]}" || return 0
   # shellcheck disable=SC2086  # a launcher may have options of its own
-  $cmd JOB=1:"$nj" "$logs/$1.JOB.log" python3 -m "masd.bin.$2" "${@:3}" --job JOB --num-jobs "$nj" --force "$force"
+  $cmd JOB=1:"$nj" "$logs/$1.JOB.log" "${work[@]}" || return
+  ask_fresh ended "${work[@]}"
 }
 
 # One piece of work, and what it warned of: single LOG COMMAND...
 single() {
-  # shellcheck disable=SC2086
-  $cmd "$logs/$1.log" "${@:2}" || return
+  if due "${@:2}"; then
+    # shellcheck disable=SC2086
+    $cmd "$logs/$1.log" "${@:2}" || return
+    ask_fresh ended "${@:2}"
+  fi
   warnings "$logs/$1.log"
 }
 
@@ -46,11 +100,12 @@ single() {
 warnings() {
   local found=() line
   [ ! -f "$1" ] || readarray -t found < <(sed -nE 's/^[0-9-]{10} [0-9:]{8} [^ ]+ WARNING: //p' "$1")
-  if [ "${#found[@]}" -gt 5 ]; then
-    log "${#found[@]} warnings, see $1"
-  else
-    for line in "${found[@]}"; do log "warning: $line"; done
-  fi
+  found=("${found[@]/#/warning: }")
+  [ "${#found[@]}" -le 5 ] || found=("${#found[@]} warnings, see $1")
+  for line in "${found[@]}"; do
+    line="$(date '+%F %T') ${0##*/}: $line"
+    if [ "${#_waiting[@]}" -gt 0 ]; then _waiting+=("$line"); else echo "$line"; fi
+  done
 }
 
 # Whether an entry point trains a network here; the others' models are fitted by one process: of_network ENTRY_POINT
@@ -65,8 +120,12 @@ trained() {
   local start=(python3) gpu=() file=$1
   ! of_network "$2" || { start=("${launch[@]}") gpu=(--gpu "$ngpu"); }
   [ "$node_rank" -eq 0 ] || file=${1%.log}.host$node_rank.log
+  start+=(-m "masd.bin.$2" "${@:3}")
+  # hosts that train together start together
+  [ "$num_nodes" -gt 1 ] || due "${start[@]}" || return 0
   # shellcheck disable=SC2086
-  $train_cmd "${gpu[@]}" "$file" "${start[@]}" -m "masd.bin.$2" "${@:3}"
+  $train_cmd "${gpu[@]}" "$file" "${start[@]}" || return
+  [ "$num_nodes" -gt 1 ] || ask_fresh ended "${start[@]}"
 }
 
 # Sets
@@ -101,7 +160,13 @@ widen() {
   local source=$data/wide_source raw=$data/train_added
   [ $# -eq 1 ] || raw=$data/train_wide_raw
   log "stage 2: copies of the training set by vocoders drawn at random"
-  awk '$2 == "bonafide" {print $1}' "$data/$1/utt2lab" > "$data/wide_utts"
+  # it keeps its time where nothing has changed
+  awk '$2 == "bonafide" {print $1}' "$data/$1/utt2lab" > "$data/wide_utts.new"
+  if cmp -s "$data/wide_utts.new" "$data/wide_utts"; then
+    rm "$data/wide_utts.new"
+  else
+    mv "$data/wide_utts.new" "$data/wide_utts"
+  fi
   single wide_source python3 -m masd.bin.subset_data --data "$data/$1" --utt-list "$data/wide_utts" --out "$source"
   sharded copy_wide copy_synthesis --data "$source" --vocoder wide --out "$raw" --wav-dir "$data/copies/wide/wav" \
     --audio-format flac
@@ -229,6 +294,7 @@ begin() {
   results=${results:-exp/$size/RESULTS.md} command=${command:-$invocation}
   [ "$stage" -le 1 ] || need "$data/eval" 1
   [ "$stage" -le 2 ] || [ "$pretraining" = false ] || need "$data/pretrain_tags" 2
+  remember
   log "stages $stage to $stop_stage, size $size, $row, seed $seed"
 }
 

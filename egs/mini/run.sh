@@ -63,9 +63,9 @@ fi
 
 if asked 1; then
   log "stage 1: source recordings, attacks, conditioning, sets, nuisance probe, to $data (log: $data/log)"
-  local/prepare.sh --size "$size" --downloads "$downloads" --data "$data" --corpus "$corpus" \
+  here local/prepare.sh --size "$size" --downloads "$downloads" --data "$data" --corpus "$corpus" \
     --cmd "$cmd" --nj "$nj" --strict "$strict" --max-fail "$max_fail" --force "$force"
-  for name in $(prepared); do validate_data_dir.sh "$data/$name"; done
+  for name in $(prepared); do here validate_data_dir.sh "$data/$name"; done
 fi
 
 if asked 2 && [ "$pretraining" = true ]; then
@@ -136,7 +136,7 @@ if asked 7; then
     single results python3 -m masd.bin.results --exp "exp/$size" --system "$row" --data "$data" \
       --sets "$( (sets; pretrain_sets) | paste -sd ,)" --protocol "$settings,$protocol" \
       --reported conf/reported.yaml --title "Results on $title, size $size" --command "$command" --out "$results" \
-      --force "$force"
+      --report "exp/$size/report" --force "$force"
     log "results: $results, and with plots exp/$size/report/report.html"
   fi
 fi

@@ -32,7 +32,7 @@ class Slurm:
 
     def running(self, name: str, index: int) -> str:
         """Wait for the newest such array's task to run, and return its name."""
-        for _ in range(600):
+        for _ in range(3000):
             found = [task for task, state in self.tasks(name) if state == "RUNNING"]
             for task in found:
                 if task.endswith(f"_{index}"):

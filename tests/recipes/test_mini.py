@@ -262,8 +262,8 @@ def hold(slurm, folder, words):
 
 
 def wait_until(holds):
-    """Wait up to a minute."""
-    for _ in range(600):
+    """Wait up to five minutes."""
+    for _ in range(3000):
         if holds():
             return
         time.sleep(0.1)
@@ -288,7 +288,7 @@ def test_slurm_does_dumps_and_scoring_and_again_only_the_task_that_was_killed(tw
         task = slurm.running("masd_dump_train", 2)
         wait_until(lambda: log.exists() and "# Started" in log.read_text())
         interfere(task)
-        said = started.communicate(timeout=300)[0]
+        said = started.communicate(timeout=900)[0]
         assert started.returncode == 1, said
         return said
 
@@ -296,7 +296,7 @@ def test_slurm_does_dumps_and_scoring_and_again_only_the_task_that_was_killed(tw
         subprocess.run(["scancel", task], env=slurm.environment, check=True)
 
     def kill_process(_task):
-        for _ in range(600):
+        for _ in range(6000):
             for process in Path("/proc").glob("[0-9]*"):
                 with contextlib.suppress(OSError):
                     words = (process / "cmdline").read_bytes().split(b"\0")

@@ -94,6 +94,7 @@ def run(task, script, log, variable):
                 time.sleep(0.05)
             stream.write("the node says why\n")
             process.kill()
+            Path("murdered").touch()
         if rule == "late":
             task.write_text("COMPLETED 0:0")
         code = process.wait()

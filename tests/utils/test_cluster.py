@@ -53,7 +53,7 @@ class Cluster:
 
     def run(self, *words):
         started = self.start(*words)
-        out, err = started.communicate(timeout=60)
+        out, err = started.communicate(timeout=240)
         return subprocess.CompletedProcess(words, started.returncode, out, err)
 
     def log(self, job):
@@ -69,7 +69,7 @@ class Cluster:
         return [line.split()[1:] for line in lines if line.split()[0] == name]
 
     def wait_for(self, path):
-        for _ in range(200):
+        for _ in range(2400):
             if (self.path / path).exists():
                 return
             time.sleep(0.05)
@@ -154,7 +154,8 @@ def test_a_job_that_never_started_is_a_failure(cluster):
 
 def test_a_job_that_is_killed_with_its_keeper_is_a_failure_with_what_the_node_said(cluster):
     cluster.rules({"3": "murder"})
-    done = cluster.run(*ARRAY, "echo begun; [ JOB != 3 ] || { touch victim; exec sleep 2; }")
+    victim = "touch victim; until [ -e murdered ]; do sleep 0.1; done"
+    done = cluster.run(*ARRAY, f"echo begun; [ JOB != 3 ] || {{ {victim}; }}")
     assert done.returncode == 1
     assert "job 3 left no exit status" in done.stderr
     assert {"slurm.py": "FAILED, signal 9", "sge.py": "exit status 137"}[cluster.launcher] in done.stderr
@@ -178,7 +179,7 @@ def test_a_job_that_waits_for_what_never_comes_is_taken_out_of_the_queue(cluster
 
 def test_an_exit_file_that_shows_late_is_waited_for(slurm):
     slurm.rules({"1": "late"})
-    done = slurm.run("--file-wait", 10, *ARRAY, "sleep 1")
+    done = slurm.run("--file-wait", 120, *ARRAY, "sleep 1")
     assert done.returncode == 0, done.stderr
 
 
@@ -219,12 +220,12 @@ def test_at_most_so_many_at_once_is_a_limit_of_the_array(cluster):
 
 
 def test_stopping_the_launcher_cancels_the_array_and_the_next_call_does_the_rest(cluster):
-    command = "echo JOB >> ran; [ JOB = 1 ] || [ -e mended ] || { touch begun.JOB; exec sleep 60; }"
+    command = "echo JOB >> ran; [ JOB = 1 ] || [ -e mended ] || { touch begun.JOB; exec sleep 600; }"
     started = cluster.start(*ARRAY, command)
     for name in ("begun.2", "begun.3"):
         cluster.wait_for(name)
     started.send_signal(signal.SIGINT)
-    _, err = started.communicate(timeout=20)
+    _, err = started.communicate(timeout=240)
     assert started.returncode == 128 + signal.SIGINT
     assert "2 of 3 jobs failed; job 2 was cancelled with this launcher" in err
     assert cluster.calls("scancel") + cluster.calls("qdel")
@@ -250,13 +251,13 @@ def test_jobs_of_a_launcher_that_was_killed_are_waited_for(slurm):
     again = slurm.start(*ARRAY, command)
     assert "waiting for 3 jobs" in again.stderr.readline()
     (slurm.path / "go").touch()
-    _, err = again.communicate(timeout=20)
+    _, err = again.communicate(timeout=240)
     assert again.returncode == 0, err
     assert slurm.ran() == [1, 2, 3]
 
 
 def test_jobs_left_by_another_call_with_the_same_logs_are_ended_first(slurm):
-    killed(slurm, "touch begun.JOB; exec sleep 60", "begun.1", "begun.2", "begun.3")
+    killed(slurm, "touch begun.JOB; exec sleep 600", "begun.1", "begun.2", "begun.3")
     done = slurm.run(*ARRAY, "echo JOB >> ran")
     assert done.returncode == 0, done.stderr
     assert "ending 3 jobs" in done.stderr
@@ -266,7 +267,7 @@ def test_jobs_left_by_another_call_with_the_same_logs_are_ended_first(slurm):
 def test_jobs_of_another_call_are_not_counted_as_done(slurm):
     """One that has ended well while the queue still holds it is none of this call's jobs."""
     slurm.rules({"1": "linger"})
-    command = "[ JOB = 1 ] || { touch begun.JOB; exec sleep 60; }"
+    command = "[ JOB = 1 ] || { touch begun.JOB; exec sleep 600; }"
     killed(slurm, command, "begun.2", "begun.3", "log/.jobs/x.JOB/exit.1")
     slurm.rules()
     done = slurm.run(*ARRAY, "echo JOB >> ran")

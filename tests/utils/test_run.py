@@ -63,7 +63,7 @@ def test_two_jobs_that_write_one_log_write_over_no_line_of_each_other(tmp_path):
         time.sleep(0.05)
     launch(log, "sh", "-c", "echo the second")
     (tmp_path / "go").write_text("now\n")
-    assert first.wait(20) == 0
+    assert first.wait(120) == 0
     text = log.read_text()
     assert "\0" not in text and text.index("\nthe second\n") < text.index("\nthe first\n")
 
@@ -146,11 +146,11 @@ def test_threads_are_shared_among_the_jobs_that_run_at_once(tmp_path):
 
 def test_stopping_the_launcher_stops_its_jobs(tmp_path):
     started = subprocess.Popen(
-        [sys.executable, RUN, tmp_path / "x.log", "sh", "-c", "echo $$; exec sleep 60"]
+        [sys.executable, RUN, tmp_path / "x.log", "sh", "-c", "echo $$; exec sleep 600"]
     )
     pid = int(wait_for_line(tmp_path / "x.log", str.isdigit))
     started.send_signal(signal.SIGTERM)
-    assert started.wait(timeout=10) == 128 + signal.SIGTERM
+    assert started.wait(timeout=120) == 128 + signal.SIGTERM
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
 
@@ -167,18 +167,16 @@ class Interrupted(subprocess.Popen):
         os.kill(os.getpid(), signal.SIGTERM)
 subprocess.Popen = Interrupted
 jobs.heed_signals()
-sys.exit(jobs.run_job(pathlib.Path("x.log"), ["sleep", "20"], 1))
+sys.exit(jobs.run_job(pathlib.Path("x.log"), ["sleep", "600"], 1))
 """
-    start = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path)
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, timeout=120)
     assert done.returncode == 128 + signal.SIGTERM
-    assert time.monotonic() - start < 15
 
 
 def test_a_second_signal_kills_jobs_that_the_first_did_not_end(tmp_path):
     """Those of a launcher within a job too, such as Table II's: nothing goes on unseen."""
     # no command substitution in it, which the signal would end with nothing left to do
-    stubborn = "trap 'echo asked' TERM; echo $$; i=0; while [ $i -lt 200 ]; do sleep 0.1; i=$((i + 1)); done"
+    stubborn = "trap 'echo asked' TERM; echo $$; i=0; while [ $i -lt 6000 ]; do sleep 0.1; i=$((i + 1)); done"
     command = [sys.executable, RUN, "outer.log", sys.executable, RUN, "inner.log", "sh", "-c", stubborn]
     started = subprocess.Popen(command, cwd=tmp_path)
     pid = int(wait_for_line(tmp_path / "inner.log", str.isdigit))
@@ -186,13 +184,13 @@ def test_a_second_signal_kills_jobs_that_the_first_did_not_end(tmp_path):
     wait_for_line(tmp_path / "inner.log", "asked".__eq__)
     assert started.poll() is None
     started.send_signal(signal.SIGTERM)
-    assert started.wait(timeout=10) == 128 + signal.SIGTERM
+    assert started.wait(timeout=120) == 128 + signal.SIGTERM
     assert ended(pid)
 
 
 def wait_for_line(path, wanted):
     """Return a line of a log once it has one that is wanted."""
-    for _ in range(200):
+    for _ in range(2400):
         time.sleep(0.05)
         lines = path.read_text().splitlines() if path.exists() else []
         found = [line for line in lines if wanted(line)]
@@ -202,8 +200,8 @@ def wait_for_line(path, wanted):
 
 
 def ended(pid):
-    """Whether a process ends within a second, be it that nobody has asked how."""
-    for _ in range(20):
+    """Whether a process ends, be it that nobody has asked how."""
+    for _ in range(1200):
         status = Path(f"/proc/{pid}/status")
         if not status.exists() or "State:\tZ" in status.read_text():
             return True
