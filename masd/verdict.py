@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from masd.audio.evidence import no_speech
-from masd.audio.speech import Level, Speech, seconds_of
+from masd.audio.speech import Level, Speech, seconds_of, span
 from masd.audio.stream import AudioStream
 from masd.errors import MasdError
 from masd.metrics.scores import p_fake
@@ -195,6 +195,8 @@ class Judge(ABC):
         while group := list(itertools.islice(pieces, WINDOWS_AT_ONCE)):
             missing = [no_speech(piece.core, self.rate, loud) for piece in group]
             kept = [piece for piece, why in zip(group, missing, strict=True) if not why]
+            if self.windows:
+                kept = [self._sounding(piece, loud) for piece in kept]
             if heard is None or (heard.missing and kept):
                 left_out = heard.left_out if heard else 0
                 heard = Heard(kept[0], "") if kept else Heard(group[0], missing[0])
@@ -204,6 +206,14 @@ class Judge(ABC):
                 heard.decisions += self.decide(kept).tolist()
         assert heard is not None, "there is always a first piece"
         return heard
+
+    def _sounding(self, piece: Piece, loud: float) -> Piece:
+        """Return a window without long silence at its ends, which would weigh as much as speech."""
+        start, stop = span(piece.core, self.rate, loud)
+        start = start // self.hop * self.hop
+        low = max(0, piece.before + start - self.margin)
+        high = piece.before + stop + (self.margin if stop == len(piece.core) else 0)
+        return Piece(piece.x[low:high], piece.before + start - low, stop - start)
 
     def _pieces(self, read: Callable[[int], np.ndarray]) -> Iterator[Piece]:
         size, margin = self.samples, self.margin
@@ -228,7 +238,7 @@ class Judge(ABC):
         clipped = f"clipped: {100 * share:.2f} % of the samples are cut off"
         narrow = next((line for line in lines if line.startswith("narrow band")), "")
         rate = narrow if info.rate < self.rate else ""
-        band = "" if rate else far_band(ranges, measured, self.rate)
+        band = "" if rate or heard.missing else far_band(ranges, measured, self.rate)
         reasons = [heard.missing, rate, band, clipped if share > HEAVILY_CLIPPED else ""]
         if speech.skipped:
             lines.append(f"begins with {speech.skipped / self.rate:.1f} s of silence, skipped")

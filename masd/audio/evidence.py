@@ -31,15 +31,15 @@ def no_speech(x: np.ndarray, rate: int, loud: float) -> str:
     power = _spectra(x, rate)
     level = 10.0 * np.log10(power.sum(axis=1) + 1e-20)
     sounding = level > level.max() - DEPTH
-    low, high = np.percentile(level[sounding], [10, 90])
-    if high - low < SPREAD:
-        return f"no speech: a steady sound, its level stays within {high - low:.1f} dB"
     mean = power[sounding].mean(axis=0) + 1e-20
-    if np.exp(np.log(mean).mean()) > FLAT * mean.mean():
-        return "no speech: noise, its spectrum is flat"
     top = int(mean.argmax())
     if mean[max(0, top - 1) : top + 2].sum() > TONE * mean.sum():
         return "no speech: a tone"
+    if np.exp(np.log(mean).mean()) > FLAT * mean.mean():
+        return "no speech: noise, its spectrum is flat"
+    low, high = np.percentile(level[sounding], [10, 90])
+    if high - low < SPREAD:
+        return f"no speech: a steady sound, its level stays within {high - low:.1f} dB"
     return ""
 
 

@@ -185,6 +185,23 @@ def sounding_seconds(x: np.ndarray, rate: int, loud: float) -> float:
     return FRAME * int((sounds & (power > loud * 10.0 ** (-DEPTH / 10.0))).sum())
 
 
+def span(x: np.ndarray, rate: int, loud: float) -> tuple[int, int]:
+    """Return (start, stop) of a window (N,) less silence as `SILENCES` has it at either end."""
+    power, sounds = frame_power(x, rate)
+    size, start, stop = max(1, round(FRAME * rate)), 0, len(x)
+    for depth, least in SILENCES:
+        loud_frames = sounds & (power > loud * 10.0 ** (-depth / 10.0))
+        found = np.flatnonzero(loud_frames)
+        if not len(found):
+            continue
+        first, last = int(found[0]) * size, int(found[-1] + 1) * size
+        if first > least * rate:
+            start = max(start, first - round(KEPT * rate))
+        if len(x) - last > least * rate:
+            stop = min(stop, last + round(KEPT * rate))
+    return start, stop
+
+
 def speech_of(
     x: np.ndarray, name: str, rate: int = 16000, min_seconds: float = 0.1, skip: bool = True
 ) -> tuple[np.ndarray, Level]:

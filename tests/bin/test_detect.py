@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from safetensors.torch import load_file, save_file
 from scipy.signal import lfilter
 
 from masd.audio import resample, write_wav
@@ -256,22 +258,113 @@ def test_formats_rates_and_channels(detector, tmp_path, suffix, off):
 
 
 def kinds():
-    x = speech("kinds", 2)
+    x, t = speech("kinds", 4), np.arange(4 * RATE) / RATE
     return {
         "narrow band": resample(x, RATE, 8000),
-        "too short": x[: RATE // 2],
-        "clipped": np.clip(4 * x, -0.99, 0.99),
+        "too little speech": x[: RATE // 2],
+        "clipped": np.clip(4 * x, -0.5, 0.5),
         "silent": np.zeros(RATE, np.float32),
+        "silent at 60 s": np.zeros(60 * RATE, np.float32),
+        "silent but for DC": np.full(RATE, 0.1, np.float32),
+        "no speech: a steady sound": 0.1
+        * lfilter([1.0], [1.0, -0.9], generator(0, "x").normal(size=4 * RATE)),
+        "no speech: a tone": 0.5 * np.sin(2 * np.pi * 440 * t) * ((2 * t) % 1 < 0.5),
     }
 
 
-@pytest.mark.parametrize("kind", ["narrow band", "too short", "clipped", "silent"])
-def test_warnings(detector, tmp_path, kind):
+@pytest.mark.parametrize("windows", [False, True])
+@pytest.mark.parametrize("kind", kinds())
+def test_where_nothing_can_be_said_the_label_is_inconclusive_and_says_why(world, kind, windows, tmp_path):
+    """Never `spoof` for want of evidence; the score stands all the same, and is a number."""
     path = tmp_path / "x.wav"
     write_wav(path, kinds()[kind], 8000 if kind == "narrow band" else RATE)
-    verdict = detector.judge(path)
-    assert sum(line.startswith(kind) for line in verdict.warnings) == 1
-    assert np.isfinite(verdict.score)
+    verdict = Detector(world / "full" / "model", windows=windows).judge(path)
+    assert verdict.label == "inconclusive"
+    assert [line.startswith(kind.split(" at ")[0].split(" but ")[0]) for line in verdict.reasons] == [True]
+    assert verdict.warnings[: len(verdict.reasons)] == verdict.reasons
+    assert np.isfinite(verdict.score) and 0 < verdict.p_fake < 1
+
+
+def test_inconclusive_in_text_and_json(world, tmp_path):
+    write_wav(tmp_path / "x.wav", np.zeros(RATE, np.float32))
+    row = json.loads(command(tmp_path / "x.wav", "--json").stdout)
+    assert (row["label"], row["reasons"]) == ("inconclusive", ["silent: nothing to judge"])
+    last = command(tmp_path / "x.wav").stdout.decode().splitlines()[-1]
+    assert last.startswith("inconclusive") and last.endswith("[silent: nothing to judge]")
+
+
+def test_clipping_and_shortness_that_may_pass_are_warnings(detector, tmp_path):
+    x = speech("kinds", 0.95)
+    write_wav(tmp_path / "x.wav", np.clip(1.4 * x, -0.5, 0.5))
+    verdict = detector.judge(tmp_path / "x.wav")
+    for kind in ("clipped", "too short"):
+        assert sum(line.startswith(kind) for line in verdict.warnings) == 1
+    assert verdict.label != "inconclusive" and verdict.reasons == []
+
+
+@pytest.mark.parametrize("system", ["full", "handcrafted"])
+def test_the_name_and_a_lossless_container_change_no_bit(world, system, tmp_path):
+    detector = Detector(world / system / "model")
+    path = world / "wav" / "v4-02.wav"
+    x, rate = soundfile.read(path, dtype="int16")
+    expected = detector.judge(path)
+    for name in ("another name.wav", "x.flac", "x.aiff", "x.w64", "x.au"):
+        soundfile.write(tmp_path / name, x, rate, subtype="PCM_16")
+        verdict = detector.judge(tmp_path / name)
+        assert dataclasses.replace(verdict, file=expected.file) == expected, name
+
+
+@pytest.mark.parametrize("windows", [False, True])
+def test_silence_around_speech_is_not_judged(world, windows, tmp_path, monkeypatch):
+    """Zeros, or the least bits of a quiet input, before it, and, in windows, after it."""
+    detector, judged = Detector(world / "handcrafted" / "model", windows=windows), []
+    decide = detector.decide
+    monkeypatch.setattr(detector, "decide", lambda pieces: judged.extend(pieces) or decide(pieces))
+    x = soundfile.read(world / "wav" / "v4-02.wav", dtype="float32")[0]
+    quiet = 2e-5 * generator(0, "quiet").normal(size=16 * RATE)
+    for silence in (np.zeros(16 * RATE), quiet):
+        after = silence if windows else silence[:0]
+        write_wav(tmp_path / "y.wav", np.concatenate([silence[: 5 * RATE], x, after]).astype(np.float32))
+        verdict = detector.judge(tmp_path / "y.wav")
+        assert verdict.label != "inconclusive"
+        assert any(line.startswith("begins with 4.9 s of silence, skipped") for line in verdict.warnings)
+        left_out = [line for line in verdict.warnings if line.startswith("windows without speech left out")]
+        assert bool(left_out) == windows
+    assert len(judged) == 2
+    assert all(0 <= len(piece.core) - len(x) <= 0.3 * RATE for piece in judged)
+
+
+def test_channels_that_cancel_are_judged_by_one(detector, tmp_path):
+    x = speech("channels", 3)
+    soundfile.write(tmp_path / "x.wav", np.stack([x, -0.99 * x], axis=1), RATE)
+    soundfile.write(tmp_path / "y.wav", x, RATE)
+    verdict = detector.judge(tmp_path / "x.wav")
+    assert verdict.score == detector.judge(tmp_path / "y.wav").score
+    assert any("cancel" in line for line in verdict.warnings)
+
+
+def test_no_more_is_decoded_than_is_judged_and_windows_come_in_blocks(world, tmp_path, monkeypatch):
+    """A long recording costs what 30 s do; with windows, memory for some of them at a time."""
+    from masd import verdict as module
+
+    soundfile.write(tmp_path / "x.wav", np.tile(speech("long", 4), 60), RATE)
+    blocks, most = [], []
+
+    class Watched(module.AudioStream):
+        def __iter__(self):
+            for block in super().__iter__():
+                blocks.append(len(block))
+                yield block
+
+    monkeypatch.setattr(module, "AudioStream", Watched)
+    told = Detector(world / "handcrafted" / "model").judge(tmp_path / "x.wav").warnings
+    assert len(blocks) <= 31
+    assert any(line.startswith("only the first 4 of more than 3") for line in told)
+    windowed = Detector(world / "handcrafted" / "model", windows=True)
+    decide = windowed.decide
+    monkeypatch.setattr(windowed, "decide", lambda pieces: most.append(len(pieces)) or decide(pieces))
+    windowed.judge(tmp_path / "x.wav")
+    assert max(most) == module.WINDOWS_AT_ONCE and sum(most) == 60
 
 
 def test_a_long_recording_is_told_how_much_of_it_was_judged(detector, world, tmp_path):
@@ -286,7 +379,94 @@ def test_a_long_recording_is_told_how_much_of_it_was_judged(detector, world, tmp
 def test_narrow_band_in_a_wide_file(detector, tmp_path):
     """Telephone speech that was resampled to 16 kHz still says so."""
     write_wav(tmp_path / "x.wav", resample(kinds()["narrow band"], 8000, RATE))
-    assert any(line.startswith("narrow band") for line in detector.judge(tmp_path / "x.wav").warnings)
+    verdict = detector.judge(tmp_path / "x.wav")
+    assert verdict.label == "inconclusive" and verdict.reasons[0].startswith("narrow band")
+
+
+def damaged(world, tmp_path, change):
+    """Return a copy of a model in which `change` has changed model.yaml, svm.npz or a tensor."""
+    from masd.files import sha256, write_yaml
+
+    target = tmp_path / "model"
+    shutil.copytree(world / "full" / "model", target)
+    info = read_yaml(target / "model.yaml")
+    with np.load(target / "svm.npz") as stored:
+        arrays = dict(stored)
+    change(info, arrays)
+    np.savez(target / "svm.npz", **arrays)
+    for name in ("encoder.safetensors", "fusion.safetensors"):
+        tensors = load_file(target / name)
+        if change(tensors, None):
+            save_file(tensors, target / name)
+    info["files"] = {name: sha256(target / name) for name in info["files"]}
+    write_yaml(target / "model.yaml", info)
+    return target
+
+
+def section(name, key, value):
+    def change(info, arrays):
+        if arrays is not None:
+            info[name][key] = value
+
+    return change
+
+
+def array(name, value):
+    def change(info, arrays):
+        if arrays is not None:
+            arrays[name] = arrays[name].copy()
+            arrays[name].flat[0] = value
+
+    return change
+
+
+def tensor(name):
+    def change(tensors, arrays):
+        if arrays is None and name in tensors:
+            tensors[name].view(-1)[0] = float("nan")
+            return True
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("said", "change"),
+    [
+        (r"model\.yaml: temperature\.value is nan", section("temperature", "value", float("nan"))),
+        (r"model\.yaml: temperature\.value is 0", section("temperature", "value", 0)),
+        (r"model\.yaml: temperature\.value is -1", section("temperature", "value", -1.0)),
+        (r"model\.yaml: affine\.a is 0", section("affine", "a", 0.0)),
+        (r"model\.yaml: affine\.b is inf", section("affine", "b", float("inf"))),
+        (r"model\.yaml: posterior\.a is -2", section("posterior", "a", -2.0)),
+        (r"model\.yaml: posterior\.spoof is nan", section("posterior", "spoof", [0.0, float("nan")])),
+        (r"model\.yaml: posterior\.bonafide are no rising", section("posterior", "bonafide", [1.0, 0.0])),
+        (r"model\.yaml: thresholds\.dev_eer is nan", section("thresholds", "dev_eer", float("nan"))),
+        (r"model\.yaml: ranges\.bandwidth\.p1 is nan", section("ranges", "bandwidth", {"p1": float("nan")})),
+        (r"svm\.npz: the array 'support'", array("support", np.nan)),
+        (r"svm\.npz: the array 'gamma' is not above 0", array("gamma", -0.1)),
+        (r"svm\.npz: the array 'ssl_mean'", array("ssl_mean", np.inf)),
+        (r"svm\.npz: the array 'hand_std'", array("hand_std", 0.0)),
+        (r"svm\.npz: the array 'alpha'", array("alpha", np.nan)),
+        (r"encoder\.safetensors: tensor mel_mean holds NaN", tensor("mel_mean")),
+        (r"fusion\.safetensors: tensor w_k holds NaN", tensor("w_k")),
+    ],
+)
+def test_a_model_with_impossible_numbers_is_refused_by_file_and_key(world, tmp_path, said, change):
+    with pytest.raises(MasdError, match=said):
+        Detector(damaged(world, tmp_path, change))
+
+
+def test_a_score_that_is_no_number_is_no_verdict(world, monkeypatch):
+    detector = Detector(world / "full" / "model")
+    monkeypatch.setattr(detector, "decide", lambda pieces: np.array([np.nan]))
+    with pytest.raises(MasdError, match=r"v4-01\.wav: the model gives no finite score"):
+        detector.judge(world / "wav" / "v4-01.wav")
+
+
+@pytest.mark.parametrize("prior", [0.0, 1.0, -1.0, float("nan")])
+def test_a_prior_that_is_no_probability_is_refused(world, prior):
+    with pytest.raises(MasdError, match=r"--prior .*strictly between 0 and 1"):
+        Detector(world / "full" / "model", prior=prior)
 
 
 def test_speech_like_the_training_set_has_no_warnings(world, detector):

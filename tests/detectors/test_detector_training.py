@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
-from masd.audio import load_utterance
+from masd.audio import load_utterance, write_wav
 from masd.bin.detect import open_judge
 from masd.bin.finish_scores import finish_scores
 from masd.bin.score_detector import score_detector
@@ -394,7 +395,44 @@ def test_detect_gives_a_recording_the_score_of_its_set(trained, corpus):
     raw = detector.raw([load_utterance(dev, utt)], [""])
     verdict = judge.judge(dev.wav[utt])
     assert verdict.score == pytest.approx(float(detector.scores(detector.decisions(raw))[0]), abs=1e-5)
-    assert verdict.label == ("spoof" if verdict.score <= judge.threshold else "bonafide")
+    assert verdict.label == ("spoof" if verdict.p_fake >= 0.5 else "bonafide") or verdict.reasons
+
+
+def test_comparison_systems_judge_from_the_first_sound_whatever_the_name_and_say_when_they_cannot(
+    trained, gmm, corpus, tmp_path
+):
+    _, dev = corpus
+    x = load_utterance(dev, dev.utts[3])
+    silent = np.zeros(5 * 16000, np.float32)
+    write_wav(tmp_path / "a.wav", x)
+    write_wav(tmp_path / "b.flac", x)
+    write_wav(tmp_path / "c.wav", np.concatenate([silent, x]))
+    write_wav(tmp_path / "d.wav", silent)
+    for folder in (trained / "model", gmm / "model"):
+        judge, _ = open_judge(folder, "", None, False, "temperature")
+        plain, same, late, none = (
+            judge.judge(tmp_path / f"{n}") for n in ("a.wav", "b.flac", "c.wav", "d.wav")
+        )
+        assert same.score == plain.score
+        assert abs(late.score - plain.score) < 0.5 * abs(none.score - plain.score) + 0.1
+        assert none.label == "inconclusive" and none.reasons == ["silent: nothing to judge"]
+        assert judge.posterior.errors() is not None and "bandwidth" in judge.info["ranges"]
+
+
+def test_a_detector_with_impossible_numbers_is_refused_by_file_and_key(trained, tmp_path):
+    shutil.copytree(trained / "model", tmp_path / "model")
+    info = read_yaml(tmp_path / "model" / "model.yaml")
+    tensors = load_file(tmp_path / "model" / "detector.safetensors")
+    name = next(name for name, value in tensors.items() if value.is_floating_point())
+    tensors[name].view(-1)[0] = float("nan")
+    save_file(tensors, tmp_path / "model" / "detector.safetensors")
+    info["files"] = {"detector.safetensors": sha256(tmp_path / "model" / "detector.safetensors")}
+    write_yaml(tmp_path / "model" / "model.yaml", info)
+    with pytest.raises(MasdError, match=r"detector\.safetensors: tensor .* holds NaN"):
+        load_detector(tmp_path / "model")
+    write_yaml(tmp_path / "model" / "model.yaml", info | {"offset": float("nan")})
+    with pytest.raises(MasdError, match=r"model\.yaml: offset is nan"):
+        load_detector(tmp_path / "model")
 
 
 @pytest.mark.slow
