@@ -40,7 +40,8 @@ def audio_files(folder: str | Path, suffixes: Collection[str] = SUFFIXES, deep: 
     if left:
         most = [f"{suffix or 'without suffix'} {count}" for suffix, count in left.most_common(_SHOWN)]
         more = ", ..." if len(left) > _SHOWN else ""
-        log.warning("%s: %d files left out: %s%s", folder, sum(left.values()), ", ".join(most), more)
+        count = f"{left.total()} file{'s' if left.total() > 1 else ''}"
+        log.warning("%s: %s left out: %s%s", folder, count, ", ".join(most), more)
     return sorted(found, key=os.fsencode)
 
 
