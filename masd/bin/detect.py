@@ -27,9 +27,9 @@ def detect(
     """Say of each audio file whether it is fake: `detect FILE|DIR|- ...`
 
     Without `--model` by the model that comes with this package; its card, README.md in masd/pretrained/plus,
-    says what it was trained on and where it fails. Any rate and number of channels, and any format
-    that libsndfile or FFmpeg reads (WAV, FLAC, MP3, Ogg, M4A, WebM, WMA, AMR, ..., docs/formats.md), pipes too; folders
-    are searched for audio files; `-` reads one file from standard input. A line a file:
+    says what it was trained on and where it fails. Any rate and number of channels and
+    any format that libsndfile or FFmpeg reads (WAV, FLAC, MP3, Ogg, M4A, WebM, WMA, ...: docs/formats.md),
+    pipes too; folders are searched for audio files; `-` reads one file from standard input. A line a file:
     label, P(fake), score (higher is more bona fide), file, warnings where the audio is unlike the training
     data. P(fake) = 1 / (1 + exp(score)); the label is by the model's development threshold, which the first
     line states and which need not be P(fake) = 0.5. The dither is seeded by the file's stem: a file named as
