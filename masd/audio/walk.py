@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 
-from masd.audio.contents import SUFFIXES, suffix_of
+from masd.audio.contents import SUFFIXES
 from masd.errors import MasdError
 
 log = logging.getLogger(__name__)
@@ -18,6 +18,11 @@ _SHOWN = 8  # suffixes that the line about left out files names
 
 
 def audio_files(folder: str | Path, suffixes: Collection[str] = SUFFIXES, deep: bool = True) -> list[Path]:
+    """Return what `audio_paths` does, as paths."""
+    return [Path(path) for path in audio_paths(folder, suffixes, deep)]
+
+
+def audio_paths(folder: str | Path, suffixes: Collection[str] = SUFFIXES, deep: bool = True) -> list[str]:
     """Return the audio files of a folder, known by their suffix, in LC_ALL=C order of their paths.
 
     Linked folders are entered, once each where links make a ring. Names that begin with a dot and `__MACOSX`
@@ -34,22 +39,23 @@ def audio_files(folder: str | Path, suffixes: Collection[str] = SUFFIXES, deep: 
     """
     if not os.path.isdir(folder):
         raise MasdError(f"{folder}: no such folder")
-    found: list[Path] = []
+    found: list[str] = []
     left: Counter[str] = Counter()
-    _walk(Path(folder), frozenset(), suffixes, deep, found, left)
+    _walk(os.fspath(folder), frozenset(), suffixes, deep, found, left)
     if left:
         most = [f"{suffix or 'without suffix'} {count}" for suffix, count in left.most_common(_SHOWN)]
         more = ", ..." if len(left) > _SHOWN else ""
-        log.warning("%s: %d files left out: %s%s", folder, sum(left.values()), ", ".join(most), more)
+        count = f"{left.total()} file{'s' if left.total() > 1 else ''}"
+        log.warning("%s: %s left out: %s%s", folder, count, ", ".join(most), more)
     return sorted(found, key=os.fsencode)
 
 
 def _walk(
-    folder: Path,
+    folder: str,
     above: frozenset[tuple[int, int]],
     suffixes: Collection[str],
     deep: bool,
-    found: list[Path],
+    found: list[str],
     left: Counter[str],
 ) -> None:
     try:
@@ -62,10 +68,11 @@ def _walk(
     if here in above:
         return
     for entry in entries:
+        suffix = os.path.splitext(entry.name)[1].lower()
         if entry.is_dir():
             if deep:
-                _walk(folder / entry.name, above | {here}, suffixes, deep, found, left)
-        elif suffix_of(entry.name) in suffixes and (entry.is_file() or entry.is_symlink()):
-            found.append(folder / entry.name)
+                _walk(entry.path, above | {here}, suffixes, deep, found, left)
+        elif suffix in suffixes and (entry.is_file() or entry.is_symlink()):
+            found.append(entry.path)
         else:
-            left[suffix_of(entry.name)] += 1
+            left[suffix] += 1

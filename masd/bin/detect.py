@@ -30,8 +30,9 @@ def detect(
     """Say of each audio file whether it is fake: `detect FILE|DIR|- ...`
 
     Without `--model` by the model that comes with this package; its card, README.md in masd/pretrained/plus,
-    says what it was trained on and where it fails. Any format, rate and number of channels that can be
-    decoded; folders are searched for audio files; `-` reads one file from standard input. A line a file:
+    says what it was trained on and where it fails. Any rate and number of channels and
+    any format that libsndfile or FFmpeg reads (WAV, FLAC, MP3, Ogg, M4A, WebM, WMA, ...: docs/formats.md),
+    pipes too; folders are searched for audio files; `-` reads one file from standard input. A line a file:
     label, P(fake), score (higher is more bona fide), file, warnings where the audio is unlike the training
     data. The label is `spoof` where P(fake) is 0.5 or more, else `bonafide`; or `inconclusive`, with the
     reason, where nothing can be said: no speech or too little, a band or a sampling rate far below what the

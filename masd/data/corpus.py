@@ -9,11 +9,12 @@ is written where it differs from what is there.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from masd.audio.walk import audio_files
+from masd.audio.walk import audio_paths
 from masd.data.folder import write_folder
 from masd.data.tables import scan_table
 from masd.errors import MasdError
@@ -143,7 +144,7 @@ def unique(path: str | Path, ids: Iterable[str]) -> None:
 def list_audio(folder: str | Path, suffixes: Collection[str]) -> dict[str, str]:
     """Return name without suffix to path of the audio files directly in a folder.
 
-    It is `masd.audio.audio_files` of one folder: only the listing is read, a million entries take seconds.
+    It is `masd.audio.walk.audio_paths` of one folder: only the listing is read, a million entries take seconds.
 
     Args:
         folder: the folder.
@@ -153,10 +154,11 @@ def list_audio(folder: str | Path, suffixes: Collection[str]) -> dict[str, str]:
         MasdError: no such folder, or two files of one name with different suffixes.
     """
     found: dict[str, str] = {}
-    for path in audio_files(folder, suffixes, deep=False):
-        if path.stem in found:
-            raise MasdError(f"{path}: {found[path.stem]} is there too; keep one of them")
-        found[path.stem] = str(path)
+    for path in audio_paths(folder, suffixes, deep=False):
+        stem = os.path.splitext(os.path.basename(path))[0]
+        if stem in found:
+            raise MasdError(f"{path}: {found[stem]} is there too; keep one of them")
+        found[stem] = path
     return found
 
 

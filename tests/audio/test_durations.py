@@ -111,3 +111,14 @@ def test_segments_have_their_own_lengths(tmp_path):
     duration_shard(tmp_path / "d", 1, 1)
     table = finish_durations(tmp_path / "d", 1).tables["utt2dur"]
     assert {u: float(s) for u, s in table.items()} == pytest.approx({"a": 0.75, "b": 2.0})
+
+
+def test_ends_of_segments_are_taken_where_recordings_are_commands(tmp_path):
+    segments = {"u1": ("r", 0.5, 2.5), "u2": ("r", 2.5, 4.0)}
+    write_folder(tmp_path / "d", {"r": "no-such-program |"}, dict.fromkeys(segments, "s"), segments)
+    duration_shard(tmp_path / "d", 1, 1)
+    folder = finish_durations(tmp_path / "d", 1)
+    assert {utt: float(t) for utt, t in folder.tables["utt2dur"].items()} == {"u1": 2.0, "u2": 1.5}
+    write_folder(tmp_path / "e", {"r": "no-such-program |"}, {"u1": "s"}, {"u1": ("r", 0.5, -1)})
+    with pytest.raises(MasdError, match="is a command"):
+        duration_shard(tmp_path / "e", 1, 1)

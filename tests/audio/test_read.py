@@ -44,8 +44,9 @@ def test_any_format_and_rate_gives_16_khz_mono_of_the_same_length_and_pitch(tmp_
     soundfile.write(path, np.stack([x, x], 1), rate)
     y, info = read_audio(path)
     assert y.dtype == np.float32 and y.ndim == 1
-    assert abs(len(y) - 2 * RATE) <= 2
-    assert (info.rate, info.channels, info.seconds) == (rate, 2, pytest.approx(2.0, abs=1e-3))
+    # FFmpeg does not cut a Vorbis stream of a single page to the sample
+    assert abs(len(y) - 2 * RATE) <= (512 if suffix == "ogg" else 2)
+    assert (info.rate, info.channels, info.seconds) == (rate, 2, pytest.approx(2.0, abs=0.03))
     spectrum = np.abs(np.fft.rfft(y[:RATE] * np.hanning(RATE)))
     assert spectrum.argmax() == 440
     assert np.abs(y[4000:-4000]).max() == pytest.approx(0.5, abs=0.06)
@@ -99,12 +100,15 @@ def test_wav_from_a_stream_whose_header_does_not_know_its_length_is_whole(size):
     assert len(read_audio(io.BytesIO(bytes(data)))[0]) == RATE
 
 
-def test_flac_that_does_not_tell_its_length_is_refused_with_a_remedy():
-    data = bytearray(encoded(noise(), RATE, "FLAC"))
+def test_flac_that_does_not_tell_its_length_is_whole_and_damage_is_found():
+    x = noise()
+    data = bytearray(encoded(x, RATE, "FLAC"))
     data[21] &= 0xF0
     data[22:26] = bytes(4)
-    with pytest.raises(MasdError, match="does not tell its length"):
-        read_audio(io.BytesIO(bytes(data)), name="x.flac")
+    np.testing.assert_allclose(read_audio(io.BytesIO(bytes(data)))[0], x, atol=2e-5)
+    for bad in (data[: 2 * len(data) // 3], data[:9000] + b"\0" * 100 + data[9100:]):
+        with pytest.raises(MasdError, match=r"x\.flac: damaged"):
+            read_audio(io.BytesIO(bytes(bad)), name="x.flac")
 
 
 def test_a_header_that_promises_billions_of_samples_takes_no_memory():
@@ -119,7 +123,7 @@ def test_a_header_that_promises_billions_of_samples_takes_no_memory():
     ("name", "content", "message"),
     [
         ("empty.wav", b"", "empty file"),
-        ("text.wav", b"this is not audio, only text\n" * 50, "not audio that can be decoded"),
+        ("text.wav", b"this is not audio, only text\n" * 50, "not audio but text"),
         ("noise.mp3", bytes(range(256)) * 20, "not audio"),
         ("x.raw", b"\0" * 999, "not audio"),
         ("header.wav", encoded(np.zeros(0, np.float32), RATE, "WAV"), "empty, no samples"),
@@ -182,7 +186,7 @@ def test_parts_may_overshoot_the_end_a_little_as_in_kaldi(tmp_path):
             read_audio(tmp_path / "a.wav", start=start, end=end)
 
 
-def test_audio_files_are_found_by_suffix_in_byte_order(tmp_path):
+def test_audio_files_are_found_by_suffix_in_byte_order(tmp_path, caplog):
     for name in ("b.wav", "B.FLAC", "a/x.mp3", "é.ogg", "notes.txt", "a.json"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
@@ -192,8 +196,20 @@ def test_audio_files_are_found_by_suffix_in_byte_order(tmp_path):
         "b.wav",
         "é.ogg",
     ]
+    assert [r.getMessage() for r in caplog.records] == [f"{tmp_path}: 2 files left out: .json 1, .txt 1"]
     with pytest.raises(MasdError, match="no such folder"):
         audio_files(tmp_path / "none")
+
+
+def test_linked_folders_are_entered_and_what_systems_leave_behind_is_not(tmp_path, caplog):
+    for name in ("c/a.wav", "c/._a.wav", "c/.DS_Store", "c/__MACOSX/b.wav", "c/.git/x.wav", "t/deep/b.m4a"):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "c" / "linked").symlink_to(tmp_path / "t")
+    (tmp_path / "t" / "ring").symlink_to(tmp_path / "c")
+    found = [str(p.relative_to(tmp_path / "c")) for p in audio_files(tmp_path / "c")]
+    assert found == ["a.wav", "linked/deep/b.m4a"] and not caplog.records
+    assert [p.name for p in audio_files(tmp_path / "c", {".wav"}, deep=False)] == ["a.wav"]
 
 
 def pipe_folder(tmp_path, command, **segments):

@@ -3,7 +3,7 @@
 import numpy as np
 import soundfile
 
-from masd.data.checks import speaker_sorted, validate
+from masd.data.checks import missing_audio, speaker_sorted, validate
 from masd.data.folder import read_folder, write_folder
 
 
@@ -60,3 +60,14 @@ def test_strict_runs_pipes_only_when_allowed(data, tmp_path):
 def test_whether_ids_sort_by_speaker_is_known(data, tmp_path):
     assert speaker_sorted(read_folder(data))
     assert not speaker_sorted(write_folder(tmp_path / "x", {"a": "a", "b": "b"}, {"a": "z", "b": "y"}))
+
+
+def test_audio_in_an_archive_is_there(tmp_path):
+    import kaldiio
+
+    wave = np.random.default_rng(0).integers(-999, 999, 8000).astype(np.int16)
+    kaldiio.save_ark(f"{tmp_path}/wav.ark", {"u": (16000, wave)})
+    folder = write_folder(tmp_path / "d", {"u": f"{tmp_path}/wav.ark:2"}, {"u": "s"})
+    assert not missing_audio(folder) and validate(folder.path, strict=True) == []
+    gone = write_folder(tmp_path / "e", {"u": f"{tmp_path}/no.ark:2"}, {"u": "s"})
+    assert "no such file" in missing_audio(gone)["u"]

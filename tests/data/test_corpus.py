@@ -8,6 +8,7 @@ from masd.data.corpus import (
     check_present,
     choose_each,
     find_root,
+    id_of,
     list_audio,
     read_rows,
     unique,
@@ -137,3 +138,7 @@ def test_a_set_prepared_again_is_left_alone_with_its_durations(tmp_path):
     (path / "wav.scp").write_text("half")
     prepared(path, files)
     assert read_folder(path).utts == ["a", "b"]
+
+
+def test_an_id_is_a_name_without_white_space():
+    assert id_of("file3 (1) \t x.wav") == "file3_(1)_x.wav"

@@ -402,6 +402,17 @@ def test_for_leaves_out_empty_files_and_for_original(fake_or_real, for_corpus):
     )
 
 
+def test_blanks_in_names_of_for_are_underscores_in_ids(fake_or_real, for_corpus):
+    real = for_corpus / "for-norm" / "for-norm" / "testing" / "real"
+    (real / "file0.wav").rename(real / "file0 (1).wav")
+    folder = read_folder(fake_or_real(for_corpus, FOR) / "eval")
+    utt = "for-norm-testing-real-file0_(1).wav"
+    assert folder.wav[utt] == f"{real}/file0 (1).wav" and folder.source(utt) == "testing-real-file0_(1)"
+    (real / "file1.wav").rename(real / "file0_(1).wav")
+    with pytest.raises(MasdError, match=r"file0_\(1\)\.wav: its id .* is taken by 'file0 \(1\)\.wav'"):
+        fake_or_real(for_corpus, FOR)
+
+
 def test_for_is_found_from_a_version_itself(fake_or_real, for_corpus):
     for given in (for_corpus / "for-norm", for_corpus / "for-norm" / "for-norm"):
         assert len(read_folder(fake_or_real(given, FOR) / "eval").utts) == 12
@@ -430,7 +441,7 @@ def remove_file(root):
     [
         (empty_fakes, r"for-norm/training/fake: no audio in it; a copy of FoR with an empty folder is"),
         (remove_testing, r"none of for-norm, for-2sec and for-rerec with its folder testing is in it"),
-        (remove_class, r"validation/real: cannot be listed .*; FoR looks like DIR/"),
+        (remove_class, r"validation/real: no such folder; FoR looks like DIR/"),
         (remove_file, r"for-norm/training: 5 real, published are 6"),
     ],
 )

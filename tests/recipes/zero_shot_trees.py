@@ -8,7 +8,7 @@ import numpy as np
 import soundfile
 from paper_recipes import clips
 
-from masd.audio.read import resample
+from masd.audio import resample
 
 VOCODERS = ("melgan", "hifiGAN", "waveglow")
 SUFFIX = {"melgan": "_gen", "hifiGAN": "_generated", "waveglow": ""}

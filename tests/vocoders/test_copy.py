@@ -227,6 +227,16 @@ def test_segments_are_honoured_and_pipes_refused(tmp_path, copy):
     assert read_folder(copy(data, out="pipe_out", allow_pipes=True)).utts == ["lpc-u"]
 
 
+def test_a_segment_shorter_than_a_frame_is_a_failure_of_its_own(tmp_path, copy):
+    corpus(tmp_path)
+    segments = {"u": ("r", 0.1, 0.35), "v": ("r", 0.1, 0.10001), "w": ("r", 0.1, 0.11)}
+    wav, spk = {"r": tmp_path / "audio/s1-a.wav"}, dict.fromkeys(segments, "s")
+    got = copy(write_folder(tmp_path / "seg", wav, spk, segments=segments).path, max_fail=0.7)
+    assert read_folder(got).utts == ["lpc-u"]
+    reasons = dict(line.split(" ", 1) for line in (got / "failures").read_text().splitlines())
+    assert "not as long as one sample" in reasons["v"] and "too short" in reasons["w"]
+
+
 def test_configurations_come_from_files_too(tmp_path):
     write_yaml(tmp_path / "v.yaml", {"type": "lpc", "order": 12})
     assert (
