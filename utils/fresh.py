@@ -158,6 +158,7 @@ class Memory:
         self.folder = folder
         self.code = look_of_code()
         self.before: dict[str, str] = {}
+        self.broken: dict[str, tuple[Looks, Looks]] = {}
         self.ended_well: list[tuple[Command, str]] = []
         kept = [jobs.read_json(path) for path in folder.glob("*.json")]
         self.folders = {out for one in kept for out in one.get("written", ())}
@@ -171,6 +172,7 @@ class Memory:
             return "unchanged"
         path.unlink(missing_ok=True)
         self.before[command.name] = inputs
+        self.broken[command.name] = broken(kept.get("outputs", {})), command.outputs()
         return "run"
 
     def path(self, command: Command) -> Path:
@@ -197,9 +199,18 @@ class Memory:
         self.folder.mkdir(parents=True, exist_ok=True)
         for command, inputs in done:
             if all(map(os.path.exists, command.written)):
-                kept = {"code": self.code, "written": command.written, "inputs": inputs}
-                jobs.write_whole(self.path(command), json.dumps(kept | {"outputs": command.outputs()}))
+                outputs = command.outputs()
+                lost, former = self.broken[command.name]
+                if outputs == former:  # its mark found nothing to do: what is broken is so still
+                    outputs |= lost
+                kept = {"code": self.code, "written": command.written, "inputs": inputs, "outputs": outputs}
+                jobs.write_whole(self.path(command), json.dumps(kept))
         return "settled"
+
+
+def broken(outputs: Looks) -> Looks:
+    """Return the former looks of outputs that are gone or have another size."""
+    return {path: seen for path, seen in outputs.items() if seen and (look(path) or [-1])[0] != seen[0]}
 
 
 def look_of_code() -> str:

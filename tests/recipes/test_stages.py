@@ -479,10 +479,12 @@ def test_what_a_piece_of_work_warned_of_is_shown_or_counted(tmp_path):
     recipe = Noted(tmp_path, "asvspoof2019_la")
     (recipe.path / "note.sh").write_text(WARNS)
     for count, expected in ((0, 0), (2, 2), (5, 5), (6, 1)):
+        shutil.rmtree(recipe.path / "exp/tiny/log/.fresh", ignore_errors=True)
         done = recipe.run("--stage", 0, "--stop-stage", 0, WARNINGS=str(count))
         shown = [line for line in done.stdout.splitlines() if "arning" in line]
         assert (done.returncode, len(shown)) == (0, expected)
     assert shown[0].endswith("run.sh: 6 warnings, see exp/tiny/log/locate.log")
+    shutil.rmtree(recipe.path / "exp/tiny/log/.fresh")
     done = recipe.run("--stage", 0, "--stop-stage", 0, WARNINGS="1")
     assert "run.sh: warning: number 1 is odd\n" in done.stdout
 

@@ -153,6 +153,16 @@ def test_an_audio_file_of_no_use_that_was_mended_is_tried_again(stages, mark):
     assert "exp/dump" in stages.run()[0]
 
 
+def test_an_output_that_is_broken_is_never_unchanged_though_its_mark_says_so(stages):
+    stages.write("exp/dump/feats.1.ark", "features")
+    stages.run("true")
+    stages.write("exp/dump/feats.1.ark", "feat")
+    assert "exp/dump" in stages.run()[0] and "exp/dump" in stages.run()[0]
+    stages.write("exp/dump/feats.1.ark", "features")
+    stages.run()
+    assert stages.run()[0] == []
+
+
 def test_without_the_process_that_remembers_all_is_run(stages):
     assert stages.run(before='kill -9 "$FRESH_PID"; wait "$FRESH_PID" || true')[0] == BOTH
 
