@@ -295,7 +295,7 @@ def test_inconclusive_in_text_and_json(world, tmp_path):
 
 def test_clipping_and_shortness_that_may_pass_are_warnings(detector, tmp_path):
     x = speech("kinds", 0.95)
-    write_wav(tmp_path / "x.wav", np.clip(1.4 * x, -0.5, 0.5))
+    write_wav(tmp_path / "x.wav", np.clip(1.6 * x, -0.5, 0.5))
     verdict = detector.judge(tmp_path / "x.wav")
     for kind in ("clipped", "too short"):
         assert sum(line.startswith(kind) for line in verdict.warnings) == 1
