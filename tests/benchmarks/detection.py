@@ -22,7 +22,7 @@ def rows(model: Path, clips: list[Path], repeats: int) -> list[Row]:
     """Return the rows of a model folder; those of the faster mode where it has a graph."""
     seconds = sum(soundfile.info(p).duration for p in clips)
     plain = Detector(model)
-    inputs = [plain.inputs(read_audio(p)[0], p.stem)[0] for p in clips]
+    inputs = [plain.inputs(plain.pieces(read_audio(p)[0])) for p in clips]
     mels = [np.zeros((401, plain.config.n_mels), np.float32)]
     tasks = {
         "float32": lambda: [plain.judge(p) for p in clips],

@@ -448,7 +448,8 @@ def test_detect_with_released_weights(corpus):
     )
     assert done.returncode == 0, done.stderr
     verdict = json.loads(done.stdout)
-    assert verdict["label"] == ("bonafide" if verdict["score"] > 0 else "spoof")
+    said = "bonafide" if verdict["score"] > 0 else "spoof"
+    assert verdict["label"] == ("inconclusive" if verdict["reasons"] else said) and verdict["prior"] is None
 
 
 def test_what_detect_takes_is_said():
