@@ -285,11 +285,15 @@ def test_where_nothing_can_be_said_the_label_is_inconclusive_and_says_why(world,
     assert np.isfinite(verdict.score) and 0 < verdict.p_fake < 1
 
 
-def test_inconclusive_in_text_and_json(world, tmp_path):
+def test_inconclusive_in_text_and_json(world, tmp_path, capsys):
+    from masd.bin.detect import detect
+
     write_wav(tmp_path / "x.wav", np.zeros(RATE, np.float32))
-    row = json.loads(command(tmp_path / "x.wav", "--json").stdout)
+    detect([str(tmp_path / "x.wav")], model=world / "handcrafted" / "model", json=True)
+    row = json.loads(capsys.readouterr().out)
     assert (row["label"], row["reasons"]) == ("inconclusive", ["silent: nothing to judge"])
-    last = command(tmp_path / "x.wav").stdout.decode().splitlines()[-1]
+    detect([str(tmp_path / "x.wav")], model=world / "handcrafted" / "model")
+    last = capsys.readouterr().out.splitlines()[-1]
     assert last.startswith("inconclusive") and last.endswith("[silent: nothing to judge]")
 
 
