@@ -144,7 +144,7 @@ def unique(path: str | Path, ids: Iterable[str]) -> None:
 def list_audio(folder: str | Path, suffixes: Collection[str]) -> dict[str, str]:
     """Return name without suffix to path of the audio files directly in a folder.
 
-    It is `masd.audio.walk.audio_paths` of one folder: only the listing is read, a million entries take seconds.
+    Only the listing is read (`masd.audio.walk.audio_paths`): a million entries take seconds.
 
     Args:
         folder: the folder.
