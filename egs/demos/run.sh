@@ -74,7 +74,7 @@ if asked 1; then
     sharded "utt2dur_$name" make_utt2dur --data "$data/$name"
     single "utt2dur_$name.finish" python3 -m masd.bin.finish_utt2dur --data "$data/$name" --num-jobs "$nj" \
       --max-fail "$([ "$strict" = true ] && echo 0 || echo 1)"
-    validate_data_dir.sh "$data/$name"
+    here validate_data_dir.sh "$data/$name"
   done
 fi
 
@@ -148,7 +148,7 @@ if asked 7; then
     single results python3 -m masd.bin.results --exp "exp/$size" --system "$row" --data "$data" \
       --sets "$( (sets; pretrain_sets) | paste -sd ,)" --protocol "$settings,$protocol" \
       --reported conf/reported.yaml --title "Results on $title, size $size" --command "$command" --out "$results" \
-      --force "$force"
+      --report "exp/$size/report" --force "$force"
     log "results: $results, and with plots exp/$size/report/report.html"
   fi
 fi
