@@ -292,3 +292,25 @@ def test_the_command_line(corpus):
     failed = subprocess.run([*words, "--scores", "none"], **options)
     assert failed.returncode == 1
     assert failed.stderr.splitlines()[-1].startswith("evaluate: error: none: ")
+
+
+def cues(auc, finding):
+    """What the probe of a set writes."""
+    row = {"set": "eval", "attack": "all attacks", "bonafide": 60, "spoof": 180, "auc": auc}
+    row |= {"low": auc - 0.05, "high": auc, "single": {"format": auc, "level": 0.5}, "finding": finding}
+    return {"set": "eval", "most": 500, "bound": 0.65, "seed": 0, "rows": [row], "digest": "x"}
+
+
+def test_the_page_begins_with_what_cues_that_are_not_synthesis_tell(root):
+    """An EER of a confounded corpus is not read without its caution, on either page."""
+    assert "apart was not asked" in make(root).split("\n## ")[1]
+    said = "Caution: format alone tells spoofed speech from bona fide speech in eval (AUC 1.00"
+    for auc, finding, words in (
+        (1.0, "found", said),
+        (0.6, "none", "none found above an AUC of 0.65 in eval."),
+    ):
+        write_json(root / "cues" / "eval.json", cues(auc, finding))
+        text = make(root)
+        assert words in text.split("\n## ")[1].split("\n|")[0], "above the first table"
+        assert f"| eval | all attacks | 60 | 180 | {auc:.3f} |" in text and f"| format | {auc:.3f} |" in text
+        assert words in (root / "exp" / "tiny" / "report" / "report.html").read_text()

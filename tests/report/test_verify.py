@@ -357,3 +357,13 @@ def test_a_proof_that_would_write_outside_is_refused(tmp_path, kind):
     with pytest.raises(MasdError, match=r"is no plain file inside the folder"):
         unpack(proof, tmp_path / "there")
     assert not (tmp_path / "above.txt").exists() and not (tmp_path / "there").exists()
+
+
+def test_a_set_probed_for_cues_later_does_not_make_a_page_wrong(page):
+    results(exp=Path("exp"), out=Path("RESULTS.md"), data=Path("data"), bootstrap=30)
+    write_json("data/cues/eval.json", {"set": "eval", "bound": 0.65, "most": 5, "seed": 0, "rows": []})
+    assert verify(Path("RESULTS.manifest.json")) == []
+    results(exp=Path("exp"), out=Path("RESULTS.md"), data=Path("data"), bootstrap=30)
+    assert "too few utterances in eval to judge" in Path("RESULTS.md").read_text()
+    Path("data/cues/eval.json").unlink()
+    assert verify(Path("RESULTS.manifest.json")) == ["data/cues/eval.json: is not there"]
