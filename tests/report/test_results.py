@@ -18,7 +18,7 @@ from masd.files import read_json, write_json, write_lines, write_yaml
 from masd.metrics.bootstrap import bootstrap_eer, paired_test
 from masd.metrics.eer import eer
 from masd.metrics.scores import write_scores
-from masd.report.ablation import ablation_rows
+from masd.report.ablation import ablation_rows, ablation_table
 from masd.report.evaluation import Bootstrap
 from masd.report.experiments import find_runs
 from masd.report.provenance import Cost, costs, stage_of
@@ -154,11 +154,19 @@ def test_ablation_rows_follow_the_paper_and_pair_by_seed(made):
     assert rate[runs[0].name] == eer(trials.scores[~trials.fake], trials.scores[trials.fake])[0]
 
 
-def test_systems_without_a_common_seed_have_no_difference(made):
-    runs = [run for run in runs_of(made.root) if run.name in ("full_s0", "attention_s1")]
-    rows = ablation_rows(runs, [], Bootstrap(20))
-    assert [row.to_full for row in rows] == [None, None]
-    assert rows[0].sd is None
+@pytest.mark.parametrize(
+    ("seeds", "said"), [((0, 1), "no common seed: not compared"), ((0, 0), "one seed: not compared")]
+)
+def test_systems_of_one_seed_have_an_interval_each_and_no_difference(made, seeds, said):
+    """The sign of such a difference turned from one published page to the next."""
+    names = [f"full_s{seeds[0]}", f"attention_s{seeds[1]}"]
+    rows = ablation_rows([run for run in runs_of(made.root) if run.name in names], [], Bootstrap(20))
+    assert [(row.to_full, row.to_before, row.sd) for row in rows] == [(None, None, None)] * 2
+    table = ablation_table(rows, 20, "x")
+    compared = table.header.index("to the row above")
+    assert [row[compared:] for row in table.rows] == [["-", said], [said, "-"]]
+    assert all(row[table.header.index("95 %")].startswith("[") for row in table.rows)
+    assert "fewer than 2 seeds in common are not compared" in table.note
 
 
 def test_a_system_that_has_seen_other_attacks_stands_beside_the_rest(made, root):
