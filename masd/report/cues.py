@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from masd.data.folder import DataFolder
+from masd.errors import MasdError
 
 FACTS = ("format", "sampling rate", "channels")
 NUMBERS = (
@@ -40,17 +41,28 @@ def utterance_cues(folder: DataFolder, utt: str, allow_pipes: bool = False) -> C
 def file_facts(entry: str) -> tuple[str, str, str]:
     """Return container and coding, sampling rate (Hz) and channels of an entry of wav.scp, by its header.
 
-    Of a pipe nothing is known; of a file that libsndfile does not read, its suffix.
+    Of a pipe nothing is known; of a file that is not read by itself (audio inside an ark), its suffix.
     """
-    import soundfile
+    from masd.audio import AudioStream
 
     if entry.endswith("|"):
         return UNKNOWN, UNKNOWN, UNKNOWN
     try:
-        info = soundfile.info(entry)
-    except (soundfile.SoundFileError, OSError, TypeError, ValueError):
+        with AudioStream(entry) as audio:
+            info = audio.info
+    except MasdError:
         return Path(re.sub(r":\d+$", "", entry)).suffix.lower() or UNKNOWN, UNKNOWN, UNKNOWN
-    return f"{info.format} {info.subtype}", str(info.samplerate), str(info.channels)
+    return f"{info.format} {_coding(entry)}".strip(), str(info.rate), str(info.channels)
+
+
+def _coding(path: str) -> str:
+    """Return libsndfile's name of a file's coding (PCM_16, VORBIS), empty where it does not read it."""
+    import soundfile
+
+    try:
+        return soundfile.info(path).subtype
+    except (soundfile.SoundFileError, TypeError, ValueError):
+        return ""
 
 
 def describe(x: np.ndarray, rate: int = 16000) -> np.ndarray:

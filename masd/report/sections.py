@@ -358,9 +358,9 @@ def left_out(page: Page) -> Section | None:
 
 
 def comparison(page: Page) -> Section | None:
-    """The paper's figures beside those measured here."""
+    """The paper's figures beside those of its system measured here; other systems are in the main table."""
     reported = page.reported.get("masd")
-    if not reported:
+    if not (reported and page.first.paper):
         return None
     rows = [
         [name, "-" if paper is None else f"{paper:g}", measured]
@@ -381,11 +381,9 @@ def comparison(page: Page) -> Section | None:
         )
     ]
     count = page.first.metrics["counts"]
-    # the paper's figures are of its whole method; beside another system they say so
-    whole = page.first.system.removeprefix("zero_shot_").startswith("full")
     header = [
         "",
-        f"reported{'' if whole else ' of MASD'} ({page.reported.get('set', 'the paper')})",
+        f"reported ({page.reported.get('set', 'the paper')})",
         f"measured ({page.first.set}: {count['bonafide']} bona fide, {count['spoof']} spoofed)",
     ]
     cautions = [Text(f"Caution: {text}") for text in page.reported.get("cautions", [])]

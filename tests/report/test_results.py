@@ -322,3 +322,14 @@ def test_the_page_begins_with_what_cues_that_are_not_synthesis_tell(root):
         assert words in text.split("\n## ")[1].split("\n|")[0], "above the first table"
         assert f"| eval | all attacks | 60 | 180 | {auc:.3f} |" in text and f"| format | {auc:.3f} |" in text
         assert words in (root / "exp" / "tiny" / "report" / "report.html").read_text()
+
+
+@pytest.mark.parametrize("system", ["full", "full_paper_literal", "attention", "mine"])
+def test_other_systems_do_not_stand_beside_the_papers_figures(made, root, system):
+    """Nor does a score file made elsewhere: the main table has it, and no reported figure of MASD."""
+    folder = root / "exp" / "tiny" / "mine" / "scores" / "eval"
+    write_scores(folder / "scores", made.make_scores(made.key, 0.7))
+    judge(made, folder, model=None)
+    page = make(root, system=system)
+    assert ("Paper and measurement" in page) == system.startswith("full")
+    assert "| mine (`mine`) | - |" in page
