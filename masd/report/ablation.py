@@ -14,7 +14,7 @@ from masd.report.comparison import common_utts, restricted
 from masd.report.document import Table, percent
 from masd.report.evaluation import Bootstrap
 from masd.report.experiments import Run
-from masd.report.tables import bounds
+from masd.report.tables import bounds, methods
 from masd.report.trials import Trials
 
 LEAST_SEEDS = 2  # in common, of two rows that are compared; a claim takes three
@@ -171,11 +171,12 @@ def ablation_table(rows: Sequence[Row], draws: int, reported_on: str) -> Table:
                 *(["-" if row.reported is None else f"{row.reported:.2f}"] if paper else []),
             ]
         )
+    found = [one for row in rows for one in (row.interval, row.to_before, row.to_full) if one]
     note = (
         "EER in per cent, mean and standard deviation over seeds; 95 % intervals of that mean and of paired "
-        f"differences, {draws} draws of whole source recordings (they cover the choice of "
-        "trials, the standard deviation that of seeds). A negative difference: fewer errors than the other. "
-        f"Rows with fewer than {LEAST_SEEDS} seeds in common are not compared: another may turn the sign."
+        f"differences, {methods(map(vars, found))}, {draws} draws of whole source recordings (they cover the "
+        "choice of trials, the standard deviation that of seeds). A negative difference: fewer errors than "
+        f"the other. Rows with fewer than {LEAST_SEEDS} seeds in common are not compared: another may turn the sign."
         f"{f' *Reported by the paper on {reported_on}.' if paper else ''}"
     )
     return Table(header, cells, note)

@@ -333,3 +333,17 @@ def test_other_systems_do_not_stand_beside_the_papers_figures(made, root, system
     page = make(root, system=system)
     assert ("Paper and measurement" in page) == system.startswith("full")
     assert "| mine (`mine`) | - |" in page
+
+
+def test_the_captions_name_the_method_of_the_intervals(corpus):
+    """Where a system makes no error, its interval is another one than elsewhere, and says so."""
+    judge(corpus, corpus.root)
+    text = (corpus.root / "metrics.txt").read_text()
+    assert "intervals in per cent, percentile bootstrap, 20 draws" in text and "Clopper" not in text
+    key = corpus.key.items()
+    write_scores(corpus.root / "scores", {u: 1.0 if r[0] == "bonafide" else -1.0 for u, r in key})
+    judge(corpus, corpus.root)
+    found = read_json(corpus.root / "metrics.json")["pooled"]["by_source"]
+    assert found["lo"] == 0 < found["hi"]
+    text = (corpus.root / "metrics.txt").read_text()
+    assert "Clopper-Pearson over the groups where there is no error, 20 draws" in text
