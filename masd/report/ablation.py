@@ -176,7 +176,8 @@ def ablation_table(rows: Sequence[Row], draws: int, reported_on: str) -> Table:
         "EER in per cent, mean and standard deviation over seeds; 95 % intervals of that mean and of paired "
         f"differences, {methods(map(vars, found))}, {draws} draws of whole source recordings (they cover the "
         "choice of trials, the standard deviation that of seeds). A negative difference: fewer errors than "
-        f"the other. Rows with fewer than {LEAST_SEEDS} seeds in common are not compared: another may turn the sign."
+        f"the other. Rows with fewer than {LEAST_SEEDS} seeds in common are not compared: another may turn "
+        "the sign."
         f"{f' *Reported by the paper on {reported_on}.' if paper else ''}"
     )
     return Table(header, cells, note)

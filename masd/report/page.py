@@ -93,7 +93,7 @@ def draw_plots(page: Page) -> dict[str, Plot]:
         "attacks": plots.render(plots.attacks_plot(metrics), 1.5 + 0.36 * len(metrics["attacks"])),
         "ablation": plots.render(plots.ablation_plot(page.rows), 1.3 + 0.4 * len(page.rows)),
     }
-    if metrics["coverage"]:
+    if any(point["eer"] for point in metrics["coverage"]):  # without an error the frame would be blank
         out["coverage"] = plots.render(plots.coverage_plot(metrics["coverage"]), 3.2)
     systems = {row.system: next(r for r in page.runs if r.system == row.system) for row in page.rows}
     if len(systems) > 1:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from masd.bin.evaluate import evaluate
 from masd.bin.results import results
@@ -21,6 +22,8 @@ from masd.metrics.scores import write_scores
 from masd.report.ablation import ablation_rows, ablation_table
 from masd.report.evaluation import Bootstrap
 from masd.report.experiments import find_runs
+from masd.report.page import draw_plots, gather
+from masd.report.plots import det_plot
 from masd.report.provenance import Cost, costs, stage_of
 
 REPORTED = Path(__file__).parents[2] / "egs" / "mini" / "conf" / "reported.yaml"
@@ -347,3 +350,20 @@ def test_the_captions_name_the_method_of_the_intervals(corpus):
     assert found["lo"] == 0 < found["hi"]
     text = (corpus.root / "metrics.txt").read_text()
     assert "Clopper-Pearson over the groups where there is no error, 20 draws" in text
+
+
+def test_a_system_without_an_error_has_no_blank_frames(made, root):
+    """Its DET curve lies outside the axes and its coverage is a line of zeros: a sentence, and no plot."""
+    for seed in (0, 1):
+        out = root / "exp" / "tiny" / f"full_s{seed}" / "scores" / "eval"
+        scores = {utt: 1.0 if row[0] == "bonafide" else -1.0 for utt, row in made.key.items()}
+        write_scores(out / "scores", scores)
+        judge(made, out)
+    page = gather(root / "exp" / "tiny", "full", "eval", None, 20)
+    assert "coverage" not in draw_plots(page)
+    axes = Figure().add_subplot()
+    det_plot({"pooled": page.first.trials.pooled})(axes)
+    assert [text.get_text() for text in axes.texts] == ["no error, so no curve: pooled"]
+    axes = Figure().add_subplot()
+    det_plot({"other": next(run for run in page.runs if run.system == "handcrafted").trials.pooled})(axes)
+    assert not axes.texts
