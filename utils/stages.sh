@@ -152,6 +152,12 @@ dumped() {
 
 # Parts of stages
 
+# Whether cues that are no trace of synthesis tell the classes of the sets apart; the results page says so
+probe() {
+  single cues python3 -m masd.bin.probe_cues --data "[$(sets | grep -vxF "${apart:- }" | sed "s|^|$data/|" | paste -sd ,)]" \
+    --out "$data/cues" --force "$force"
+}
+
 of_ssl() { [ -z "$ssl_kind" ] || echo "$1"; }
 
 # The training set with copies of its bona fide speech by vocoders drawn at random, which --system plus is fitted on:

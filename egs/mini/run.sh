@@ -35,7 +35,7 @@ node_rank=0           # which of them this host is, from 0
 rdzv_endpoint=""      # where they meet, HOST:PORT of one of them
 feats_format=ark      # what dumps are written as: ark or h5
 compress=false        # compress dumps (Kaldi's method in ark, float16 in h5)
-strict=true           # stop when the nuisance probe finds a cue that is not synthesis (report, full)
+strict=true           # stop when a cue that is not synthesis is found in train or dev (report, full)
 max_fail=0.01         # share of a set's utterances, 0 to 1, that a stage may leave out because they cannot be used
 results=""            # the results page [exp/<size>/RESULTS.md]
 results_page=true     # whether stage 7 makes the page, or evaluates alone
@@ -62,10 +62,11 @@ if asked 0; then
 fi
 
 if asked 1; then
-  log "stage 1: source recordings, attacks, conditioning, sets, nuisance probe, to $data (log: $data/log)"
+  log "stage 1: source recordings, attacks, conditioning, sets, gate of cues, to $data (log: $data/log)"
   here local/prepare.sh --size "$size" --downloads "$downloads" --data "$data" --corpus "$corpus" \
     --cmd "$cmd" --nj "$nj" --strict "$strict" --max-fail "$max_fail" --force "$force"
   for name in $(prepared); do here validate_data_dir.sh "$data/$name"; done
+  probe
 fi
 
 if asked 2 && [ "$pretraining" = true ]; then

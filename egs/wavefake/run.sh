@@ -72,6 +72,7 @@ if asked 1; then
       --max-fail "$([ "$strict" = true ] && echo 0 || echo 1)"
     here validate_data_dir.sh "$data/$name"
   done
+  probe
 fi
 
 if asked 2 && [ "$pretraining" = true ]; then

@@ -64,7 +64,8 @@ def results(
     folder = report or exp / "report"
     fixed = [Path(word.strip()) for word in protocol.split(",") if word.strip()]
     shown = [p for pattern in INPUTS for p in sorted(exp.rglob(pattern))]
-    shown += [p for p in (reported, data and data / "nuisance_probe.json", *fixed) if p and p.is_file()]
+    shown += [p for p in (reported, *fixed) if p and p.is_file()]
+    shown += sorted((data / "cues").glob("*.json")) if data else []
     counted = [word.strip() for word in sets.split(",") if word.strip()]
     shown += [p for name in counted if data for p in (data / name / one for one in COUNTED) if p.is_file()]
     # not the command: another one that finds nothing changed has not made the page
@@ -97,7 +98,7 @@ def results(
     log.info("%s and %s", out, folder / "report.html")
 
 
-VERSION = 4  # raise it when the same files come to give another page
+VERSION = 5  # raise it when the same files come to give another page
 INPUTS = ("metrics.json", "attention", "metrics.jsonl", "probe_*.json", "model.yaml", "encoder.yaml")
 
 if __name__ == "__main__":

@@ -16,10 +16,11 @@ log = logging.getLogger(__name__)
 
 
 def verify_results(manifest: Path) -> None:
-    """Recompute every number of a results page from score files and keys; exit 1 on any difference.
+    """Recompute every number of a results page from score files and keys; exit 1 where one differs.
 
     Called where the page was made, in the recipe's folder; or anywhere, with the archive of pack_results,
-    which must hold the very page that lies beside it. Prints a line for each difference.
+    which must hold the page that lies beside it. Prints a line for each difference; and, which decides
+    nothing, by which commit the page was made and which this is.
 
     Args:
         manifest: RESULTS.manifest.json, which the results entry point writes beside RESULTS.md, or
@@ -40,12 +41,23 @@ def verify_results(manifest: Path) -> None:
         with chdir(name):
             _verify(unpacked.relative_to(name), packed)
         proved = Path(name) / packed(read_manifest(unpacked)["page"])
-        if page.is_file() and page.read_bytes() != proved.read_bytes():
-            raise MasdError(f"{page}: not the page of {manifest.name}; pack the results again")
+        if page.is_file():
+            _same_page(page, proved, manifest.name)
+
+
+def _same_page(page: Path, proved: Path, proof: str) -> None:
+    from masd.files import read_text
+    from masd.report.manifest import line_differences
+
+    lines = list(line_differences(read_text(proved), read_text(page)))
+    if lines:
+        raise MasdError(f"{page}: not the page of {proof}: {lines[0]}; pack the results again")
+    if page.read_bytes() != proved.read_bytes():
+        log.info("%s: made again since %s was packed; its origin or times differ, no number", page, proof)
 
 
 def _verify(manifest: Path, place: Callable[[str | Path], Path] = Path) -> None:
-    from masd.report.manifest import read_manifest, verify
+    from masd.report.manifest import origin, read_manifest, verify
 
     problems = verify(manifest, place)
     for line in problems:
@@ -57,7 +69,9 @@ def _verify(manifest: Path, place: Callable[[str | Path], Path] = Path) -> None:
             "score files give; run the results entry point again, or find out who changed what"
         )
     counts = f"{len(content['evaluations'])} evaluations, {len(content['files'])} files"
-    log.info("%s: every number comes out again (%s)", content["page"], counts)
+    log.info("%s: numbers: all come out again (%s)", content["page"], counts)
+    for line in origin(manifest, place):
+        log.info("%s", line)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,10 +14,10 @@ from masd.report.comparison import common_utts, restricted
 from masd.report.document import Table, percent
 from masd.report.evaluation import Bootstrap
 from masd.report.experiments import Run
-from masd.report.tables import bounds
+from masd.report.tables import bounds, methods
 from masd.report.trials import Trials
 
-log = logging.getLogger(__name__)
+LEAST_SEEDS = 2  # in common, of two rows that are compared; a claim takes three
 
 
 @dataclass
@@ -33,7 +32,9 @@ class Row:
         eers: one EER a seed.
         interval: of the mean over seeds, resampling source recordings.
         pools: mean EER over seeds of the seen, unseen and apart attacks.
-        to_before: difference to the row above on the seeds both have; `to_full` to the full system.
+        to_before: difference to the row above over the seeds both have, None where these are fewer than
+            `LEAST_SEEDS`; `to_full` to the full system.
+        compared: seeds in common with the row above and with the full system, None where there is none.
     """
 
     system: str
@@ -45,6 +46,7 @@ class Row:
     pools: dict[str, float]
     to_before: Interval | None = None
     to_full: Interval | None = None
+    compared: tuple[int | None, int | None] = (None, None)
 
     @property
     def mean(self) -> float:
@@ -84,10 +86,9 @@ def ablation_rows(
     table: list[Row] = []
     for system in order:
         row = _row(system, listed.get(system, {}), list(groups[system].values()), drawn[system])
-        if table:
-            row.to_before = _difference(drawn[system], drawn[table[-1].system], pooled)
-        if full in groups and system != full:
-            row.to_full = _difference(drawn[system], drawn[full], pooled)
+        others = [drawn[table[-1].system] if table else None, drawn.get(full) if system != full else None]
+        row.to_before, row.to_full = (_difference(drawn[system], other, pooled) for other in others)
+        row.compared = (_common(drawn[system], others[0]), _common(drawn[system], others[1]))
         table.append(row)
     return table
 
@@ -126,20 +127,26 @@ def _row(system: str, listed: Mapping[str, Any], members: Sequence[Trials], draw
     )
 
 
-def _difference(mine: Drawn, theirs: Drawn, trials: Trials) -> Interval | None:
-    """Return EER(mine) - EER(theirs), paired by seed and averaged over the seeds both have."""
-    common = [seed for seed in mine if seed in theirs]
-    if not common:
-        log.warning("two systems of the ablation share no seed; their difference is left out")
+def _common(mine: Drawn, theirs: Drawn | None) -> int | None:
+    return None if theirs is None else len(mine.keys() & theirs.keys())
+
+
+def _difference(mine: Drawn, theirs: Drawn | None, trials: Trials) -> Interval | None:
+    """Return EER(mine) - EER(theirs), paired by seed and averaged over the seeds both have, if enough."""
+    common = [seed for seed in mine if seed in (theirs or {})]
+    if theirs is None or len(common) < LEAST_SEEDS:
         return None
     rates = ([drawn[seed][0] for seed in common] for drawn in (mine, theirs))
     draws = np.mean([mine[seed][1] - theirs[seed][1] for seed in common], axis=0)
     return difference_interval(*rates, draws, trials.fake, trials.source)
 
 
-def _signed(interval: Interval | None) -> str:
+def _signed(interval: Interval | None, seeds: int | None) -> str:
+    """Return a difference, or why there is none: the interval covers the choice of trials, not of seeds."""
     if interval is None:
-        return "-"
+        if seeds is None:
+            return "-"
+        return "one seed: not compared" if seeds else "no common seed: not compared"
     return f"{100 * interval.value:+.2f} [{100 * interval.lo:+.2f}, {100 * interval.hi:+.2f}]"
 
 
@@ -159,15 +166,18 @@ def ablation_table(rows: Sequence[Row], draws: int, reported_on: str) -> Table:
                 percent(row.sd),
                 bounds(vars(row.interval)),
                 *(percent(row.pools.get(pool)) for pool in pools),
-                _signed(row.to_before),
-                _signed(row.to_full),
+                _signed(row.to_before, row.compared[0]),
+                _signed(row.to_full, row.compared[1]),
                 *(["-" if row.reported is None else f"{row.reported:.2f}"] if paper else []),
             ]
         )
+    found = [one for row in rows for one in (row.interval, row.to_before, row.to_full) if one]
     note = (
         "EER in per cent, mean and standard deviation over seeds; 95 % intervals of that mean and of paired "
-        f"differences, {draws} draws of whole source recordings (they cover the choice of "
-        "trials, the standard deviation that of seeds). A negative difference: fewer errors than the other."
+        f"differences, {methods(map(vars, found))}, {draws} draws of whole source recordings (they cover the "
+        "choice of trials, the standard deviation that of seeds). A negative difference: fewer errors than "
+        f"the other. Rows with fewer than {LEAST_SEEDS} seeds in common are not compared: another may turn "
+        "the sign."
         f"{f' *Reported by the paper on {reported_on}.' if paper else ''}"
     )
     return Table(header, cells, note)

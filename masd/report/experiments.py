@@ -63,6 +63,16 @@ class Run:
         path = self.folder / "model" / "model.yaml"
         return read_yaml(path) if path.is_file() else {}
 
+    @property
+    def ours(self) -> bool:
+        """Whether a fitted system of this project gave the scores, rather than somebody's score file."""
+        return bool(self.model or self.metrics.get("inputs", {}).get("request", {}).get("model"))
+
+    @property
+    def paper(self) -> bool:
+        """Whether it is the paper's whole system, as `full` or read literally, trained here or zero-shot."""
+        return self.ours and self.system.removeprefix("zero_shot_") in ("full", "full_paper_literal")
+
     @cached_property
     def weights(self) -> int:
         """Bytes of the fitted system's weights, 0 where it is not there."""

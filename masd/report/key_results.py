@@ -60,7 +60,7 @@ def _runs(exp: Path, system: str) -> list[Run]:
     """Return a system's evaluated runs; none where the recipe has not been run."""
     if not any(exp.glob("*/*/eval/metrics.json")):
         return []
-    return [run for run in find_runs(exp, "eval") if run.system == system]
+    return [run for run in find_runs(exp, "eval") if run.system == system and run.ours]
 
 
 def _measured(runs: Sequence[Run]) -> list[str]:

@@ -17,6 +17,7 @@ from masd.files import plain, read_json, read_text, sha256, write_json
 from masd.report.document import to_markdown
 from masd.report.experiments import Run
 from masd.report.page import Page, gather, make_document
+from masd.report.provenance import git_version
 from masd.report.scoring import Request, compute
 from masd.report.sections import NOT_RECOMPUTED
 from masd.report.trials import Trials, read_excused
@@ -137,7 +138,7 @@ def verify(manifest: Path, place: Callable[[str | Path], Path] = Path) -> list[s
 
     The files must have the stated sha256; every evaluation is computed again from scores and keys and must
     give its metrics.json, each number within 1e-9; the page made of those must be the page that is there, but
-    for its lines on when and where it was made and how long that took.
+    for its sections on when, where, by what code it was made and how long that took (see `origin`).
 
     Args:
         manifest: the manifest.
@@ -165,10 +166,26 @@ def verify(manifest: Path, place: Callable[[str | Path], Path] = Path) -> list[s
     only = {place(name) for name in content["files"]} | {folder / "metrics.json" for folder in found}
     weights = {str(place(folder)): size for folder, size in content["weights"].items()}
     made = to_markdown(_document(_placed_arguments(content["arguments"], place), found, weights, only))
-    problems += [f"{page}: {line}" for line in line_differences(made, read_text(page))]
-    if not problems and sha256(page) != content["page_sha256"]:
-        problems.append(f"{page}: not the page the manifest was written for; only its origin or times differ")
-    return problems
+    return problems + [f"{page}: {line}" for line in line_differences(made, read_text(page))]
+
+
+def origin(manifest: Path, place: Callable[[str | Path], Path] = Path) -> list[str]:
+    """Return what is to be said of a page besides its numbers: which code made it, and which this is.
+
+    Args:
+        manifest: the manifest.
+        place: see `verify`.
+    """
+    content = read_manifest(manifest)
+    page = place(content["page"])
+    made = re.search(r"^\| code \| (.+) \|$", read_text(page), re.MULTILINE)
+    by, this = (made[1] if made else "-"), git_version([page])
+    lines = [f"code: made by {by}, as this is" if by == this else f"code: made by {by}, this is {this}"]
+    if sha256(page) != content["page_sha256"]:
+        lines.append(
+            f"{page}: made again since the manifest was written; its origin or times differ, no number"
+        )
+    return lines
 
 
 def _placed(request: Request, place: Callable[[str | Path], Path]) -> Request:

@@ -18,7 +18,9 @@ FIGURES = {"accuracy": "accuracy", "eer": "EER", "f1": "F1"}
 
 
 def paper_tables(page: Page) -> Section | None:
-    """Return the paper's tables of systems; measured is a row whose `system` was evaluated.
+    """Return the paper's tables of systems; measured is a row whose `system` was evaluated by this project.
+
+    A score file made elsewhere stands in the page's main table alone, whatever it is called.
 
     Tables none of whose rows names a system (`system: full`) are left out: there is nothing to compare.
     """
@@ -42,7 +44,7 @@ def _table(rows: Sequence[Mapping[str, Any]], runs: Sequence[Run], reported_on: 
     ]
     cells = []
     for row in rows:
-        members = [run for run in runs if run.system == row.get("system")]
+        members = [run for run in runs if run.system == row.get("system") and run.ours]
         paper = [f"{row[key]:.2f}" if row.get(key) is not None else "-" for key in shown]
         cells.append([str(row["name"]), *paper, *(_measured(members, key) for key in shown)])
     measured = {row.get("system") for row in rows}

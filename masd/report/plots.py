@@ -107,7 +107,10 @@ def _thinned(frr: np.ndarray, far: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def det_plot(curves: Mapping[str, Trials]) -> Draw:
-    """DET curves on normal-deviate axes, {name: trials}; a dot marks each EER."""
+    """DET curves on normal-deviate axes, {name: trials}; a dot marks each EER.
+
+    Curves of systems without an error lie outside the axes: a sentence says so, or the frame would be blank.
+    """
     parts = {name: split(trials.scores, trials.fake) for name, trials in curves.items()}
     smallest = min(min(b.size, s.size) for b, s in parts.values())
     rates = {name: eer(*part)[0] for name, part in parts.items()}
@@ -127,6 +130,11 @@ def det_plot(curves: Mapping[str, Trials]) -> Draw:
         limits = _probit(np.array([low, top]))
         ax.plot(limits, limits, ":", lw=1, color=matplotlib.rcParams["grid.color"], zorder=1)
         ax.set(xlim=limits, ylim=limits, aspect="equal")
+        perfect = [name for name, rate in rates.items() if rate == 0]
+        if perfect:
+            told = f"no error, so no curve: {', '.join(perfect)}"
+            place = {"ha": "center", "va": "center", "wrap": True, "transform": ax.transAxes}
+            ax.text(0.5, 0.5 if len(perfect) == len(rates) else 0.95, told, **place)
         ax.set(xlabel="spoofed accepted (%)", ylabel="bona fide rejected (%)")
         ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=1 if len(parts) < 5 else 2)
 

@@ -23,6 +23,7 @@ from masd.report.evaluation import Bootstrap
 from masd.report.experiments import Run
 from masd.report.insight import MEASURES, attention_by_attack, band_weights, with_names
 from masd.report.paper_tables import paper_tables
+from masd.report.probe import ALL, verdict
 from masd.report.tables import (
     attacks_table,
     bounds,
@@ -357,9 +358,9 @@ def left_out(page: Page) -> Section | None:
 
 
 def comparison(page: Page) -> Section | None:
-    """The paper's figures beside those measured here."""
+    """The paper's figures beside those of its system measured here; other systems are in the main table."""
     reported = page.reported.get("masd")
-    if not reported:
+    if not (reported and page.first.paper):
         return None
     rows = [
         [name, "-" if paper is None else f"{paper:g}", measured]
@@ -380,11 +381,9 @@ def comparison(page: Page) -> Section | None:
         )
     ]
     count = page.first.metrics["counts"]
-    # the paper's figures are of its whole method; beside another system they say so
-    whole = page.first.system.removeprefix("zero_shot_").startswith("full")
     header = [
         "",
-        f"reported{'' if whole else ' of MASD'} ({page.reported.get('set', 'the paper')})",
+        f"reported ({page.reported.get('set', 'the paper')})",
         f"measured ({page.first.set}: {count['bonafide']} bona fide, {count['spoof']} spoofed)",
     ]
     cautions = [Text(f"Caution: {text}") for text in page.reported.get("cautions", [])]
@@ -488,31 +487,64 @@ def gates(page: Page) -> Section | None:
     )
 
 
-def nuisance(page: Page) -> Section | None:
+def probed(page: Page) -> list[dict[str, Any]]:
+    """Return what `masd.bin.probe_cues` found of the page's sets, the evaluation set first."""
+    if page.data is None:
+        return []
+    found = [path for path in sorted((page.data / "cues").glob("*.json")) if page.shows(path)]
+    shown = [p for p in found if not page.sets or set(p.stem.split("+")) <= set(page.sets)]
+    return [read_json(path) for path in sorted(shown, key=lambda path: path.stem != page.first.set)]
+
+
+def verdicts(page: Page) -> list[Text]:
+    """Return for each probed set whether cues that are not synthesis tell its classes apart."""
+    if page.data is None:
+        return []
+    results = probed(page)
+    unasked = "Whether cues that are not synthesis tell the classes apart was not asked: stage 1 asks it"
+    return [Text(verdict(result)) for result in results] or [Text(f"{unasked} (`masd.bin.probe_cues`).")]
+
+
+def cues(page: Page) -> Section | None:
     """How well cues that are not synthesis tell each attack from bona fide speech."""
-    found = [folder / "nuisance_probe.json" for folder in (page.data, page.exp) if folder is not None]
-    path = next((path for path in found if path.is_file()), None)
-    if path is None:
+    results = probed(page)
+    rows = [row for result in results for row in result["rows"]]
+    if not rows:
         return None
-    probe = read_json(path)
-    rows = [
+    cells = [
         [
             row["set"],
             row["attack"],
-            str(row["sources"]),
+            str(row["bonafide"]),
+            str(row["spoof"]),
             f"{row['auc']:.3f}",
             f"[{row['low']:.3f}, {row['high']:.3f}]",
-            f"{row['strongest']} {row['strongest_auc']:.3f}",
-            "passed" if row["passed"] else "FAILED" if row["enough"] else "too few to judge",
+            "{} {:.3f}".format(*max(row["single"].items(), key=lambda item: item[1])),
+            row["finding"],
         ]
-        for row in probe["rows"]
+        for row in rows
     ]
     note = (
-        f"Logistic regression on {', '.join(probe['features'])}, cross-validated by source recording. "
-        f"The upper end of each 95 % interval must lie below {probe['bound']}."
+        f"AUC of a logistic regression on all cues, cross-validated by source recording or speaker; 95 % by "
+        f"resampling these, at least as wide as Clopper and Pearson's interval of no error. At most "
+        f"{results[0]['most']} utterances of bona fide speech and of each attack, drawn by seed "
+        f"{results[0]['seed']}. Found: {results[0]['bound']} or more. Labels of the evaluation set are read "
+        "for this table, which steers nothing."
     )
-    header = ["set", "attack", "sources", "AUC", "95 %", "strongest single feature", ""]
-    return Section("Cues that are not synthesis", [Table(header, rows, note)])
+    header = ["set", "attack", "bona fide", "spoof", "AUC", "95 %", "strongest single cue", "cue"]
+    return Section("Cues that are not synthesis", [Table(header, cells, note), _single_cues(rows)])
+
+
+def _single_cues(rows: list[dict[str, Any]]) -> Table:
+    """The AUC of each cue alone over all attacks of each set."""
+    whole = {row["set"]: row["single"] for row in rows if row["attack"] == ALL}
+    names = list(dict.fromkeys(name for single in whole.values() for name in single))
+    cells = [
+        [name, *(f"{single[name]:.3f}" if name in single else "-" for single in whole.values())]
+        for name in names
+    ]
+    note = "AUC of each cue alone, all attacks; a file's facts (format, rate, channels) where they differ."
+    return Table(["cue", *whole], cells, note)
 
 
 def timing(page: Page) -> Section | None:
@@ -557,7 +589,7 @@ SECTIONS: tuple[Callable[[Page], Section | None], ...] = (
     models,
     pretraining,
     gates,
-    nuisance,
+    cues,
     corpus,
     timing,
     origin,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from masd.report.breakdown import ENOUGH
@@ -23,6 +23,26 @@ def bounds(interval: Mapping[str, Any] | None, digits: int = 2) -> str:
     )
 
 
+METHODS = {
+    "percentile": "percentile bootstrap",
+    "clopper-pearson": "Clopper-Pearson over the groups where there is no error",
+}
+
+
+def methods(intervals: Iterable[Mapping[str, Any] | None]) -> str:
+    """Return in words by which methods intervals were made, those of `masd.metrics.bootstrap.Interval`."""
+    used = {interval["method"] for interval in intervals if interval} or {"percentile"}
+    return " and ".join(words for name, words in METHODS.items() if name in used)
+
+
+def intervals_of(metrics: Mapping[str, Any]) -> list[Mapping[str, Any] | None]:
+    """Return all intervals that the tables of one system's figures show."""
+    cells = [cell for part in metrics.get("breakdowns", []) for cell in part["cells"] if "eer" in cell]
+    parts = [metrics[pool] for pool in POOLS if pool in metrics]
+    parts += [*metrics["attacks"].values(), *metrics["speakers"].values(), *cells]
+    return [part[by] for part in parts for by in ("by_source", "by_speaker")]
+
+
 def rates_table(metrics: Mapping[str, Any]) -> Table:
     """EER of the pooled, seen, unseen and apart attacks with both intervals."""
     rows = []
@@ -35,8 +55,9 @@ def rates_table(metrics: Mapping[str, Any]) -> Table:
             rows.append([f"{name} (none)", *("-" for _ in RATE_HEADER)])
     counts = metrics["counts"]
     note = (
-        f"EER and intervals in per cent; 95 % percentile intervals of {metrics['bootstrap']['n']} draws, "
-        f"resampling whole source recordings ({counts['sources']}) or whole speakers ({counts['speakers']}). "
+        f"EER and 95 % intervals in per cent, {methods(intervals_of(metrics))}, "
+        f"{metrics['bootstrap']['n']} draws, resampling whole source "
+        f"recordings ({counts['sources']}) or whole speakers ({counts['speakers']}). "
         "With few speakers the second is a rough guide only."
     )
     if counts["sources"] == counts["bonafide"] + counts["spoof"]:

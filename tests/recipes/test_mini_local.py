@@ -25,15 +25,13 @@ import finish_sets  # noqa: E402
 import make_protocol  # noqa: E402
 import make_sets  # noqa: E402
 import make_source  # noqa: E402
-import nuisance_probe  # noqa: E402
 import plan  # noqa: E402
 import sources  # noqa: E402
 import versions  # noqa: E402
 
 from masd.audio import condition, write_wav  # noqa: E402
-from masd.data.folder import write_folder  # noqa: E402
 from masd.errors import Failures, MasdError  # noqa: E402
-from masd.files import read_json, write_json  # noqa: E402
+from masd.files import write_json  # noqa: E402
 from masd.seeding import generator  # noqa: E402
 
 PROTOCOL = RECIPE / "conf" / "protocol"
@@ -235,7 +233,7 @@ def test_shards_whose_configuration_their_words_do_not_name_are_never_left_out(t
         (tmp_path / name).touch()
     command = [RECIPE / "local/prepare.sh", "--size", "tiny", "--data", tmp_path, "--cmd", launcher]
     environment = {**os.environ, "MASD_VENV": sys.prefix}
-    subprocess.run(command, env=environment, capture_output=True)  # the probe at its end finds no sets
+    subprocess.run(command, env=environment, capture_output=True)
     calls = (tmp_path / "calls").read_text().splitlines()
     arrays = [line for line in calls if "JOB=" in line]
     assert ["make_source" in arrays[0], "make_sets" in arrays[1]] == [True, True]
@@ -407,69 +405,6 @@ def test_bona_fide_goes_through_the_rates_of_its_sets_copies():
     assert drawn[22050] / 4000 == pytest.approx(0.25, abs=0.03)
 
 
-# The probe
-
-
-def make_set(folder, spoof, count=52):
-    """A set of `count` recordings and a copy of each that `spoof` makes of it."""
-    wav, lab, attack, source = {}, {}, {}, {}
-    for i in range(count):
-        x = speech(1.0, seed=i) * 0.3
-        for utt, y in ((f"u{i:02d}", x), (f"u{i:02d}-A01", spoof(speech(1.0, seed=1000 + i) * 0.3))):
-            wav[utt] = folder / "wav" / f"{utt}.wav"
-            write_wav(wav[utt], y)
-            spoofed = utt.endswith("A01")
-            lab[utt], attack[utt] = ("spoof", "A01") if spoofed else ("bonafide", "-")
-            source[utt] = f"u{i:02d}"
-    spk = dict.fromkeys(wav, "s")
-    write_folder(folder, wav=wav, utt2spk=spk, utt2lab=lab, utt2attack=attack, utt2source=source)
-
-
-def test_the_probe_finds_a_planted_cue_and_stops_the_recipe(tmp_path):
-    make_set(tmp_path / "train", lambda x: x * 0.5)
-    out = tmp_path / "probe.json"
-    with pytest.raises(MasdError, match="A01 in all, AUC up to"):
-        nuisance_probe.nuisance_probe([tmp_path / "train"], out)
-    rows = read_json(out)["rows"]
-    assert [row["set"] for row in rows] == ["all", "train"]
-    assert all(row["low"] > 0.9 and not row["passed"] for row in rows)
-    nuisance_probe.nuisance_probe([tmp_path / "train"], out, strict=False)
-
-
-def test_the_probe_finds_nothing_where_nothing_is():
-    """Over many sets of two equal classes the AUC is around one half and the interval covers it."""
-    covered, aucs = 0, []
-    for seed in range(30):
-        x = np.random.default_rng(seed).standard_normal((80, 2, len(nuisance_probe.NAMES)))
-        row = nuisance_probe.probe(x, "none", seed)
-        covered += row["low"] <= 0.5 <= row["high"]
-        aucs.append(row["auc"])
-    assert abs(np.mean(aucs) - 0.5) < 0.03
-    assert covered >= 24
-
-
-def test_features_of_the_probe_by_hand():
-    t = np.arange(RATE)
-    x = np.where(t < RATE // 2, 0.5 * np.sin(2 * np.pi * 1000 * t / RATE), 0.0) + 0.05
-    names = dict(zip(nuisance_probe.NAMES, nuisance_probe.describe(x), strict=True))
-    level = np.sqrt(0.5 * 0.125 + 0.05**2)
-    assert names["seconds"] == 1
-    assert names["level"] == pytest.approx(20 * np.log10(level), abs=1e-3)
-    assert names["peak"] == pytest.approx(20 * np.log10(0.55 / level), abs=1e-3)
-    assert names["mean"] == pytest.approx(20 * np.log10(0.05 / level), abs=1e-3)
-    assert names["near_zero"] == 0
-    assert names["silence"] == 0
-    assert names["noise_floor"] == pytest.approx(20 * np.log10(0.05 / level), abs=0.1)
-
-
-def test_the_probe_hears_polarity():
-    """A saw of 400 Hz rises slowly and falls fast; turned over, the other way round."""
-    saw = 0.5 * (np.arange(RATE) * 400 / RATE % 1 - 0.5)
-    skewness = [nuisance_probe.describe(x)[nuisance_probe.NAMES.index("polarity")] for x in (saw, -saw)]
-    assert skewness[0] < -0.1
-    assert skewness[1] == pytest.approx(-skewness[0])
-
-
 # Fetching
 
 
@@ -544,3 +479,11 @@ def test_streams_of_chance_are_of_one_speaker(monkeypatch):
     after = make_protocol.choose(kept, {"seed": 0, "max_seconds": 3, "sets": sets}, 24000, RATE)
     assert set(before) <= set(after)
     assert generator(0, "recordings", "a").random() != generator(0, "recordings", "b").random()
+
+
+def test_the_gate_of_cues_reads_train_and_dev_alone():
+    """What eval tells is reported by run.sh's own call and stops nothing."""
+    text = (RECIPE / "local" / "prepare.sh").read_text()
+    (call,) = [line for line in text.splitlines() if "masd.bin.probe_cues" in line]
+    assert '--data "[$data/train,$data/dev]" --gate true' in call
+    assert "--gate" not in (ROOT / "utils" / "stages.sh").read_text()

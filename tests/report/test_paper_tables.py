@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 REPORTED = read_yaml(ROOT / "egs/asvspoof2019_la/conf/reported.yaml")
 
 
-def metrics(eer):
+def metrics(eer, model="exp/full_s0/model"):
     """What evaluate writes, as far as these tables look."""
     calibration = [{"ece": [{"ece": share}]} for share in (0.151, 0.011)]
     return {
@@ -25,12 +25,14 @@ def metrics(eer):
         "decisions": [{"accuracy": 0.9, "f1": 0.8}],
         "counts": {"bonafide": 7, "spoof": 60},
         "calibration": calibration,
+        "inputs": {"request": {"model": model}},
     }
 
 
-def run_of(system, eer, training=None):
+def run_of(system, eer, training=None, ours=True):
     model = {"training": training}
-    return SimpleNamespace(system=system, name=f"{system}_s0", metrics=metrics(eer), set="eval", model=model)
+    named = {"system": system, "name": f"{system}_s0", "set": "eval", "ours": ours}
+    return SimpleNamespace(**named, metrics=metrics(eer), model=model)
 
 
 def test_tables_one_and_three_have_a_measured_figure_where_the_system_was_run():
@@ -45,6 +47,21 @@ def test_tables_one_and_three_have_a_measured_figure_where_the_system_was_run():
     assert {row[0]: row[1:] for row in table_three.rows}["MASD"] == ["0.39", "3.00 ± 1.41"]
     assert "reported by the paper on ASVspoof 2019 LA eval" in table_one.note
     assert "Under-trained" not in table_one.note + table_three.note
+
+
+def test_somebodys_scores_are_no_measurement_of_the_papers_tables():
+    """Whatever a score file is called, it stands in the main table alone."""
+    runs = [run_of("full", 0.02), run_of("aasist", 0.5, ours=False)]
+    table = paper_tables(SimpleNamespace(reported=REPORTED, runs=runs)).blocks[1]
+    assert {row[0]: row[5] for row in table.rows} == {"RawNet2": "-", "AASIST": "-", "MASD": "2.00"}
+
+
+def test_a_score_file_named_full_is_no_key_result(egs):
+    path = egs / "for/exp/tiny/zero_shot_full/results/eval/metrics.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(metrics(0.001, model=None)))
+    rows = key_results(egs, REPORTED, "tiny", "full").sections[0].blocks[0].rows
+    assert {row[0]: row[3] for row in rows}["FoR"] == "-"
 
 
 def test_a_system_whose_budget_ended_too_early_is_said_to_be_under_trained():

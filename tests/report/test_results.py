@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from masd.bin.evaluate import evaluate
 from masd.bin.results import results
@@ -18,9 +19,11 @@ from masd.files import read_json, write_json, write_lines, write_yaml
 from masd.metrics.bootstrap import bootstrap_eer, paired_test
 from masd.metrics.eer import eer
 from masd.metrics.scores import write_scores
-from masd.report.ablation import ablation_rows
+from masd.report.ablation import ablation_rows, ablation_table
 from masd.report.evaluation import Bootstrap
 from masd.report.experiments import find_runs
+from masd.report.page import draw_plots, gather
+from masd.report.plots import det_plot
 from masd.report.provenance import Cost, costs, stage_of
 
 REPORTED = Path(__file__).parents[2] / "egs" / "mini" / "conf" / "reported.yaml"
@@ -154,11 +157,19 @@ def test_ablation_rows_follow_the_paper_and_pair_by_seed(made):
     assert rate[runs[0].name] == eer(trials.scores[~trials.fake], trials.scores[trials.fake])[0]
 
 
-def test_systems_without_a_common_seed_have_no_difference(made):
-    runs = [run for run in runs_of(made.root) if run.name in ("full_s0", "attention_s1")]
-    rows = ablation_rows(runs, [], Bootstrap(20))
-    assert [row.to_full for row in rows] == [None, None]
-    assert rows[0].sd is None
+@pytest.mark.parametrize(
+    ("seeds", "said"), [((0, 1), "no common seed: not compared"), ((0, 0), "one seed: not compared")]
+)
+def test_systems_of_one_seed_have_an_interval_each_and_no_difference(made, seeds, said):
+    """The sign of such a difference turned from one published page to the next."""
+    names = [f"full_s{seeds[0]}", f"attention_s{seeds[1]}"]
+    rows = ablation_rows([run for run in runs_of(made.root) if run.name in names], [], Bootstrap(20))
+    assert [(row.to_full, row.to_before, row.sd) for row in rows] == [(None, None, None)] * 2
+    table = ablation_table(rows, 20, "x")
+    compared = table.header.index("to the row above")
+    assert [row[compared:] for row in table.rows] == [["-", said], [said, "-"]]
+    assert all(row[table.header.index("95 %")].startswith("[") for row in table.rows)
+    assert "fewer than 2 seeds in common are not compared" in table.note
 
 
 def test_a_system_that_has_seen_other_attacks_stands_beside_the_rest(made, root):
@@ -292,3 +303,67 @@ def test_the_command_line(corpus):
     failed = subprocess.run([*words, "--scores", "none"], **options)
     assert failed.returncode == 1
     assert failed.stderr.splitlines()[-1].startswith("evaluate: error: none: ")
+
+
+def cues(auc, finding):
+    """What the probe of a set writes."""
+    row = {"set": "eval", "attack": "all attacks", "bonafide": 60, "spoof": 180, "auc": auc}
+    row |= {"low": auc - 0.05, "high": auc, "single": {"format": auc, "level": 0.5}, "finding": finding}
+    return {"set": "eval", "most": 500, "bound": 0.65, "seed": 0, "rows": [row], "digest": "x"}
+
+
+def test_the_page_begins_with_what_cues_that_are_not_synthesis_tell(root):
+    """An EER of a confounded corpus is not read without its caution, on either page."""
+    assert "apart was not asked" in make(root).split("\n## ")[1]
+    said = "Caution: format alone tells spoofed speech from bona fide speech in eval (AUC 1.00"
+    for auc, finding, words in (
+        (1.0, "found", said),
+        (0.6, "none", "none found above an AUC of 0.65 in eval."),
+    ):
+        write_json(root / "cues" / "eval.json", cues(auc, finding))
+        text = make(root)
+        assert words in text.split("\n## ")[1].split("\n|")[0], "above the first table"
+        assert f"| eval | all attacks | 60 | 180 | {auc:.3f} |" in text and f"| format | {auc:.3f} |" in text
+        assert words in (root / "exp" / "tiny" / "report" / "report.html").read_text()
+
+
+@pytest.mark.parametrize("system", ["full", "full_paper_literal", "attention", "mine"])
+def test_other_systems_do_not_stand_beside_the_papers_figures(made, root, system):
+    """Nor does a score file made elsewhere: the main table has it, and no reported figure of MASD."""
+    folder = root / "exp" / "tiny" / "mine" / "scores" / "eval"
+    write_scores(folder / "scores", made.make_scores(made.key, 0.7))
+    judge(made, folder, model=None)
+    page = make(root, system=system)
+    assert ("Paper and measurement" in page) == system.startswith("full")
+    assert "| mine (`mine`) | - |" in page
+
+
+def test_the_captions_name_the_method_of_the_intervals(corpus):
+    """Where a system makes no error, its interval is another one than elsewhere, and says so."""
+    judge(corpus, corpus.root)
+    text = (corpus.root / "metrics.txt").read_text()
+    assert "intervals in per cent, percentile bootstrap, 20 draws" in text and "Clopper" not in text
+    key = corpus.key.items()
+    write_scores(corpus.root / "scores", {u: 1.0 if r[0] == "bonafide" else -1.0 for u, r in key})
+    judge(corpus, corpus.root)
+    found = read_json(corpus.root / "metrics.json")["pooled"]["by_source"]
+    assert found["lo"] == 0 < found["hi"]
+    text = (corpus.root / "metrics.txt").read_text()
+    assert "Clopper-Pearson over the groups where there is no error, 20 draws" in text
+
+
+def test_a_system_without_an_error_has_no_blank_frames(made, root):
+    """Its DET curve lies outside the axes and its coverage is a line of zeros: a sentence, and no plot."""
+    for seed in (0, 1):
+        out = root / "exp" / "tiny" / f"full_s{seed}" / "scores" / "eval"
+        scores = {utt: 1.0 if row[0] == "bonafide" else -1.0 for utt, row in made.key.items()}
+        write_scores(out / "scores", scores)
+        judge(made, out)
+    page = gather(root / "exp" / "tiny", "full", "eval", None, 20)
+    assert "coverage" not in draw_plots(page)
+    axes = Figure().add_subplot()
+    det_plot({"pooled": page.first.trials.pooled})(axes)
+    assert [text.get_text() for text in axes.texts] == ["no error, so no curve: pooled"]
+    axes = Figure().add_subplot()
+    det_plot({"other": next(run for run in page.runs if run.system == "handcrafted").trials.pooled})(axes)
+    assert not axes.texts

@@ -72,6 +72,35 @@ def test_an_untouched_page_comes_out_again(page):
     assert "masd.bin.verify_results --manifest" in (page / "RESULTS.md").read_text()
 
 
+def test_another_commit_is_told_apart_from_the_numbers(page, caplog, monkeypatch):
+    """An empty commit or a new comment changes no number: status 0, and a line on the code."""
+    monkeypatch.setattr("masd.report.manifest.git_version", lambda ignore: "beef")
+    path, manifest = Path("RESULTS.md"), Path("RESULTS.manifest.json")
+    path.write_text(
+        re.sub(r"(?m)^\| code \| .+ \|$", "| code | cafe with 1 changed files |", path.read_text())
+    )
+    with caplog.at_level("INFO"):
+        verify_results(manifest)
+    assert "RESULTS.md: numbers: all come out again (4 evaluations" in caplog.text
+    assert "code: made by cafe with 1 changed files, this is beef" in caplog.text
+    assert "RESULTS.md: made again since the manifest was written" in caplog.text
+    path.write_text(path.read_text().replace("cafe with 1 changed files", "beef"))
+    write_json(manifest, read_json(manifest) | {"page_sha256": sha256(path)})
+    caplog.clear()
+    with caplog.at_level("INFO"):
+        verify_results(manifest)
+    assert "code: made by beef, as this is" in caplog.text and "made again" not in caplog.text
+
+
+def test_a_page_made_again_by_other_code_is_still_that_of_its_proof(page, caplog):
+    pack_results(Path("RESULTS.manifest.json"))
+    path = Path("RESULTS.md")
+    path.write_text(re.sub(r"(?m)^\| code \| .+ \|$", "| code | cafe |", path.read_text()))
+    with caplog.at_level("INFO"):
+        verify_results(Path("RESULTS.proof.tar.xz"))
+    assert "RESULTS.md: made again since RESULTS.proof.tar.xz was packed" in caplog.text
+
+
 def test_a_changed_score_is_found_by_its_file(page):
     path = page / "exp/full_s0/scores/eval/scores"
     first, *rest = path.read_text().splitlines()
@@ -192,8 +221,8 @@ def test_a_proof_verifies_far_from_where_it_was_made(page, shared_corpus, tmp_pa
     verify_results(Path("RESULTS.proof.tar.xz"))
     text = (there / "RESULTS.md").read_text()
     assert f"| {len(shared_corpus.key) * 0.01:.2f} |" in text, "the hours of a set that no score belongs to"
-    (there / "RESULTS.md").write_text((there / "RESULTS.md").read_text() + "\n")
-    with pytest.raises(MasdError, match=r"RESULTS.md: not the page of RESULTS.proof.tar.xz"):
+    (there / "RESULTS.md").write_text(text.replace("| system |", "| System |", 1))
+    with pytest.raises(MasdError, match=r"RESULTS.md: not the page of RESULTS.proof.tar.xz: section"):
         verify_results(Path("RESULTS.proof.tar.xz"))
 
 
@@ -357,3 +386,13 @@ def test_a_proof_that_would_write_outside_is_refused(tmp_path, kind):
     with pytest.raises(MasdError, match=r"is no plain file inside the folder"):
         unpack(proof, tmp_path / "there")
     assert not (tmp_path / "above.txt").exists() and not (tmp_path / "there").exists()
+
+
+def test_a_set_probed_for_cues_later_does_not_make_a_page_wrong(page):
+    results(exp=Path("exp"), out=Path("RESULTS.md"), data=Path("data"), bootstrap=30)
+    write_json("data/cues/eval.json", {"set": "eval", "bound": 0.65, "most": 5, "seed": 0, "rows": []})
+    assert verify(Path("RESULTS.manifest.json")) == []
+    results(exp=Path("exp"), out=Path("RESULTS.md"), data=Path("data"), bootstrap=30)
+    assert "too few utterances in eval to judge" in Path("RESULTS.md").read_text()
+    Path("data/cues/eval.json").unlink()
+    assert verify(Path("RESULTS.manifest.json")) == ["data/cues/eval.json: is not there"]
