@@ -58,8 +58,8 @@ def test_the_page_on_the_library_runs_and_gives_what_it_says(recipe, capsys):
     assert np.array_equal(names["dump"].hand["s1-a"], names["hand"])
     assert names["z"].shape[1] == 3 and names["f_ssl"].shape == (1, 130)
     assert names["rate"] == 0 and names["cost"] == 0 and 0 <= names["tandem"] < 1
-    said = "spoof" if names["verdict"].score <= names["detector"].threshold else "bonafide"
-    assert names["verdict"].label == said and said in capsys.readouterr().out
+    assert names["verdict"].label == "inconclusive"  # the recording is noise
+    assert "inconclusive" in capsys.readouterr().out
 
 
 LINES = re.findall(r"^- `(masd[\w.]+)`: ((?:`\w+`(?:, )?)*)", masd.__doc__, re.MULTILINE)

@@ -72,7 +72,8 @@ def score_detector(
     source = input_digest(model / "model.yaml") if model else checkpoint and input_digest(checkpoint)
     lists = [data / name for name in ("wav.scp", "segments", "utt2spk") if (data / name).exists()]
     given = [input_digest(path) for path in (*lists, *protocols, enrolment_data) if path]
-    kind = read_yaml(model / "model.yaml").get("system") if model else system
+    stated = read_yaml(model / "model.yaml") if model else {"system": system}
+    kind = stated.get("system") if isinstance(stated, dict) else None  # what is no model is refused below
     where = device_of(device, job) if kind in NETWORKS else "cpu"  # mixtures and tokens stay there
     shards = ScoreShards(out, digest("score_detector", 3, system, source, given, device_class(where)))
     if not force and shards.done():

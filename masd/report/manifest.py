@@ -22,7 +22,7 @@ from masd.report.scoring import Request, compute
 from masd.report.sections import NOT_RECOMPUTED
 from masd.report.trials import Trials, read_excused
 
-FORMAT = 1
+FORMAT = 2  # raise it when a page comes to be laid out in another way: its own code verifies an older one
 SHAPE: dict[str, Any] = {
     "format": int,
     "page": str,
@@ -90,7 +90,10 @@ def read_manifest(path: Path) -> dict[str, Any]:
     """
     content = read_json(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise MasdError(f"{path}: not a manifest of format {FORMAT}; run the results entry point again")
+        raise MasdError(
+            f"{path}: not a manifest of format {FORMAT}; verify it with the commit that its page names "
+            "(git checkout), or run the results entry point again"
+        )
     content.setdefault("weights", {})  # older ones have none
     wrong = next(_misfits(content, SHAPE), None)
     if wrong:

@@ -243,8 +243,8 @@ def test_a_proof_is_the_same_for_the_same_files_and_refuses_changed_ones(page):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda content: [], "not a manifest of format 1"),
-        (lambda content: {"format": 1}, "page is missing, unknown or of the wrong kind"),
+        (lambda content: [], "not a manifest of format 2"),
+        (lambda content: {"format": 2}, "page is missing, unknown or of the wrong kind"),
         (lambda content: content | {"files": ["a"]}, "files is missing, unknown"),
         (lambda content: content | {"files": {"a": None}}, "files.a is missing, unknown"),
         (lambda content: content | {"evaluations": [1]}, "evaluations.0 is missing, unknown"),
