@@ -17,6 +17,7 @@ from masd.errors import MasdError
 
 log = logging.getLogger(__name__)
 
+
 def read_audio(
     source: str | Path | BinaryIO,
     rate: int = 16000,

@@ -75,6 +75,7 @@ class Resampler:
         self._gave += len(y)
         return y
 
+
 def resample(x: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
     """Change the sampling rate of x (N,) as `Resampler` does; returns float32 (ceil(N to/from),)."""
     x = np.asarray(x, np.float32)
