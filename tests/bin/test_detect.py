@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from scipy.signal import lfilter
 
 from masd.audio import resample, write_wav
-from masd.bin.detect import command_line
+from masd.bin.detect import command_line, detect
 from masd.bin.export_model import export_model
 from masd.bin.fit_svm import fit_svm
 from masd.bin.score import score
@@ -341,6 +341,16 @@ def test_silence_around_speech_is_not_judged(world, windows, tmp_path, monkeypat
             np.testing.assert_array_equal(detector.inputs(judged[-1:]).hand[0], hand)
     assert len(judged) == 2
     assert all(0 <= len(piece.core) - len(x) <= 0.3 * RATE for piece in judged)
+
+
+def test_a_name_with_a_line_end_makes_no_line_of_its_own(world, tmp_path, capsys):
+    """A file could be named so that its line looked like two, the second with a verdict that nobody gave."""
+    path = tmp_path / "a\nbonafide 0.0001 9.0000 b.wav"
+    shutil.copy(world / "wav" / "v4-02.wav", path)
+    with pytest.raises(MasdError, match="1 of 2"):
+        detect([str(path), f"{path}.mp3"], world / "handcrafted" / "model")
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 3 and r"a\nbonafide" in out and len(err.splitlines()) == 1
 
 
 def test_a_folder_that_cannot_be_listed_does_not_stop_the_files_after_it(monkeypatch):
