@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import unicodedata
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -15,6 +16,14 @@ class MasdError(Exception):
     The message is one line that names the file, utterance or key at fault and says what to do.
     Entry points print it without a traceback and exit with status 1.
     """
+
+
+def printable(text: str) -> str:
+    """Return text with line ends and other control characters escaped: a file may be named with them."""
+    return "".join(
+        c.encode("unicode_escape").decode() if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c
+        for c in text
+    )
 
 
 def look(path: str | Path) -> list[int] | None:

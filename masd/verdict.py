@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -103,7 +103,7 @@ class Judge(ABC):
         rate: sampling rate in Hz that the system takes.
         samples: what is judged, or the length of a window.
         least: seconds that a recording must last.
-        skip: whether leading silence is skipped.
+        skip: whether silence is skipped.
         hop: windows begin at multiples of so many samples.
         margin: samples that the system wants to see on either side of a piece.
 
@@ -164,7 +164,7 @@ class Judge(ABC):
         name = str(source)
         audio = sys.stdin.buffer if name == "-" else Path(source)
         with AudioStream(audio, self.rate, name=name) as stream:
-            speech = Speech(stream, self.rate, self.skip)
+            speech = self._speech(stream)
             heard = self._hear(speech)
             if stream.info.seconds < self.least:
                 raise MasdError(
@@ -183,9 +183,12 @@ class Judge(ABC):
 
     def pieces(self, x: np.ndarray) -> list[Piece]:
         """Return what is judged of a recording in memory (N,), as it was read."""
-        speech = Speech(seconds_of(x, self.rate), self.rate, self.skip)
+        speech = self._speech(seconds_of(x, self.rate))
         level, _ = self.levelled(speech.level)
         return list(self._pieces(lambda count: level(speech.read(count))))
+
+    def _speech(self, blocks: Iterable[np.ndarray]) -> Speech:
+        return Speech(blocks, self.rate, self.skip, None if self.windows else self.samples)
 
     def _hear(self, speech: Speech) -> Heard:
         """Judge all pieces with speech in them, some at a time."""
@@ -242,6 +245,8 @@ class Judge(ABC):
         reasons = [heard.missing, rate, band, clipped if share > HEAVILY_CLIPPED else ""]
         if speech.skipped:
             lines.append(f"begins with {speech.skipped / self.rate:.1f} s of silence, skipped")
+        if speech.cut is not None:
+            lines.append(f"silence from {speech.cut / self.rate:.1f} s on: judged up to there")
         if heard.left_out and self.windows:
             lines.append(f"windows without speech left out: {heard.left_out}")
         lines += [clipped] if share > CLIPPED_SHARE else []

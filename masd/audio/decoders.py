@@ -253,7 +253,7 @@ class SndPart:
 
     def seek(self, first: int) -> int:
         """Move on to sample `first` if that is exact, and return where reading goes on."""
-        if self.frames is None or not 0 < first < self.frames:
+        if self.frames is None or not 0 < first < self.frames or not self.audio.seekable():
             return 0
         self._bound()
         try:
@@ -291,7 +291,7 @@ class SndPart:
 
     def pieces(self) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (rate, (n, channels) float32) from where reading is."""
-        came = self.audio.tell()
+        came = self.audio.tell() if self.audio.seekable() else 0  # GSM 6.10 cannot even tell
         while True:
             try:
                 block = self.audio.read(_BLOCK, dtype="float32", always_2d=True)

@@ -50,22 +50,28 @@ class Speech:
     """A recording from its first sound on, read as far as it is asked for.
 
     Sound begins at the first 20 ms frame above `SILENCE_PEAK` that others follow. The 30 s from there on are
-    the level window. Leading silence as `SILENCES` has it is skipped but for its last 0.1 s. Nothing depends
-    on the size of the blocks; no more than the level window is read before samples are asked for.
+    the level window. Leading silence as `SILENCES` has it is skipped but for its last 0.1 s, and where it
+    fills the end of what is judged, the recording ends with its first 0.1 s. Nothing depends on the size of
+    the blocks; no more is read than the level window and what is judged before samples are asked for.
 
     Args:
         blocks: the recording's samples (N_i,) in order, mono.
         rate: their sampling rate in Hz.
-        skip: skip leading silence; else all begins at the first sample, the level window too.
+        skip: skip silence; else all begins at the first sample, the level window too.
+        judged: how many samples are judged, from the first sound on; None for all, whose end stays as it is.
 
     Attributes:
         level: see `Level`.
         skipped: samples left out at the beginning.
+        cut: the sample, of the whole recording, from which on it is left out for silence; else None.
         ended: whether the end has been seen.
     """
 
-    def __init__(self, blocks: Iterable[np.ndarray], rate: int, skip: bool = True) -> None:
+    def __init__(
+        self, blocks: Iterable[np.ndarray], rate: int, skip: bool = True, judged: int | None = None
+    ) -> None:
         self.rate, self.skipped = rate, 0
+        self.cut: int | None = None
         self._blocks, self._held, self.ended = iter(blocks), np.zeros(0, np.float32), False
         self._frame = max(1, round(FRAME * rate))
         onset = (self._first_sound() if skip else 0) * self._frame
@@ -80,6 +86,8 @@ class Speech:
         self.level = Level(float(np.abs(window).max()), loud, _digest(window))
         if skip:
             self._drop(self._start(onset, power, sounds))
+            if judged is not None:
+                self._end(judged)
 
     def read(self, count: int | None = None) -> np.ndarray:
         """Return the next `count` samples, all that follow for None; fewer at the end."""
@@ -126,6 +134,13 @@ class Speech:
             if self.skipped + lead > least * self.rate:
                 start = max(start, lead - round(KEPT / FRAME) * self._frame)
         return start
+
+    def _end(self, judged: int) -> None:
+        """End the recording where silence begins that lasts to the end of the `judged` samples."""
+        heard = self._peek(judged)[:judged]
+        stop = max(span(heard, self.rate, self.level.loud)[1], round(SILENCES[0][1] * self.rate))
+        if stop < len(heard):
+            self.cut, self._held, self._blocks = self.skipped + stop, heard[:stop], iter(())
 
     def _drop(self, count: int) -> None:
         self._held = self._held[count:]
@@ -203,7 +218,12 @@ def span(x: np.ndarray, rate: int, loud: float) -> tuple[int, int]:
 
 
 def speech_of(
-    x: np.ndarray, name: str, rate: int = 16000, min_seconds: float = 0.1, skip: bool = True
+    x: np.ndarray,
+    name: str,
+    rate: int = 16000,
+    min_seconds: float = 0.1,
+    skip: bool = True,
+    judged: int | None = None,
 ) -> tuple[np.ndarray, Level]:
     """Return what is judged of a recording in memory, not scaled, and its level.
 
@@ -211,14 +231,15 @@ def speech_of(
         x: (N,) the whole recording.
         name: the file or utterance, for messages.
         rate: its sampling rate in Hz.
-        min_seconds: the shortest length that is accepted, before and after leading silence is skipped.
+        min_seconds: the shortest length that is accepted, before and after silence is skipped.
         skip: whether it is.
+        judged: how many samples are judged; see `Speech`.
 
     Raises:
         MasdError: empty, not finite, silent or shorter than `min_seconds`.
     """
     check_audio(x, name, rate, min_seconds)
-    speech = Speech(seconds_of(x, rate), rate, skip)
+    speech = Speech(seconds_of(x, rate), rate, skip, judged)
     if speech.level.silent:
         raise MasdError(f"{name}: silent")
     kept = speech.read()

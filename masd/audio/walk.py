@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from masd.audio.contents import SUFFIXES
@@ -69,10 +69,17 @@ def _walk(
         return
     for entry in entries:
         suffix = os.path.splitext(entry.name)[1].lower()
-        if entry.is_dir():
+        if _is(entry.is_dir):
             if deep:
                 _walk(entry.path, above | {here}, suffixes, deep, found, left)
-        elif suffix in suffixes and (entry.is_file() or entry.is_symlink()):
+        elif suffix in suffixes and (_is(entry.is_file) or entry.is_symlink()):
             found.append(entry.path)
         else:
             left[suffix] += 1
+
+
+def _is(kind: Callable[[], bool]) -> bool:
+    try:
+        return kind()
+    except OSError:  # a link to itself
+        return False

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from masd.cli import run
-from masd.errors import MasdError
+from masd.errors import MasdError, printable
 
 if TYPE_CHECKING:
     from masd.verdict import Judge
@@ -82,14 +82,15 @@ def detect(
             verdict = judge.judge(source)
         except MasdError as error:
             failed += 1
-            print(f"detect: error: {error}", file=sys.stderr, flush=True)
+            print(f"detect: error: {printable(str(error))}", file=sys.stderr, flush=True)
             continue
         if json:
             row = described(verdict) | {"prior": judge.prior if judge.posterior.calibrated else None}
             print(json_format.dumps(row, ensure_ascii=False, allow_nan=False), flush=True)
         else:
             notes = f"  [{'; '.join(verdict.warnings)}]" if verdict.warnings else ""
-            line = f"{verdict.label:<12} {verdict.p_fake:>7.4f} {verdict.score:>9.4f}  {verdict.file}{notes}"
+            file = printable(verdict.file)
+            line = f"{verdict.label:<12} {verdict.p_fake:>7.4f} {verdict.score:>9.4f}  {file}{notes}"
             print("\n".join([line, *reasons(getattr(verdict, "effects", None))]), flush=True)
     if failed:
         raise MasdError(f"{failed} of {total} could not be judged")

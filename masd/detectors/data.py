@@ -94,7 +94,7 @@ class Waveforms(Dataset):
         """Return item (epoch, index): waveform (N,), bona fide, speaker, index; None if unreadable."""
         epoch, index = key
         try:
-            x = load_speech(self.folder, self.utts[index], self.allow_pipes)
+            x = load_speech(self.folder, self.utts[index], self.config.samples, self.allow_pipes)
         except MasdError as error:
             log.warning("utterance %s is left out: %s", self.utts[index], error)
             return None
@@ -141,13 +141,19 @@ class Waveforms(Dataset):
         return generator(self.seed, "order", number).permutation(len(self))
 
 
-def load_speech(folder: DataFolder, utt: str, allow_pipes: bool = False) -> np.ndarray:
+def load_speech(folder: DataFolder, utt: str, judged: int, allow_pipes: bool = False) -> np.ndarray:
     """Return an utterance's waveform (N,) at 16 kHz from its first sound on (see `masd.audio.speech`).
+
+    Args:
+        folder: data folder.
+        utt: one of its utterances.
+        judged: how many samples the system judges; silence at their end is cut off.
+        allow_pipes: whether commands in wav.scp may run.
 
     Raises:
         MasdError: it cannot be read, is silent or shorter than 0.1 s.
     """
-    return speech_of(load_utterance(folder, utt, RATE, allow_pipes), utt, RATE, SHORTEST)[0]
+    return speech_of(load_utterance(folder, utt, RATE, allow_pipes), utt, RATE, SHORTEST, judged=judged)[0]
 
 
 def fit_length(x: np.ndarray, samples: int) -> np.ndarray:

@@ -57,6 +57,11 @@ class Detector(ABC):
         """How much of a recording is heard at most."""
         return LONGEST
 
+    @property
+    def samples(self) -> int:
+        """The same in samples."""
+        return round(self.seconds * RATE)
+
     @abstractmethod
     def raw(self, waves: Sequence[np.ndarray], speakers: Sequence[str]) -> np.ndarray:
         """Return raw scores (B,), higher for bona fide, of recordings at 16 kHz.

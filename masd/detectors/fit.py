@@ -17,7 +17,7 @@ from masd.data.checks import check_apart
 from masd.data.folder import DataFolder, read_folder
 from masd.detectors.config import NETWORKS, RATE, DetectorConfig, TrainConfig, check_system
 from masd.detectors.data import fixed_subset, load_speech
-from masd.detectors.detector import Detector, GmmDetector, NetDetector, TokenDetector
+from masd.detectors.detector import LONGEST, Detector, GmmDetector, NetDetector, TokenDetector
 from masd.devices import deterministic
 from masd.errors import Failures, MasdError
 from masd.feats.config import FeatsConfig
@@ -33,7 +33,7 @@ from masd.threads import pinned
 
 log = logging.getLogger(__name__)
 
-VERSION = 2  # raise it when the same configuration comes to mean another detector
+VERSION = 3  # raise it when the same configuration comes to mean another detector
 _HOW = ("device", "workers", "save_minutes")  # keys that change nothing in the result
 PARTS = ("wav.scp", "segments", "utt2spk", "utt2lab")
 
@@ -71,7 +71,7 @@ class Job:
         failures = Failures("utterance", self.max_fail)
         for utt in utts:
             try:
-                x = load_speech(folder, utt, self.allow_pipes)
+                x = load_speech(folder, utt, round(LONGEST * RATE), self.allow_pipes)
             except MasdError as error:
                 failures.add(utt, error)
                 continue
@@ -288,7 +288,7 @@ def _ranges(job: Job) -> dict[str, dict[str, float]]:
     waves = []
     for utt in fixed_subset(job.train, SAMPLE, job.seed):
         with contextlib.suppress(MasdError):  # those that cannot be read were counted before
-            waves.append(load_speech(job.train, utt, job.allow_pipes)[: 4 * RATE])
+            waves.append(load_speech(job.train, utt, 4 * RATE, job.allow_pipes)[: 4 * RATE])
     return wave_ranges(waves, FeatsConfig())
 
 

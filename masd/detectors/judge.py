@@ -38,7 +38,7 @@ class DetectorJudge(Judge):
     ) -> None:
         super().__init__(detector.info, prior, windows, calibration)
         self.detector = detector
-        self.samples = round((WINDOW if windows else detector.seconds) * RATE)
+        self.samples = round(WINDOW * RATE) if windows else detector.samples
 
     def levelled(self, level: Level) -> tuple[Filter, float]:
         """Return samples as they are."""

@@ -62,7 +62,7 @@ def score_folder(
         waves: dict[str, np.ndarray] = {}
         for utt in utts[i : i + batch]:
             try:
-                waves[utt] = load_speech(folder, utt, allow_pipes)
+                waves[utt] = load_speech(folder, utt, detector.samples, allow_pipes)
             except MasdError as error:
                 result.failures.add(utt, error, folder.file(utt))
         if waves:
@@ -91,7 +91,7 @@ def enrol(
         raise MasdError(f"{detector.system}: only samo takes enrolment")
     means = {}
     for speaker, utts in enrolment.items():
-        waves = [load_speech(folder, utt, allow_pipes) for utt in utts]
+        waves = [load_speech(folder, utt, detector.samples, allow_pipes) for utt in utts]
         parts = [detector.embeddings(waves[i : i + AT_ONCE]) for i in range(0, len(waves), AT_ONCE)]
         means[speaker] = sum(part.sum(0) for part in parts) / len(waves)
     detector.enrolled = means

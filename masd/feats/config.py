@@ -49,7 +49,8 @@ class FeatsConfig:
             short signals: over random crops of real speech, 0.5 to 3 s, SFI correlated with the length by
             0.28 with them and -0.03 without, PCS by -0.11 and -0.06.
         hfer_cutoff: HFER counts energy strictly above this frequency, in Hz.
-        skip_silence: what is judged begins with the sound (`masd.audio.speech`); the paper does not say.
+        skip_silence: what is judged begins and ends with the sound (`masd.audio.speech`); the paper does not
+            say.
         families: families of statistics (`masd.feats.families`) that stand after PCS, HFER and SFI among the
             handcrafted features, at a rate of 16 kHz; the paper has none.
     """

@@ -7,7 +7,7 @@ import torch
 
 from masd.audio.speech import Leveller, speech_of
 from masd.errors import MasdError
-from masd.feats.config import FeatsConfig
+from masd.feats.config import FeatsConfig, classify_samples
 from masd.feats.handcrafted import handcrafted
 from masd.feats.logmel import logmel
 
@@ -35,7 +35,7 @@ def features(x: np.ndarray, config: FeatsConfig) -> tuple[np.ndarray, np.ndarray
 
 
 def front_end(x: np.ndarray, utt: str, config: FeatsConfig) -> tuple[np.ndarray, np.ndarray]:
-    """Return the features of one utterance: from its first sound on, peak-normalised, dithered.
+    """Return the features of one utterance: from its first sound to its last, peak-normalised, dithered.
 
     Args:
         x: (N,) samples of the whole utterance at `config.sample_rate`.
@@ -45,5 +45,6 @@ def front_end(x: np.ndarray, utt: str, config: FeatsConfig) -> tuple[np.ndarray,
     Raises:
         MasdError: empty, silent, not finite or shorter than `min_seconds`.
     """
-    kept, level = speech_of(x, utt, config.sample_rate, config.min_seconds, config.skip_silence)
+    judged = classify_samples(config)
+    kept, level = speech_of(x, utt, config.sample_rate, config.min_seconds, config.skip_silence, judged)
     return features(Leveller(level, config.dither, config.dither_seed)(kept), config)

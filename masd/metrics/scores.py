@@ -186,7 +186,8 @@ def _number(value: str, where: str) -> float:
     try:
         number = float(value)
     except ValueError:
-        raise MasdError(f"{where}: `{value}` is not a number") from None
+        comma = "; write decimals with a point" if "," in value else ""
+        raise MasdError(f"{where}: `{value}` is not a number{comma}") from None
     if not math.isfinite(number):
         raise MasdError(f"{where}: the score {value} is not finite; score it again or list it as failed")
     return number

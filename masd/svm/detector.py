@@ -169,12 +169,16 @@ def stretches(x: np.ndarray, size: int, least: int, fade: int = 160) -> Iterator
 
 
 def expand(sources: list[str]) -> Iterator[str | MasdError]:
-    """Yield files, those of folders in sorted order; in place of an empty folder an error."""
+    """Yield files, those of folders in sorted order; in place of an empty or unreadable folder an error."""
     for source in sources:
         if "\\x" in source and not Path(source).exists():
             yield MasdError(f"{source}: no such file, or its name is not UTF-8; rename the file")
         elif source != "-" and Path(source).is_dir():
-            files = audio_files(source)
+            try:
+                files = audio_files(source)
+            except MasdError as error:
+                yield error
+                continue
             yield from map(str, files)
             if not files:
                 yield MasdError(f"{source}: no audio files in this folder (WAV, FLAC, MP3, Ogg, M4A, ...)")

@@ -212,6 +212,14 @@ def test_linked_folders_are_entered_and_what_systems_leave_behind_is_not(tmp_pat
     assert [p.name for p in audio_files(tmp_path / "c", {".wav"}, deep=False)] == ["a.wav"]
 
 
+def test_a_link_to_itself_stops_no_walk(tmp_path):
+    """It ended the whole command; as a dead link's, its name is refused when it is read."""
+    (tmp_path / "a.wav").write_bytes(b"x")
+    for name in ("ring", "ring.wav"):
+        (tmp_path / name).symlink_to(name)
+    assert [p.name for p in audio_files(tmp_path)] == ["a.wav", "ring.wav"]
+
+
 def pipe_folder(tmp_path, command, **segments):
     x = noise(2.0)
     write_wav(tmp_path / "a.wav", x)

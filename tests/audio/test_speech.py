@@ -89,6 +89,37 @@ def test_short_and_noisy_pauses_and_later_silence_stay(x):
     np.testing.assert_array_equal(speech_of(x, "u")[0], x)
 
 
+@pytest.mark.parametrize("kind", ["zeros", "DC", "noise", "least bits"])
+@pytest.mark.parametrize("more", [0.0, 2.0])
+def test_silence_that_fills_the_end_of_what_is_judged_is_cut_off(kind, more):
+    """1.5 s of genuine speech before 2.5 s of DC were called spoof; what comes after is beyond the judged."""
+    lead, x = np.zeros(5 * RATE, np.float32), syllables(1.5)
+    whole = np.concatenate([lead, x, before(kind, 3), syllables(more)])
+    speech = Speech(seconds_of(whole, RATE), RATE, judged=4 * RATE)
+    kept = speech.read()
+    assert abs(len(kept) - len(x)) <= 0.3 * RATE and speech.cut == speech.skipped + len(kept)
+    np.testing.assert_array_equal(speech_of(whole, "u", judged=4 * RATE)[0], kept)
+    assert not speech.more(0)
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        np.concatenate([syllables(2), np.zeros(7000, np.float32)]),
+        np.concatenate([syllables(2), noise(1.5, 3e-3)]),
+        np.concatenate([syllables(1), np.zeros(2 * RATE, np.float32), syllables(1)]),
+        np.concatenate([syllables(4), np.zeros(2 * RATE, np.float32)]),
+    ],
+)
+def test_short_silence_at_the_end_pauses_and_what_is_not_judged_stay(x):
+    np.testing.assert_array_equal(speech_of(x, "u", judged=4 * RATE)[0], x)
+
+
+def test_half_a_second_always_stays():
+    x = np.concatenate([syllables(0.2), np.zeros(3 * RATE, np.float32)])
+    assert len(speech_of(x, "u", judged=4 * RATE)[0]) == RATE // 2
+
+
 @pytest.mark.parametrize("size", [1, 777, RATE, 50 * RATE])
 @pytest.mark.parametrize("lead", [0.0, 0.3, 7.31])
 def test_nothing_depends_on_the_size_of_blocks(size, lead):

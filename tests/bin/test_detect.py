@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from scipy.signal import lfilter
 
 from masd.audio import resample, write_wav
-from masd.bin.detect import command_line
+from masd.bin.detect import command_line, detect
 from masd.bin.export_model import export_model
 from masd.bin.fit_svm import fit_svm
 from masd.bin.score import score
@@ -25,13 +25,14 @@ from masd.data.folder import write_folder
 from masd.errors import MasdError
 from masd.feats.config import FeatsConfig
 from masd.feats.dump import dump_shard, finish_dump
+from masd.feats.extract import front_end
 from masd.files import read_yaml
 from masd.metrics.scores import read_scores
 from masd.models.encoder import Encoder, EncoderConfig, save_encoder
 from masd.pretrained import PLUS
 from masd.seeding import generator
 from masd.svm.config import ExportConfig, FitConfig
-from masd.svm.detector import Detector
+from masd.svm.detector import Detector, expand
 from masd.svm.embeddings import extract_shard, finish
 from masd.svm.explain import effects
 from masd.svm.inputs import embed
@@ -320,22 +321,45 @@ def test_the_name_and_a_lossless_container_change_no_bit(world, system, tmp_path
 
 @pytest.mark.parametrize("windows", [False, True])
 def test_silence_around_speech_is_not_judged(world, windows, tmp_path, monkeypatch):
-    """Zeros, or the least bits of a quiet input, before it, and, in windows, after it."""
+    """Zeros, or the least bits of a quiet input, before it and after it."""
     detector, judged = Detector(world / "handcrafted" / "model", windows=windows), []
     decide = detector.decide
     monkeypatch.setattr(detector, "decide", lambda pieces: judged.extend(pieces) or decide(pieces))
     x = soundfile.read(world / "wav" / "v4-02.wav", dtype="float32")[0]
     quiet = 2e-5 * generator(0, "quiet").normal(size=16 * RATE)
     for silence in (np.zeros(16 * RATE), quiet):
-        after = silence if windows else silence[:0]
-        write_wav(tmp_path / "y.wav", np.concatenate([silence[: 5 * RATE], x, after]).astype(np.float32))
+        y = np.concatenate([silence[: 5 * RATE], x, silence]).astype(np.float32)
+        soundfile.write(tmp_path / "y.wav", y, RATE, subtype="FLOAT")
         verdict = detector.judge(tmp_path / "y.wav")
         assert verdict.label != "inconclusive"
         assert any(line.startswith("begins with 4.9 s of silence, skipped") for line in verdict.warnings)
         left_out = [line for line in verdict.warnings if line.startswith("windows without speech left out")]
-        assert bool(left_out) == windows
+        cut = [line for line in verdict.warnings if line.endswith("s on: judged up to there")]
+        assert (len(left_out), len(cut)) == ((1, 0) if windows else (0, 1))
+        if not windows:  # stage 3 hears the same
+            hand = front_end(y, "y", detector.config)[1]
+            np.testing.assert_array_equal(detector.inputs(judged[-1:]).hand[0], hand)
     assert len(judged) == 2
     assert all(0 <= len(piece.core) - len(x) <= 0.3 * RATE for piece in judged)
+
+
+def test_a_name_with_a_line_end_makes_no_line_of_its_own(world, tmp_path, capsys):
+    """A file could be named so that its line looked like two, the second with a verdict that nobody gave."""
+    path = tmp_path / "a\nbonafide 0.0001 9.0000 b.wav"
+    shutil.copy(world / "wav" / "v4-02.wav", path)
+    with pytest.raises(MasdError, match="1 of 2"):
+        detect([str(path), f"{path}.mp3"], world / "handcrafted" / "model")
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 3 and r"a\nbonafide" in out and len(err.splitlines()) == 1
+
+
+def test_a_folder_that_cannot_be_listed_does_not_stop_the_files_after_it(monkeypatch):
+    def refused(folder):
+        raise MasdError(f"{folder}: cannot be listed (Permission denied)")
+
+    monkeypatch.setattr("masd.svm.detector.audio_files", refused)
+    found = list(expand([str(ROOT), "x.wav"]))
+    assert isinstance(found[0], MasdError) and found[1:] == ["x.wav"]
 
 
 def test_channels_that_cancel_are_judged_by_one(detector, tmp_path):

@@ -14,6 +14,7 @@ from masd.metrics.scores import ScoreFile, align, join, p_fake, read_scores, wri
         (b"u1 1.0\nu2 nan\n", r"scores:2: trial u2: the score nan is not finite"),
         (b"u1 inf\n", r"scores:1: trial u1: the score inf is not finite"),
         (b"u1 1.0\nu2 high\n", r"scores:2: trial u2: `high` is not a number"),
+        (b"file;score\nu1;0,5\n", r"scores:2: trial u1: `0,5` is not a number; write decimals with a point"),
         (b"u1\n", r"scores:1: expected `<utt> <score>`.*the first line is `u1`"),
         (b"u1 1.0 bonafide\n", r"scores:1: expected `<utt> <score>`.*the first line is `u1 1.0 bonafide`"),
         (b"u1 1.0\nu2 1.0 x\n", r"scores:2: 3 columns, 2 in the first line"),
