@@ -19,6 +19,8 @@ import pytest
 
 from masd.data.folder import read_folder
 from masd.data.tables import read_table
+from masd.files import read_yaml
+from masd.svm.posterior import Posterior
 
 pytestmark = pytest.mark.slow
 
@@ -208,13 +210,13 @@ def test_scores_made_elsewhere_go_into_stage_seven(twin):
 
 
 def test_detect_gives_the_score_that_the_recipe_gave(finished):
+    """And P(fake) of it by the map that was fitted on the development set."""
+    info = read_yaml(finished.path / "exp/tiny/full_s0/model/model.yaml")
     folder = read_folder(finished.path / "data/tiny/eval")
     scores = read_table(finished.path / "exp/tiny/full_s0/scores/eval/scores")
     for utt in folder.utts[::5]:
         source = finished.path / folder.wav[utt]
-        named = (
-            finished.path / f"{utt}{source.suffix}"
-        )  # the dither follows the file's name, as it does the utterance id
+        named = finished.path / f"another-name{source.suffix}"  # a score does not follow the name
         shutil.copy(source, named)
         done = finished.python(
             "masd.bin.detect", "--model", "exp/tiny/full_s0/model", "--json", "true", named
@@ -222,7 +224,8 @@ def test_detect_gives_the_score_that_the_recipe_gave(finished):
         assert done.returncode == 0, done.stderr
         found = json.loads(done.stdout)
         assert found["score"] == pytest.approx(float(scores[utt]), abs=1e-4)
-        assert found["p_fake"] == pytest.approx(1 / (1 + np.exp(float(scores[utt]))), abs=1e-4)
+        f = -float(scores[utt]) * info["temperature"]["value"]
+        assert found["p_fake"] == pytest.approx(1 / (1 + np.exp(-Posterior.of(info).logit(f))), abs=1e-4)
 
 
 def test_h5_dumps_give_the_same_scores(twin):

@@ -134,6 +134,7 @@ def times(recipe):
     """When the lists, scores, figures and pages of a recipe were written, logs and marks aside."""
     found = [p for place in ("data", "exp") for p in (recipe.path / place).rglob("*") if p.is_file()]
     kept = [p for p in found if p.suffix not in (".log", ".yaml") and not p.name.startswith(".")]
+    kept = [p for p in kept if p.parent.name != ".fresh"]  # what run.sh remembers of its commands
     return {p: p.stat().st_mtime_ns for p in kept}
 
 
