@@ -39,7 +39,7 @@ def run(
         argv: the command line, `sys.argv[1:]` by default.
         file: whether the output is a file, not a folder.
     """
-    from masd.threads import pinned
+    from masd.stage.threads import pinned
 
     name = Path(sys.modules[function.__module__].__file__ or function.__name__).stem
     try:
@@ -124,7 +124,7 @@ def section(path: str, name: str) -> str:
     """
     import yaml
 
-    from masd.files import read_yaml
+    from masd.stage.files import read_yaml
 
     content = read_yaml(path)
     if not isinstance(content, dict):
@@ -142,7 +142,7 @@ def section(path: str, name: str) -> str:
 @contextmanager
 def _stated(name: str, arguments: dict[str, Any], target: Path, file: bool) -> Iterator[None]:
     """Write the configuration beside the output; if the work fails, put back that of the work before it."""
-    from masd.files import write_text, write_yaml
+    from masd.stage.files import write_text, write_yaml
 
     path = target.with_name(f"{target.name}.{name}.yaml") if file else target / f"{name}.yaml"
     former = path.read_text(encoding="utf-8") if path.is_file() else None
@@ -157,7 +157,7 @@ def _stated(name: str, arguments: dict[str, Any], target: Path, file: bool) -> I
 
 def _log_cost() -> None:
     """Log what the process took; the results page reads it from the launchers' logs."""
-    from masd.files import used
+    from masd.stage.files import used
 
     logging.getLogger(__name__).info("processor time %.1f s, peak memory %d MiB", *used())
 

@@ -45,7 +45,7 @@ class Failures:
     Attributes:
         reasons: why each item failed.
         files: files at fault and how they looked (`look`), for the mark: once one looks otherwise, the work
-            that did without it is to be done again (`masd.files.Mark`).
+            that did without it is to be done again (`masd.stage.files.Mark`).
     """
 
     def __init__(self, what: str = "utterance", max_share: float = 0.01) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from masd.cli import build_parser
-from masd.files import read_yaml
+from masd.stage.files import read_yaml
 
 ROOT = Path(__file__).parents[1]
 ENTRY_POINTS = sorted(p.stem for p in (ROOT / "masd" / "bin").glob("[a-z]*.py"))

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from masd import files
 from masd.errors import MasdError
+from masd.stage import files
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):

@@ -22,17 +22,17 @@ from masd.data.folder import write_folder
 from masd.errors import MasdError
 from masd.feats.config import FeatsConfig
 from masd.feats.dump import dump_shard, finish_dump
-from masd.files import Mark, input_digest
-from masd.lock import sole
 from masd.models.config import EncoderConfig
 from masd.ssl.config import PretrainConfig
 from masd.ssl.pretrain import pretrain
+from masd.stage.files import Mark, input_digest
+from masd.stage.lock import sole
 from masd.svm.embeddings import extract_shard
 
 ROOT = Path(__file__).parents[1]
 HOLD = """
 import os, sys
-from masd.lock import sole
+from masd.stage.lock import sole
 with sole(sys.argv[1], sys.argv[2]):
     child = os.fork()  # as a loader's worker, which outlives a process that is killed
     if child == 0:

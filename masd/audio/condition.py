@@ -12,8 +12,8 @@ from scipy.signal import firwin, firwin2, oaconvolve, welch
 
 from masd.audio.resampling import resample
 from masd.errors import MasdError
-from masd.files import digest, read_yaml
-from masd.seeding import generator
+from masd.stage.files import digest, read_yaml
+from masd.stage.seeding import generator
 
 GUARD = 1600  # samples of mirrored context that codecs see at both ends and that are cut off again
 LOW_PASS_TAPS = 401

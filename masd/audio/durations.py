@@ -9,8 +9,8 @@ from masd.audio.stream import AudioStream
 from masd.data.folder import DataFolder, read_folder, shard, write_folder
 from masd.data.transform import restrict
 from masd.errors import Failures, MasdError
-from masd.files import Mark, digest, sha256, write_changed
-from masd.progress import Progress
+from masd.stage.files import Mark, digest, sha256, write_changed
+from masd.stage.progress import Progress
 
 log = logging.getLogger(__name__)
 

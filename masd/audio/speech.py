@@ -13,7 +13,7 @@ import numpy as np
 
 from masd.audio.level import SILENCE_PEAK, check_audio, check_length
 from masd.errors import MasdError
-from masd.seeding import generator
+from masd.stage.seeding import generator
 
 FRAME = 0.02  # seconds
 LEVEL_WINDOW = 30.0  # seconds from the first sound on, from which level and seed come

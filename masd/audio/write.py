@@ -9,7 +9,7 @@ import numpy as np
 import soundfile
 
 from masd.errors import MasdError
-from masd.files import atomic
+from masd.stage.files import atomic
 
 _FORMATS = {".wav": "WAV", ".flac": "FLAC"}
 

@@ -48,7 +48,7 @@ def add_tokens(
     from masd.detectors.fit import Job
     from masd.detectors.scoring import score_folder
     from masd.errors import MasdError
-    from masd.files import Mark
+    from masd.stage.files import Mark
 
     if (model is None) == (ssl is None):
         raise MasdError("give a token model, --model DIR, or the encoder for the training set, --ssl DIR")

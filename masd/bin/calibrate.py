@@ -40,10 +40,10 @@ def calibrate(
     import numpy as np
 
     from masd.errors import MasdError
-    from masd.files import plain, sha256, write_yaml
     from masd.metrics.dcf import cllr, min_dcf
     from masd.metrics.eer import split
     from masd.metrics.scores import write_scores
+    from masd.stage.files import plain, sha256, write_yaml
     from masd.svm.calibration import fit_map
     from masd.svm.score_files import read_labelled, read_together, refuse_common
 

@@ -28,8 +28,8 @@ def choose_vocoders(
         vocoders: the vocoders wanted instead, separated by blanks or commas.
         pretraining: configuration files of pretraining, separated by commas; the later override.
     """
-    from masd.files import read_yaml, write_lines, write_yaml
     from masd.ssl.config import difficulty_of
+    from masd.stage.files import read_yaml, write_lines, write_yaml
     from masd.vocoders import adapter_class, get
 
     known = read_yaml(available)

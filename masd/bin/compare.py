@@ -50,10 +50,10 @@ def compare(
     import numpy as np
 
     from masd.errors import MasdError
-    from masd.files import plain, write_json
     from masd.metrics.bootstrap import paired_test, plain_eers
     from masd.metrics.eer import eer, split
     from masd.metrics.paired import mcnemar
+    from masd.stage.files import plain, write_json
     from masd.svm.score_files import paths, read_labelled, refuse_common
 
     if (dev_first is None) != (dev_second is None):

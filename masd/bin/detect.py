@@ -12,7 +12,7 @@ from masd.cli import run
 from masd.errors import MasdError, printable
 
 if TYPE_CHECKING:
-    from masd.verdict import Judge
+    from masd.judge.verdict import Judge
 
 
 def detect(
@@ -147,7 +147,7 @@ def open_judge(
     Raises:
         MasdError: not one of model folder and released weights is given, or it cannot be read.
     """
-    from masd.files import read_yaml
+    from masd.stage.files import read_yaml
 
     if (model is None) == (checkpoint is None) or bool(system) != (checkpoint is not None):
         raise MasdError(

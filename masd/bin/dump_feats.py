@@ -42,7 +42,7 @@ def dump_feats(
     from masd.feats.dump import dump_shard
 
     if like is not None:
-        from masd.files import read_yaml
+        from masd.stage.files import read_yaml
 
         about = read_yaml(like / "model.yaml")
         if not isinstance(about, dict) or not about.get("features"):

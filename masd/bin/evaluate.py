@@ -83,10 +83,10 @@ def evaluate(
         seed: of the draws.
         force: evaluate again though the results are up to date.
     """
-    from masd.files import Mark, digest, plain
     from masd.metrics.dcf import DetectionCosts
     from masd.report.evaluation import Bootstrap
     from masd.report.scoring import Request, compute, write_evaluation
+    from masd.stage.files import Mark, digest, plain
 
     request = Request(
         scores=scores,

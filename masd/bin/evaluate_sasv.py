@@ -30,8 +30,8 @@ def evaluate_sasv(
         verifier: whose errors the t-DCF is computed with: those that the ASVspoof 5 organisers fixed, or
             those of `asv-score` at its own EER threshold.
     """
-    from masd.files import sha256, write_json
     from masd.metrics.sasv import read_tandem, sasv_metrics
+    from masd.stage.files import sha256, write_json
 
     result = sasv_metrics(read_tandem(scores, key), verifier)
     inputs = {"scores": str(scores), "key": str(key), "sha256": [sha256(scores), sha256(key)]}

@@ -33,7 +33,7 @@ def export_model(
         force: export again though it is done.
     """
     from masd.errors import MasdError
-    from masd.svm.export import export_to_folder
+    from masd.judge.export import export_to_folder
 
     if (data is None) != (dump is None):
         raise MasdError(

@@ -34,9 +34,9 @@ def fuse_scores(
         prior: the share of fakes that the classes are weighted to in training.
     """
     from masd.errors import MasdError
-    from masd.files import plain, sha256, write_yaml
     from masd.metrics.eer import eer, split
     from masd.metrics.scores import write_scores
+    from masd.stage.files import plain, sha256, write_yaml
     from masd.svm.score_files import paths, read_labelled, read_together, refuse_common
     from masd.svm.score_fusion import fit_fusion
 

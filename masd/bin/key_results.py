@@ -19,9 +19,9 @@ def key_results(
         system: the system, a row of Table II.
         out: the Markdown file; printed without one.
     """
-    from masd.files import read_yaml, write_text
     from masd.report import key_results as table
     from masd.report.document import to_markdown
+    from masd.stage.files import read_yaml, write_text
 
     text = to_markdown(table.key_results(egs, read_yaml(reported), size, system))
     if out is None:

@@ -45,9 +45,9 @@ def probe_encoder(
         seed: root of every random draw.
         force: measure again though it is done.
     """
-    from masd.files import digest, input_digest, read_json, write_json
     from masd.ssl.pretrain import parse_dumps
     from masd.ssl.probe import probe
+    from masd.stage.files import digest, input_digest, read_json, write_json
 
     dumps, train_dumps = parse_dumps(vocoded), parse_dumps(train_vocoded)
     paths = (model, dump, *dumps.values(), *train_dumps.values(), *filter(None, (without_grl, train)))

@@ -54,10 +54,10 @@ def results(
         seed: of the draws.
         force: make the page again though nothing it shows has changed.
     """
-    from masd.files import Mark, digest, sha256
     from masd.report.manifest import manifest_path, write_manifest
     from masd.report.page import gather, write_page
     from masd.report.sections import COUNTED
+    from masd.stage.files import Mark, digest, sha256
 
     if bootstrap < 2:
         raise MasdError(f"--bootstrap {bootstrap}: the page's intervals need at least 2 draws")

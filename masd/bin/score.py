@@ -40,8 +40,8 @@ def score(
     """
     from masd.data.folder import read_folder
     from masd.errors import Failures
-    from masd.files import Mark, digest, input_digest, write_lines
     from masd.metrics.scores import write_scores
+    from masd.stage.files import Mark, digest, input_digest, write_lines
     from masd.svm.config import system_spec
     from masd.svm.inputs import Source, load_blocks
     from masd.svm.system import System

@@ -62,9 +62,9 @@ def score_detector(
     from masd.detectors.detector import NetDetector
     from masd.detectors.score_shards import ScoreShards
     from masd.detectors.scoring import enrol, read_enrolment
-    from masd.devices import device_class, device_of
     from masd.errors import MasdError
-    from masd.files import digest, input_digest, read_yaml
+    from masd.stage.devices import device_class, device_of
+    from masd.stage.files import digest, input_digest, read_yaml
 
     protocols = [Path(name) for name in enrolment.split(",") if name]
     if protocols and enrolment_data is None:

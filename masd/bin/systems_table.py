@@ -23,10 +23,10 @@ def systems_table(
         title: its title.
         command: the command that makes it, to be shown.
     """
-    from masd.files import write_json, write_text
     from masd.report.document import Code, Document, Section, Text, to_markdown
     from masd.report.systems import read_row
     from masd.report.systems import systems_table as table
+    from masd.stage.files import write_json, write_text
 
     rows = []
     for word in systems:

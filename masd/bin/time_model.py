@@ -22,7 +22,7 @@ def time_model(model: Path, data: Path, out: Path, utterances: int = 30, allow_p
     from masd.audio import load_utterance
     from masd.data.folder import read_folder
     from masd.errors import MasdError
-    from masd.files import write_json
+    from masd.stage.files import write_json
     from masd.svm.detector import Detector
 
     if utterances < 1:

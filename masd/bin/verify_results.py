@@ -46,8 +46,8 @@ def verify_results(manifest: Path) -> None:
 
 
 def _same_page(page: Path, proved: Path, proof: str) -> None:
-    from masd.files import read_text
     from masd.report.manifest import line_differences
+    from masd.stage.files import read_text
 
     lines = list(line_differences(read_text(proved), read_text(page)))
     if lines:

@@ -25,7 +25,7 @@ from kaldiio.compression_header import GlobalHeader
 from kaldiio.matio import read_ascii_mat, read_matrix_or_vector
 
 from masd.errors import MasdError
-from masd.files import atomic, stream_lines, write_lines
+from masd.stage.files import atomic, stream_lines, write_lines
 
 FORMATS = ("ark", "h5")
 _TWO_BYTE_AUTO = 3  # Kaldi's kTwoByteAuto: linear in 65,536 steps over a matrix's range
@@ -389,7 +389,7 @@ def _named_errors(name: str, utt: str, path: str) -> Iterator[None]:
 def _open_h5(path: str | Path, mode: str) -> h5py.File:
     """Open an HDF5 file without locking it: some network file systems have no locks, and none is needed.
 
-    What is written has a name of its own until it is whole (`masd.files.atomic`), then it is only read.
+    What is written has a name of its own until it is whole (`masd.stage.files.atomic`), then it is only read.
     """
     return h5py.File(path, mode, locking=False)
 

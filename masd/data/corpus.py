@@ -16,9 +16,9 @@ from typing import TypeVar
 
 from masd.audio.walk import audio_paths
 from masd.data.folder import write_folder
-from masd.data.tables import scan_table
 from masd.errors import MasdError
-from masd.seeding import generator
+from masd.stage.seeding import generator
+from masd.stage.tables import scan_table
 
 log = logging.getLogger(__name__)
 

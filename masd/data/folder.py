@@ -17,8 +17,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from masd.data.tables import as_text, raise_first, read_table, scan_table, write_table
 from masd.errors import MasdError
+from masd.stage.tables import as_text, raise_first, read_table, scan_table, write_table
 
 __all__ = [
     "LABELS",

@@ -23,8 +23,8 @@ from masd.data.sheets import (
     read_sheet,
     spelling,
 )
-from masd.data.tables import read_table
 from masd.errors import MasdError
+from masd.stage.tables import read_table
 
 log = logging.getLogger(__name__)
 

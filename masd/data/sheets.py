@@ -1,6 +1,6 @@
 """Tables that other people made: any usual encoding, separator and header, or an object a line (JSON).
 
-Kaldi's own tables are read by `masd.data.tables`, which is strict.
+Kaldi's own tables are read by `masd.stage.tables`, which is strict.
 """
 
 from __future__ import annotations

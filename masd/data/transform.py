@@ -22,10 +22,10 @@ from masd.data.folder import (
     spk2utt,
     write_folder,
 )
-from masd.data.tables import raise_first, scan_table
 from masd.errors import MasdError
-from masd.files import read_text
-from masd.seeding import generator
+from masd.stage.files import read_text
+from masd.stage.seeding import generator
+from masd.stage.tables import raise_first, scan_table
 
 log = logging.getLogger(__name__)
 

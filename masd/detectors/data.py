@@ -18,8 +18,8 @@ from masd.audio.speech import speech_of
 from masd.data.folder import DataFolder
 from masd.detectors.config import RATE, SHORTEST, TrainConfig
 from masd.errors import MasdError
-from masd.seeding import generator
 from masd.ssl.data import FIXED
+from masd.stage.seeding import generator
 
 log = logging.getLogger(__name__)
 

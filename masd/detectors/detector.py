@@ -22,9 +22,9 @@ from masd.detectors.config import (
     check_system,
 )
 from masd.detectors.data import fit_length
-from masd.devices import exact
 from masd.errors import MasdError
-from masd.files import config_from, sha256, write_yaml
+from masd.stage.devices import exact
+from masd.stage.files import config_from, sha256, write_yaml
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -16,8 +16,8 @@ from masd.detectors.fit import Job, fit_tokens
 from masd.detectors.scoring import score_folder
 from masd.errors import Failures, MasdError
 from masd.feats.dump import LISTS, open_dump
-from masd.files import Mark, digest, input_digest, read_text, write_lines, write_text
-from masd.seeding import generator
+from masd.stage.files import Mark, digest, input_digest, read_text, write_lines, write_text
+from masd.stage.seeding import generator
 
 log = logging.getLogger(__name__)
 

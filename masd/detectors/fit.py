@@ -18,18 +18,18 @@ from masd.data.folder import DataFolder, read_folder
 from masd.detectors.config import NETWORKS, RATE, DetectorConfig, TrainConfig, check_system
 from masd.detectors.data import fixed_subset, load_speech
 from masd.detectors.detector import LONGEST, Detector, GmmDetector, NetDetector, TokenDetector
-from masd.devices import deterministic
 from masd.errors import Failures, MasdError
 from masd.feats.config import FeatsConfig
-from masd.files import Mark, digest, input_digest, read_json
-from masd.lock import sole
 from masd.metrics.eer import eer
-from masd.seeding import derive, generator
-from masd.ssl.distributed import processes, refuse_several
+from masd.stage.devices import deterministic
+from masd.stage.files import Mark, digest, input_digest, read_json
+from masd.stage.lock import sole
+from masd.stage.seeding import derive, generator
+from masd.stage.threads import pinned
 from masd.svm.calibration import fit_affine, fit_temperature
 from masd.svm.posterior import Posterior
 from masd.svm.ranges import SAMPLE, wave_ranges
-from masd.threads import pinned
+from masd.training.distributed import processes, refuse_several
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +132,7 @@ def _train_network(job: Job, work: str, mark: Mark, force: bool) -> None:
     from masd.detectors.networks import Objective, class_weights, network
     from masd.detectors.training import DetectorTrainer, still_falling
     from masd.models.encoder import load_weights
-    from masd.ssl.loop import LAST
+    from masd.training.loop import LAST
 
     config = planned(job.config.train, len(job.train.utts))
     speakers = sorted({job.train.spk(u) for u in job.train.utts if job.train.lab(u) == "bonafide"})

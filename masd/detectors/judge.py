@@ -11,8 +11,8 @@ from masd.audio.speech import Level
 from masd.detectors.config import RATE, SHORTEST
 from masd.detectors.detector import Detector
 from masd.feats.config import FeatsConfig
+from masd.judge.verdict import Filter, Judge, Piece
 from masd.svm.ranges import bandwidth
-from masd.verdict import Filter, Judge, Piece
 
 WINDOW = 4.0  # seconds
 

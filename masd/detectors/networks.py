@@ -15,7 +15,7 @@ from masd.errors import MasdError
 from masd.models.normalization import Share
 from masd.models.one_class import OCSoftmax, Samo, samo_scores
 from masd.models.state import load_state, read_checkpoint
-from masd.ssl.precision import autocast_options
+from masd.training.precision import autocast_options
 
 FRONT_ENDS = {"w2v2_aasist": ["wav2vec2_xlsr_300m"], "hubert_wavlm": ["hubert_large", "wavlm_large"]}
 RELEASED = ("aasist", "aasist_l", "rawnet2")

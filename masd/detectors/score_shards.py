@@ -16,10 +16,10 @@ from typing import Any
 from masd.data.folder import DataFolder
 from masd.detectors.detector import AT_ONCE, Detector
 from masd.detectors.scoring import Scored, score_folder
-from masd.files import Mark, digest, joint_cost, write_json, write_lines
-from masd.lock import sole
 from masd.metrics.scores import write_scores
-from masd.shards import NamedShards, failures_of
+from masd.stage.files import Mark, digest, joint_cost, write_json, write_lines
+from masd.stage.lock import sole
+from masd.stage.shards import NamedShards, failures_of
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from masd.detectors.config import RATE
 from masd.detectors.data import load_speech
 from masd.detectors.detector import AT_ONCE, Detector, NetDetector
 from masd.errors import Failures, MasdError
-from masd.progress import Progress
+from masd.stage.progress import Progress
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ def read_enrolment(paths: Iterable[str | Path]) -> dict[str, list[str]]:
     Raises:
         MasdError: a line has not two columns, or a speaker stands in two lines.
     """
-    from masd.files import read_text
+    from masd.stage.files import read_text
 
     enrolment: dict[str, list[str]] = {}
     for path in paths:

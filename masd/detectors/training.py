@@ -1,4 +1,4 @@
-"""Training a supervised detector: what masd.ssl.loop needs to know of it."""
+"""Training a supervised detector: what masd.training.loop needs to know of it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import torch
 
 from masd.detectors.data import Batch, Waveforms
 from masd.detectors.networks import Objective
-from masd.files import write_json
 from masd.metrics.eer import eer
 from masd.models.normalization import share_batch_norms
 from masd.models.one_class import Samo
 from masd.models.state import write_tensors
 from masd.ssl.data import FIXED
-from masd.ssl.distributed import Processes
-from masd.ssl.loop import Loop
+from masd.stage.files import write_json
+from masd.training.distributed import Processes
+from masd.training.loop import Loop
 
 
 class DetectorTrainer(Loop):

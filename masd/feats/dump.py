@@ -25,10 +25,10 @@ from masd.data.folder import DataFolder, read_folder
 from masd.errors import Failures, MasdError
 from masd.feats import families
 from masd.feats.config import FeatsConfig
-from masd.files import digest, input_digest, read_yaml, stream_lines, write_lines, write_yaml
-from masd.lock import sole
-from masd.progress import Progress
-from masd.shards import ArchiveShards
+from masd.stage.files import digest, input_digest, read_yaml, stream_lines, write_lines, write_yaml
+from masd.stage.lock import sole
+from masd.stage.progress import Progress
+from masd.stage.shards import ArchiveShards
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from masd.metrics.eer import as_scores
-from masd.seeding import generator
+from masd.stage.seeding import generator
 
 BLOCK = 4_000_000  # weights held at once: 32 MB
 

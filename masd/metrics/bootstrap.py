@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from masd.errors import MasdError
 from masd.metrics.eer import as_scores
-from masd.seeding import generator
+from masd.stage.seeding import generator
 
 BLOCK = 4_000_000  # counts held at once: 32 MB
 

@@ -24,7 +24,7 @@ from masd.data.sheets import (
     read_sheet,
 )
 from masd.errors import MasdError
-from masd.files import write_lines
+from masd.stage.files import write_lines
 
 log = logging.getLogger(__name__)
 _SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}$")  # of audio files; a name may end in `.5`

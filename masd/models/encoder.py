@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from masd.errors import MasdError
-from masd.files import config_from, plain, read_yaml, write_yaml
 from masd.models.bands import band_ranges
 from masd.models.config import EncoderConfig
 from masd.models.normalization import MaskedBatchNorm2d, frame_mask
 from masd.models.state import load_state, read_tensors, write_tensors
+from masd.stage.files import config_from, plain, read_yaml, write_yaml
 
 if TYPE_CHECKING:
     from masd.feats.config import FeatsConfig

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from masd.errors import MasdError
-from masd.files import read_json
 from masd.models.state import State, load_state, read_checkpoint
+from masd.stage.files import read_json
 
 Architecture = dict[str, Any]
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from masd.errors import MasdError
-from masd.files import atomic
+from masd.stage.files import atomic
 
 State = dict[str, Tensor]
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from masd.errors import MasdError
-from masd.files import read_yaml
 from masd.metrics.accuracy import accuracy_f1
 from masd.metrics.adcf import min_adcf
 from masd.metrics.auc import auc
@@ -23,6 +22,7 @@ from masd.metrics.scores import join, p_fake, read_scores
 from masd.metrics.tdcf import asv_errors, min_tdcf, read_asv_scores
 from masd.report.breakdown import break_down, mean_of_cells
 from masd.report.trials import Trials
+from masd.stage.files import read_yaml
 from masd.svm.calibration import METHODS, ScoreMap, fit_map
 from masd.svm.selective import coverage_curve
 

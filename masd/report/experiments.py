@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from masd.errors import MasdError
-from masd.files import Mark, read_json, read_yaml
 from masd.report.trials import Trials, read_excused, read_trials
+from masd.stage.files import Mark, read_json, read_yaml
 
 log = logging.getLogger(__name__)
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from masd.errors import Failures, MasdError
-from masd.files import read_text, read_yaml
+from masd.judge.explain import MEASURES
 from masd.report.experiments import Run
 from masd.report.trials import Trials
-from masd.seeding import generator
-from masd.svm.explain import MEASURES
+from masd.stage.files import read_text, read_yaml
+from masd.stage.seeding import generator
 
 if TYPE_CHECKING:
-    from masd.svm.explain import Effects
+    from masd.judge.explain import Effects
     from masd.svm.system import System
 
 log = logging.getLogger(__name__)
@@ -177,7 +177,7 @@ def explain(run: Run, utt: str = "") -> Explanation:
 
 
 def _effects(system: System, mel: np.ndarray, hand: np.ndarray | None, hop: float) -> Effects:
-    from masd.svm import explain as parts
+    from masd.judge import explain as parts
 
     config, encoder = system.feats_config(), system.encoder()
     assert config is not None  # _observed refuses such systems

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from masd.errors import MasdError
-from masd.files import plain, read_json, read_text, sha256, write_json
 from masd.report.document import to_markdown
 from masd.report.experiments import Run
 from masd.report.page import Page, gather, make_document
@@ -21,6 +20,7 @@ from masd.report.provenance import git_version
 from masd.report.scoring import Request, compute
 from masd.report.sections import NOT_RECOMPUTED
 from masd.report.trials import Trials, read_excused
+from masd.stage.files import plain, read_json, read_text, sha256, write_json
 
 FORMAT = 2  # raise it when a page comes to be laid out in another way: its own code verifies an older one
 SHAPE: dict[str, Any] = {

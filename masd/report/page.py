@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from masd.errors import MasdError
-from masd.files import atomic, read_yaml, write_text
 from masd.models.bands import NAMES
 from masd.report.ablation import ablation_rows
 from masd.report.comparison import common_utts, comparable, restricted
@@ -16,6 +15,7 @@ from masd.report.document import Document, Text, to_html, to_markdown
 from masd.report.evaluation import Bootstrap
 from masd.report.experiments import Run, find_runs, of_system, runs_of_folders
 from masd.report.sections import SECTIONS, Page, read_history, verdicts
+from masd.stage.files import atomic, read_yaml, write_text
 
 if TYPE_CHECKING:
     from masd.report.plots import Plot

@@ -17,11 +17,11 @@ import numpy as np
 
 from masd.data.folder import DataFolder, read_folder
 from masd.errors import Failures, MasdError
-from masd.files import digest, input_digest, read_json, write_json
 from masd.metrics.auc import auc_interval
-from masd.progress import Progress
 from masd.report.cues import FACTS, NUMBERS, utterance_cues
-from masd.seeding import derive, generator
+from masd.stage.files import digest, input_digest, read_json, write_json
+from masd.stage.progress import Progress
+from masd.stage.seeding import derive, generator
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ import tarfile
 from pathlib import Path, PurePosixPath
 
 from masd.errors import MasdError
-from masd.files import atomic, sha256
 from masd.report.manifest import read_manifest
+from masd.stage.files import atomic, sha256
 
 SUFFIX = ".proof.tar.xz"
 OUTSIDE = "_outside"

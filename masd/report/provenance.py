@@ -14,8 +14,8 @@ from pathlib import Path
 
 from masd import __version__
 from masd.errors import MasdError
-from masd.files import read_json, sha256
-from masd.versions import commit, output_of, repository
+from masd.stage.files import read_json, sha256
+from masd.stage.versions import commit, output_of, repository
 
 PACKAGES = (
     "torch",

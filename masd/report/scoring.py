@@ -12,7 +12,6 @@ import numpy as np
 
 from masd.data.keys import Key, file_key, folder_key, key_tables
 from masd.errors import MasdError
-from masd.files import sha256, write_json, write_text
 from masd.metrics.dcf import DetectionCosts
 from masd.report.breakdown import parse_breakdown, read_conditions
 from masd.report.document import to_text
@@ -26,6 +25,7 @@ from masd.report.evaluation import (
 )
 from masd.report.tables import metrics_document
 from masd.report.trials import Trials, attack_names, join_apart, load_trials, read_excused, write_trials
+from masd.stage.files import sha256, write_json, write_text
 
 log = logging.getLogger(__name__)
 

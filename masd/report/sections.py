@@ -13,8 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from masd.data.tables import read_table
-from masd.files import input_digest, read_json, read_text, read_yaml
 from masd.report import provenance
 from masd.report.ablation import Row, ablation_table
 from masd.report.comparison import common_utts
@@ -35,6 +33,8 @@ from masd.report.tables import (
     speakers_table,
     tandem_table,
 )
+from masd.stage.files import input_digest, read_json, read_text, read_yaml
+from masd.stage.tables import read_table
 
 
 @dataclass

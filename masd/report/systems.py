@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from masd.errors import MasdError
-from masd.files import read_json, read_yaml
 from masd.report.document import Table, percent
 from masd.report.tables import bounds
+from masd.stage.files import read_json, read_yaml
 
 UNDER_TRAINED = "under-trained"
 

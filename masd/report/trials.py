@@ -12,8 +12,8 @@ from masd.data.folder import LABELS
 from masd.data.keys import Key, file_key, folder_key
 from masd.data.sheets import read_text_of
 from masd.errors import MasdError
-from masd.files import read_text, write_lines
 from masd.metrics.scores import align, join, read_score_file
+from masd.stage.files import read_text, write_lines
 
 COLUMNS = ("utt", "label", "attack", "speaker", "source", "pool", "score")
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from masd.models.normalization import frame_mask
-from masd.ssl.place import Place
+from masd.training.place import Place
 
 
 class CpcOutput(NamedTuple):

@@ -14,10 +14,10 @@ from masd.data.archive import Reader
 from masd.errors import MasdError
 from masd.feats.config import FeatsConfig
 from masd.feats.dump import open_dump
-from masd.seeding import generator
 from masd.ssl.config import PretrainConfig, difficulty_of
 from masd.ssl.curriculum import curriculum_epoch, vocoder_probabilities
 from masd.ssl.objective import Batch
+from masd.stage.seeding import generator
 
 FIXED = -1
 """Epoch number under which items are the same every time, for validation."""

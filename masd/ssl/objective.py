@@ -14,10 +14,10 @@ from masd.models.pooling import interior
 from masd.ssl.adversarial import Adversarial
 from masd.ssl.config import PretrainConfig
 from masd.ssl.cpc import Cpc
-from masd.ssl.distributed import Processes
 from masd.ssl.masking import Decoder, masked_error, patch_mask
-from masd.ssl.place import Place, padded, places
-from masd.ssl.precision import autocast_options
+from masd.training.distributed import Processes
+from masd.training.place import Place, padded, places
+from masd.training.precision import autocast_options
 
 
 class Batch(NamedTuple):

@@ -8,22 +8,22 @@ from pathlib import Path
 
 import torch
 
-from masd.devices import deterministic
 from masd.errors import MasdError
 from masd.feats.config import FeatsConfig
-from masd.files import Mark, digest, input_digest
-from masd.lock import sole
 from masd.models.encoder import Encoder, EncoderConfig
-from masd.seeding import derive
-from masd.ssl.checkpoint import read_state
 from masd.ssl.config import PretrainConfig
 from masd.ssl.data import Crops, open_crops
-from masd.ssl.distributed import Processes, processes
-from masd.ssl.loop import LAST
 from masd.ssl.objective import Objective
-from masd.ssl.precision import chosen
 from masd.ssl.training import Trainer
-from masd.threads import pinned
+from masd.stage.devices import deterministic
+from masd.stage.files import Mark, digest, input_digest
+from masd.stage.lock import sole
+from masd.stage.seeding import derive
+from masd.stage.threads import pinned
+from masd.training.checkpoint import read_state
+from masd.training.distributed import Processes, processes
+from masd.training.loop import LAST
+from masd.training.precision import chosen
 
 log = logging.getLogger(__name__)
 

@@ -17,12 +17,12 @@ from masd.data.archive import Reader
 from masd.errors import MasdError
 from masd.feats.config import FeatsConfig, classify_frames
 from masd.feats.dump import open_dump
-from masd.files import read_yaml
 from masd.models.encoder import Encoder, load_encoder
 from masd.models.pooling import interior, statistics
-from masd.seeding import generator
 from masd.ssl.config import PretrainConfig
 from masd.ssl.data import FIXED, open_crops
+from masd.stage.files import read_yaml
+from masd.stage.seeding import generator
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""The pretraining loop: what masd.ssl.loop needs to know of the encoder and its objectives."""
+"""The pretraining loop: what masd.training.loop needs to know of the encoder and its objectives."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from masd.models.normalization import MaskedBatchNorm2d
 from masd.ssl.adversarial import Adversarial
 from masd.ssl.config import PretrainConfig
 from masd.ssl.data import FIXED, Crops, mel_statistics
-from masd.ssl.distributed import Processes
-from masd.ssl.loop import Loop, accumulate
 from masd.ssl.objective import Batch, Objective, summarise
-from masd.ssl.precision import autocast_options
+from masd.training.distributed import Processes
+from masd.training.loop import Loop, accumulate
+from masd.training.precision import autocast_options
 
 log = logging.getLogger(__name__)
 

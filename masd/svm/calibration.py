@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from masd.errors import MasdError
-from masd.seeding import generator
+from masd.stage.seeding import generator
 
 T_BOUNDS = (0.01, 10.0)
 SLOPE_BOUNDS = (1e-3, 1e3)

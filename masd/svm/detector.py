@@ -13,11 +13,11 @@ from masd.audio import audio_files
 from masd.audio.speech import Level, Leveller
 from masd.errors import MasdError
 from masd.feats.config import HAND_NAMES, FeatsConfig, classify_frames, classify_samples, hand_size
-from masd.svm.explain import Effects
+from masd.judge.explain import Effects
+from masd.judge.verdict import Filter, Judge, Piece
 from masd.svm.inputs import Inputs, embed, stack_compact
 from masd.svm.ranges import bandwidth
 from masd.svm.system import System
-from masd.verdict import Filter, Judge, Piece
 
 STRETCH = 0.5  # seconds of a stretch that is taken away to explain a score
 LEAST = 0.5  # seconds that must be left of it
@@ -127,7 +127,7 @@ class Detector(Judge):
             return None
         from masd.feats.handcrafted import handcrafted
         from masd.feats.logmel import logmel
-        from masd.svm import explain as parts
+        from masd.judge import explain as parts
 
         config, hand = self.config, self.system.features.hand
         x, judged = piece.x, self.samples

@@ -19,16 +19,16 @@ import numpy as np
 
 from masd.data.archive import Reader, Writer
 from masd.data.folder import shard
-from masd.devices import device_class, device_of
 from masd.errors import Failures, MasdError
 from masd.feats.config import classify_frames
 from masd.feats.dump import open_dump
-from masd.files import digest, input_digest, sha256, write_yaml
-from masd.lock import sole
-from masd.progress import Progress
-from masd.shards import ArchiveShards
+from masd.stage.devices import device_class, device_of
+from masd.stage.files import digest, input_digest, sha256, write_yaml
+from masd.stage.lock import sole
+from masd.stage.progress import Progress
+from masd.stage.shards import ArchiveShards
+from masd.stage.threads import pinned
 from masd.svm.inputs import embed, evaluation_encoder
-from masd.threads import pinned
 
 if TYPE_CHECKING:
     from masd.models.encoder import Encoder

@@ -19,15 +19,15 @@ from masd.data.folder import DataFolder, read_folder
 from masd.errors import Failures, MasdError
 from masd.feats.config import FeatsConfig
 from masd.feats.dump import open_dump
-from masd.files import Mark, digest, input_digest, plain, read_yaml, sha256, write_lines
-from masd.lock import sole
+from masd.stage.files import Mark, digest, input_digest, plain, read_yaml, sha256, write_lines
+from masd.stage.lock import sole
+from masd.stage.threads import pinned
+from masd.stage.versions import commit
 from masd.svm.config import FitConfig, SystemSpec, system_spec
 from masd.svm.fit import LabelledSet, dataset_info, fit_system
 from masd.svm.inputs import Source, embeddings_encoder, load_inputs
 from masd.svm.ranges import training_ranges
 from masd.svm.system import System
-from masd.threads import pinned
-from masd.versions import commit
 
 log = logging.getLogger(__name__)
 

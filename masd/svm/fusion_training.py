@@ -17,7 +17,7 @@ from masd.errors import MasdError
 from masd.metrics.eer import eer
 from masd.models.fusion import Fusion, FusionConfig
 from masd.models.pooling import from_compact
-from masd.seeding import derive, generator
+from masd.stage.seeding import derive, generator
 from masd.svm.config import FitConfig
 from masd.svm.inputs import Inputs, unpack_index
 from masd.svm.system import BLOCK, FeatureMap

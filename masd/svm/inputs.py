@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from masd.devices import exact
 from masd.errors import Failures, MasdError
-from masd.files import read_yaml
+from masd.stage.devices import exact
+from masd.stage.files import read_yaml
 
 if TYPE_CHECKING:
     from masd.feats.config import FeatsConfig
+    from masd.judge.onnx_encoder import OnnxEncoder
     from masd.models.encoder import Encoder
-    from masd.models.onnx_encoder import OnnxEncoder
     from masd.svm.config import SystemSpec
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from masd.feats.config import HAND_NAMES
 from masd.models.bands import mel_centres
-from masd.seeding import generator
+from masd.stage.seeding import generator
 
 if TYPE_CHECKING:
     from masd.feats.config import FeatsConfig

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from masd.errors import MasdError
-from masd.files import atomic, config_from, read_yaml, sha256, write_yaml
+from masd.stage.files import atomic, config_from, read_yaml, sha256, write_yaml
 from masd.svm.config import SystemSpec, system_spec
 from masd.svm.inputs import Compact, Inputs, embeddings_encoder, evaluation_encoder, unpack_index
 from masd.svm.kernel import ARRAYS, KernelSvm
 
 if TYPE_CHECKING:
     from masd.feats.config import FeatsConfig
+    from masd.judge.onnx_encoder import OnnxEncoder
     from masd.models.encoder import Encoder
     from masd.models.fusion import Fusion
-    from masd.models.onnx_encoder import OnnxEncoder
 
 FORMAT = 1
 GRAPH = "encoder.onnx"
@@ -230,8 +230,8 @@ class System:
             return self._network
         if GRAPH not in self.info["files"]:
             raise MasdError(f"{self.folder}: no {GRAPH} inside; make one with masd.bin.export_model")
+        from masd.judge.onnx_encoder import OnnxEncoder
         from masd.models.encoder import read_configs
-        from masd.models.onnx_encoder import OnnxEncoder
 
         return OnnxEncoder(self.folder / GRAPH, read_configs(self.folder)[0])
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from masd.audio import fit, resample
 from masd.errors import MasdError
-from masd.files import digest, sha256
-from masd.seeding import derive
+from masd.stage.files import digest, sha256
+from masd.stage.seeding import derive
 
 PEAK = 0.95  # the level vocoders are given their input at; the output has the input's own level again
 FULL_SCALE, MAX_CLIPPED = 0.999, 0.001

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from masd.errors import MasdError
-from masd.files import read_json
 from masd.models.state import State
+from masd.stage.files import read_json
 
 
 def fold_weight_norm(state: State) -> State:

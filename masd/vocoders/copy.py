@@ -15,9 +15,9 @@ import soundfile
 from masd.audio import check_length, load_utterance, write_wav
 from masd.data.folder import DataFolder, read_folder, write_folder
 from masd.errors import Failures, MasdError
-from masd.files import Mark, digest, input_digest, read_yaml, write_lines
-from masd.lock import sole
-from masd.shards import NamedShards, failures_of
+from masd.stage.files import Mark, digest, input_digest, read_yaml, write_lines
+from masd.stage.lock import sole
+from masd.stage.shards import NamedShards, failures_of
 from masd.vocoders import Vocoder, get
 
 log = logging.getLogger(__name__)

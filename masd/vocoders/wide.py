@@ -16,7 +16,7 @@ from numpy.random import Generator
 
 from masd.audio import fit
 from masd.errors import MasdError
-from masd.files import digest
+from masd.stage.files import digest
 from masd.vocoders.base import Adapter, Config, rms
 
 RATE = 16000

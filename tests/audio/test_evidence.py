@@ -6,7 +6,7 @@ from scipy.signal import lfilter
 
 from masd.audio.evidence import no_speech
 from masd.audio.speech import Speech
-from masd.seeding import generator
+from masd.stage.seeding import generator
 
 RATE = 16000
 T = np.arange(4 * RATE) / RATE

@@ -5,7 +5,7 @@ import pytest
 
 from masd.audio.speech import LEVEL_WINDOW, Leveller, Speech, seconds_of, sounding_seconds, speech_of
 from masd.errors import MasdError
-from masd.seeding import generator
+from masd.stage.seeding import generator
 
 RATE = 16000
 

@@ -12,7 +12,7 @@ import soundfile
 from timing import Row, alternate
 
 from masd.audio import read_audio
-from masd.files import read_yaml
+from masd.stage.files import read_yaml
 from masd.svm.detector import Detector
 from masd.svm.inputs import embed
 from masd.svm.system import GRAPH

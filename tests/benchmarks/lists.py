@@ -39,7 +39,7 @@ def make_data(folder: Path, count: int) -> None:
     import numpy as np
     import soundfile
 
-    from masd.files import write_lines
+    from masd.stage.files import write_lines
 
     wav = folder / "x.wav"
     folder.mkdir(parents=True)
@@ -63,7 +63,7 @@ def make_dump(folder: Path, count: int, prefix: str = "") -> None:
 
     from masd.data.archive import Writer
     from masd.feats.config import FeatsConfig
-    from masd.files import write_lines, write_yaml
+    from masd.stage.files import write_lines, write_yaml
 
     mel = np.random.default_rng(0).standard_normal((500, 64)).astype(np.float32)
     folder.mkdir(parents=True)

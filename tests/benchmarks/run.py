@@ -74,8 +74,8 @@ def report(found: list, out: Path) -> None:
     """Print the table with the machine it was measured on, and write it to `out`."""
     from timing import table
 
-    from masd.files import write_text
     from masd.report.provenance import hardware, versions
+    from masd.stage.files import write_text
 
     load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
     text = f"{table(found)}\n\n{hardware()}; {versions()}. Load of the machine at the end: {load}.\n"

@@ -37,7 +37,7 @@ def scaling(rates: Path | None = None) -> None:
     Args:
         rates: the measured and assumed rates; by default rates.yaml beside this file.
     """
-    from masd.files import read_yaml
+    from masd.stage.files import read_yaml
 
     values = read_yaml(rates or Path(__file__).with_name("rates.yaml"))
     print(reproduction(values), million_hours(values), sep="\n\n")

@@ -26,18 +26,18 @@ from masd.errors import MasdError
 from masd.feats.config import FeatsConfig
 from masd.feats.dump import dump_shard, finish_dump
 from masd.feats.extract import front_end
-from masd.files import read_yaml
+from masd.judge.explain import effects
+from masd.judge.verdict import windows_of
 from masd.metrics.scores import read_scores
 from masd.models.encoder import Encoder, EncoderConfig, save_encoder
 from masd.pretrained import PLUS
-from masd.seeding import generator
+from masd.stage.files import read_yaml
+from masd.stage.seeding import generator
 from masd.svm.config import ExportConfig, FitConfig
 from masd.svm.detector import Detector, expand
 from masd.svm.embeddings import extract_shard, finish
-from masd.svm.explain import effects
 from masd.svm.inputs import embed
 from masd.svm.posterior import Posterior
-from masd.verdict import windows_of
 
 ROOT = Path(__file__).parents[2]
 RATE = 16000
@@ -223,7 +223,7 @@ def test_a_cold_start_is_short(world):
         "masd.ssl",
         "masd.detectors",
         "masd.report",
-        "masd.svm.export",
+        "masd.judge.export",
         "masd.svm.fit",
         "masd.svm.fusion_training",
     }
@@ -373,7 +373,7 @@ def test_channels_that_cancel_are_judged_by_one(detector, tmp_path):
 
 def test_no_more_is_decoded_than_is_judged_and_windows_come_in_blocks(world, tmp_path, monkeypatch):
     """A long recording costs what 30 s do; with windows, memory for some of them at a time."""
-    from masd import verdict as module
+    from masd.judge import verdict as module
 
     soundfile.write(tmp_path / "x.wav", np.tile(speech("long", 4), 60), RATE)
     blocks, most = [], []
@@ -413,7 +413,7 @@ def test_narrow_band_in_a_wide_file(detector, tmp_path):
 
 def damaged(world, tmp_path, change):
     """Return a copy of a model in which `change` has changed model.yaml, svm.npz or a tensor."""
-    from masd.files import sha256, write_yaml
+    from masd.stage.files import sha256, write_yaml
 
     target = tmp_path / "model"
     shutil.copytree(world / "full" / "model", target)
@@ -628,7 +628,7 @@ def test_the_model_folder_stands_alone(world, tmp_path):
 
 def test_time_model_measures_what_a_second_of_audio_takes(world, tmp_path):
     from masd.bin.time_model import time_model
-    from masd.files import read_json
+    from masd.stage.files import read_json
 
     time_model(world / "full" / "model", world / "data" / "dev", tmp_path, utterances=3)
     timing = read_json(tmp_path / "timing.json")
@@ -746,7 +746,7 @@ def test_what_is_explained_of_a_long_recording_is_what_is_judged(world, monkeypa
         return effects(system, encoder, whole, *rest)
 
     monkeypatch.setattr("masd.svm.detector.embed", judged)
-    monkeypatch.setattr("masd.svm.explain.effects", explained)
+    monkeypatch.setattr("masd.judge.explain.effects", explained)
     assert Detector(world / "full" / "model", explained=True).judge(world / "wav" / "v4-00.wav").effects
     np.testing.assert_array_equal(seen["explained"], seen["judged"])
 

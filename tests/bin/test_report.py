@@ -15,14 +15,14 @@ from masd.data.folder import write_folder
 from masd.errors import MasdError
 from masd.feats.config import FeatsConfig
 from masd.feats.dump import dump_shard, finish_dump
-from masd.files import write_yaml
 from masd.metrics.scores import read_scores
 from masd.models.encoder import Encoder, EncoderConfig, save_encoder
 from masd.report.document import Document, Figure, Section, to_html, to_markdown
 from masd.report.experiments import find_runs
 from masd.report.insight import attention_by_attack, band_weights, explain, projection
 from masd.report.page import gather, make_document
-from masd.seeding import generator
+from masd.stage.files import write_yaml
+from masd.stage.seeding import generator
 from masd.svm.config import FitConfig
 from masd.svm.embeddings import extract_shard, finish
 

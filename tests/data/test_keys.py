@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from masd.data.keys import file_key, folder_key
-from masd.data.tables import write_table
 from masd.errors import MasdError
+from masd.stage.tables import write_table
 
 FORMS = {
     "2019 LA": [

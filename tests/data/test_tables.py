@@ -5,8 +5,8 @@ import subprocess
 import numpy as np
 import pytest
 
-from masd.data.tables import read_table, scan_table, write_table
 from masd.errors import MasdError
+from masd.stage.tables import read_table, scan_table, write_table
 
 
 @pytest.mark.parametrize(

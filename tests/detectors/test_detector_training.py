@@ -28,16 +28,16 @@ from masd.detectors.fit import Job, planned, train_detector
 from masd.detectors.networks import Objective, class_weights
 from masd.detectors.scoring import enrol, read_enrolment, score_folder
 from masd.detectors.training import DetectorTrainer, still_falling
-from masd.devices import device_of
 from masd.errors import MasdError
 from masd.feats.config import FeatsConfig
-from masd.files import read_json, read_yaml, sha256, write_yaml
 from masd.metrics.scores import read_scores
 from masd.models.encoder import Encoder, EncoderConfig, save_encoder
 from masd.models.lcnn import Lcnn
 from masd.models.one_class import samo_scores
-from masd.ssl.distributed import Processes
-from masd.threads import pinned
+from masd.stage.devices import device_of
+from masd.stage.files import read_json, read_yaml, sha256, write_yaml
+from masd.stage.threads import pinned
+from masd.training.distributed import Processes
 
 FAST = TrainConfig(epochs=4, batch=6, samples=6000, lr=3e-3, save_minutes=0.0, crop="first")
 CONFIG = DetectorConfig(train=FAST, gmm=GmmConfig(components=4, iterations=3))

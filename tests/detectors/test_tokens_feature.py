@@ -14,8 +14,8 @@ from masd.detectors.scoring import score_folder
 from masd.errors import MasdError
 from masd.feats.config import FeatsConfig
 from masd.feats.dump import dump_shard, finish_dump, open_dump
-from masd.files import Mark
 from masd.models.encoder import Encoder, EncoderConfig, save_encoder
+from masd.stage.files import Mark
 
 CONFIG = DetectorConfig(tokens=TokensConfig(units=8, vocabulary=24))
 

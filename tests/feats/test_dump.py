@@ -15,7 +15,6 @@ import pytest
 import soundfile
 import torch
 
-from masd import shards
 from masd.data.archive import Writer
 from masd.data.folder import write_folder
 from masd.errors import MasdError
@@ -23,7 +22,8 @@ from masd.feats import dump as module
 from masd.feats import extract
 from masd.feats.config import FeatsConfig
 from masd.feats.dump import dump_shard, finish_dump, open_dump
-from masd.files import input_digest
+from masd.stage import shards
+from masd.stage.files import input_digest
 
 CONFIG = FeatsConfig()
 ROOT = Path(__file__).parents[2]

@@ -7,7 +7,7 @@ import pytest
 
 from masd.errors import MasdError
 from masd.feats.config import FeatsConfig, classify_frames, hand_size
-from masd.files import plain
+from masd.stage.files import plain
 
 
 def test_the_defaults_are_those_of_the_method():

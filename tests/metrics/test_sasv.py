@@ -5,10 +5,10 @@ import pytest
 
 from masd.bin.evaluate_sasv import evaluate_sasv
 from masd.errors import MasdError
-from masd.files import read_json
 from masd.metrics.adcf import min_adcf
 from masd.metrics.sasv import ASVSPOOF5, read_tandem, sasv_metrics
 from masd.metrics.tdcf import asv_errors, min_tdcf
+from masd.stage.files import read_json
 
 HEAD = "spk\tfilename\tcm-score\tasv-score\tsasv-score"
 

@@ -7,13 +7,13 @@ import pytest
 
 from masd.bin.compare import compare
 from masd.bin.evaluate import evaluate
-from masd.files import read_json
 from masd.metrics.accuracy import accuracy_f1
 from masd.metrics.dcf import DetectionCosts, act_dcf, cost_at, least_cost
 from masd.metrics.eer import det, eer
 from masd.metrics.tdcf import AsvErrors, min_tdcf
 from masd.report.evaluation import Calibration, _decisions
 from masd.report.trials import Trials
+from masd.stage.files import read_json
 
 EVEN = DetectionCosts(0.5, 1, 1)
 

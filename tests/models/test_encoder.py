@@ -8,9 +8,9 @@ from torch.nn import functional as F
 
 from masd.errors import MasdError
 from masd.feats.config import FeatsConfig
-from masd.files import read_yaml
 from masd.models.encoder import Encoder, EncoderConfig, load_encoder, save_encoder, save_half
 from masd.models.fusion import Fusion, FusionConfig
+from masd.stage.files import read_yaml
 
 TINY = {"channels": (8, 8, 8, 8, 8), "dim": 12}
 

@@ -25,8 +25,8 @@ from asvspoof2019_tree import (
 from paper_recipes import PaperRecipe
 
 from masd.data.folder import read_folder
-from masd.data.tables import read_table
-from masd.files import input_digest, read_json
+from masd.stage.files import input_digest, read_json
+from masd.stage.tables import read_table
 
 COUNTS = {
     "train": {"bonafide": 2580, "spoof": 22800, "speakers": 20},

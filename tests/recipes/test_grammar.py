@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from masd.detectors.config import SYSTEMS
-from masd.files import read_yaml
+from masd.stage.files import read_yaml
 
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted(path.parent for path in ROOT.glob("egs/*/run.sh"))

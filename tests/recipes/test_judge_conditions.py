@@ -13,7 +13,7 @@ import judge_conditions
 from masd.audio import write_wav
 from masd.data.folder import write_folder
 from masd.errors import MasdError
-from masd.seeding import generator
+from masd.stage.seeding import generator
 
 
 def voice(name):

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 from masd.data.folder import read_folder
-from masd.data.tables import read_table
-from masd.files import read_yaml
+from masd.stage.files import read_yaml
+from masd.stage.tables import read_table
 from masd.svm.posterior import Posterior
 
 pytestmark = pytest.mark.slow

@@ -17,9 +17,9 @@ import evidence_networks  # noqa: E402
 
 from masd.data.folder import write_folder  # noqa: E402
 from masd.errors import MasdError  # noqa: E402
-from masd.files import read_json, read_yaml  # noqa: E402
 from masd.models.config import EncoderConfig  # noqa: E402
 from masd.models.encoder import Encoder  # noqa: E402
+from masd.stage.files import read_json, read_yaml  # noqa: E402
 
 ATTACKS, SPEAKERS = ("A01", "A02", "A03"), ("s0", "s1", "s2", "s3")
 

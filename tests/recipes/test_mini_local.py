@@ -31,8 +31,8 @@ import versions  # noqa: E402
 
 from masd.audio import condition, write_wav  # noqa: E402
 from masd.errors import Failures, MasdError  # noqa: E402
-from masd.files import write_json  # noqa: E402
-from masd.seeding import generator  # noqa: E402
+from masd.stage.files import write_json  # noqa: E402
+from masd.stage.seeding import generator  # noqa: E402
 
 PROTOCOL = RECIPE / "conf" / "protocol"
 CONFIG = condition.load_config(plan.CONDITION)

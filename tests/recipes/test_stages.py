@@ -15,7 +15,7 @@ import pytest
 
 from masd.cli import _own_sections, _with_underscores, build_parser
 from masd.detectors.config import SYSTEMS
-from masd.files import write_yaml
+from masd.stage.files import write_yaml
 
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted(path.parent.name for path in ROOT.glob("egs/*/run.sh"))

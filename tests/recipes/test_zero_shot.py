@@ -19,11 +19,11 @@ from zero_shot_trees import TTS, for_2sec, for_norm, wavefake, write
 from masd.bin.prefix_speakers import prefix_speakers
 from masd.data.checks import speaker_sorted, validate
 from masd.data.folder import read_folder
-from masd.data.tables import read_table
 from masd.feats.config import FeatsConfig
 from masd.feats.dump import open_dump
-from masd.files import read_yaml
 from masd.models.encoder import Encoder, EncoderConfig, save_encoder
+from masd.stage.files import read_yaml
+from masd.stage.tables import read_table
 
 TINY = ("--size", "tiny", "--strict", "false", "--nj", "1")
 DF_COUNTS = {"eval": (6, 30), "progress": (3, 6)}

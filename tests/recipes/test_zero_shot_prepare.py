@@ -11,9 +11,9 @@ from paper_recipes import ROOT
 from zero_shot_trees import TTS
 
 from masd.data.folder import read_folder
-from masd.data.tables import read_table
 from masd.errors import MasdError
-from masd.files import write_yaml
+from masd.stage.files import write_yaml
+from masd.stage.tables import read_table
 
 DF_COUNTS = {"eval": (270, 270), "progress": (135, 135), "hidden": (10, 20)}
 DF_PUBLISHED = {name: {"bonafide": b, "spoof": s, "trials": b + s} for name, (b, s) in DF_COUNTS.items()}

@@ -4,10 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from masd.data.tables import write_table
-from masd.files import write_yaml
 from masd.metrics.scores import write_scores
-from masd.seeding import generator
+from masd.stage.files import write_yaml
+from masd.stage.seeding import generator
+from masd.stage.tables import write_table
 
 SHIFT = {"A01": 2.5, "A05": 1.0, "A07": 4.0, "A08": 1.5}
 VOCODERS = {"A01": "hifigan", "A05": "world", "A07": "lpc", "A08": "piper"}

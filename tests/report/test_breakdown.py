@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from masd.bin.evaluate import evaluate
-from masd.data.tables import read_table, write_table
 from masd.errors import MasdError
-from masd.files import read_json
 from masd.metrics.eer import eer
 from masd.report.breakdown import parse_breakdown
 from masd.report.tables import breakdown_tables
 from masd.report.trials import load_trials
+from masd.stage.files import read_json
+from masd.stage.tables import read_table, write_table
 
 
 @pytest.fixture

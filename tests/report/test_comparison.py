@@ -12,13 +12,13 @@ from masd.bin.evaluate import evaluate
 from masd.bin.pack_results import pack_results
 from masd.bin.results import results
 from masd.bin.verify_results import verify_results
-from masd.files import write_lines
 from masd.metrics.bootstrap import bootstrap_eer
 from masd.metrics.scores import read_scores, write_scores
 from masd.report.ablation import ablation_rows
 from masd.report.comparison import comparable
 from masd.report.evaluation import Bootstrap
 from masd.report.experiments import find_runs
+from masd.stage.files import write_lines
 
 QUALITY = {"full": 1.3, "handcrafted": 0.6, "plus": 2.0}
 

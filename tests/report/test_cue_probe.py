@@ -9,10 +9,10 @@ import soundfile
 from masd.bin.probe_cues import probe_cues
 from masd.data.folder import read_folder, write_folder
 from masd.errors import MasdError
-from masd.files import read_json
 from masd.metrics.auc import auc, auc_interval
 from masd.report.cues import NUMBERS, describe, file_facts, utterance_cues
 from masd.report.probe import ALL, Sample, choose, probe_rows, verdict
+from masd.stage.files import read_json
 
 RATE = 16000
 

@@ -10,9 +10,9 @@ import pytest
 
 from masd.bin.evaluate import evaluate
 from masd.errors import MasdError
-from masd.files import read_json
 from masd.metrics.eer import eer
 from masd.metrics.scores import read_score_file
+from masd.stage.files import read_json
 
 RNG = np.random.default_rng(0)
 N = 60

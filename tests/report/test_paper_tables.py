@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import pytest
 
 from masd.errors import MasdError
-from masd.files import read_yaml
 from masd.report.key_results import key_results
 from masd.report.paper_tables import paper_tables
+from masd.stage.files import read_yaml
 
 ROOT = Path(__file__).parents[2]
 REPORTED = read_yaml(ROOT / "egs/asvspoof2019_la/conf/reported.yaml")

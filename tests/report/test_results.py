@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 from masd.bin.evaluate import evaluate
 from masd.bin.results import results
 from masd.errors import MasdError
-from masd.files import read_json, write_json, write_lines, write_yaml
 from masd.metrics.bootstrap import bootstrap_eer, paired_test
 from masd.metrics.eer import eer
 from masd.metrics.scores import write_scores
@@ -25,6 +24,7 @@ from masd.report.experiments import find_runs
 from masd.report.page import draw_plots, gather
 from masd.report.plots import det_plot
 from masd.report.provenance import Cost, costs, stage_of
+from masd.stage.files import read_json, write_json, write_lines, write_yaml
 
 REPORTED = Path(__file__).parents[2] / "egs" / "mini" / "conf" / "reported.yaml"
 QUALITY = {"handcrafted": 0.3, "attention": 0.9, "full": 1.3, "full_paper_literal": 0.5}

@@ -4,8 +4,8 @@ import pytest
 
 from masd.bin.systems_table import systems_table as entry_point
 from masd.errors import MasdError
-from masd.files import read_json, write_json, write_yaml
 from masd.report.systems import read_row, systems_table
+from masd.stage.files import read_json, write_json, write_yaml
 
 
 def metrics(eer, bonafide=10, spoof=40):

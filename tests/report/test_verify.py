@@ -15,10 +15,10 @@ from masd.bin.pack_results import pack_results
 from masd.bin.results import results
 from masd.bin.verify_results import verify_results
 from masd.errors import MasdError
-from masd.files import read_json, sha256, write_json
 from masd.metrics.scores import write_scores
 from masd.report.manifest import differences, line_differences, verify
 from masd.report.proof import packed, unpack
+from masd.stage.files import read_json, sha256, write_json
 
 
 @pytest.fixture(scope="module")

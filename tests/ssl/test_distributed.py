@@ -21,8 +21,8 @@ from toy_corpus import words as toy_words
 from masd.errors import MasdError
 from masd.models.normalization import MaskedBatchNorm2d
 from masd.ssl.adversarial import Adversarial
-from masd.ssl.distributed import Processes, processes, refuse_several
 from masd.ssl.objective import Batch
+from masd.training.distributed import Processes, processes, refuse_several
 
 ENTRY = ("-m", "masd.bin.pretrain")
 LENGTH = ("--ssl.epochs", "4", "--ssl.crop_seconds", "0.8")  # 81 frames: items with and without padding

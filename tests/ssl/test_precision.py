@@ -5,8 +5,8 @@ import time
 import pytest
 import torch
 
-from masd.ssl import precision
-from masd.ssl.distributed import Processes
+from masd.training import precision
+from masd.training.distributed import Processes
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 ALONE = Processes(0, 1, CPU)

@@ -9,13 +9,13 @@ from safetensors.torch import load_file
 from test_training import call, same
 from threadpoolctl import threadpool_info
 
-from masd import devices
 from masd.data.archive import open_reader
 from masd.errors import MasdError
-from masd.files import read_yaml
+from masd.stage import devices
+from masd.stage.files import read_yaml
+from masd.stage.threads import pinned
 from masd.svm import embeddings
 from masd.svm.embeddings import extract_shard, finish
-from masd.threads import pinned
 
 
 def embedded(model, dump, out, jobs):

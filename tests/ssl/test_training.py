@@ -17,11 +17,12 @@ from safetensors.torch import load_file
 from masd.bin.pretrain import pretrain
 from masd.cli import build_parser
 from masd.errors import MasdError
-from masd.files import read_yaml
 from masd.models.encoder import load_encoder
-from masd.ssl import precision, training
+from masd.ssl import training
 from masd.ssl.config import PretrainConfig
-from masd.ssl.loop import learning_rate
+from masd.stage.files import read_yaml
+from masd.training import precision
+from masd.training.loop import learning_rate
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}

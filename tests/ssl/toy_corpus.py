@@ -7,9 +7,9 @@ import math
 import numpy as np
 
 from masd.data.archive import Writer
-from masd.data.tables import write_table
 from masd.feats.config import FeatsConfig
-from masd.files import write_yaml
+from masd.stage.files import write_yaml
+from masd.stage.tables import write_table
 
 FRAMES = (60, 150)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from masd.seeding import generator
+from masd.stage.seeding import generator
 from masd.svm.fit import LabelledSet
 from masd.svm.inputs import Inputs, pack, stack_compact
 

@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from masd.data.archive import Writer, open_reader
-from masd.data.tables import write_table
 from masd.errors import MasdError
 from masd.feats.config import FeatsConfig
-from masd.files import Mark, read_yaml, sha256, write_yaml
 from masd.models.encoder import Encoder, EncoderConfig, load_encoder, save_encoder
 from masd.models.pooling import statistics
+from masd.stage.files import Mark, read_yaml, sha256, write_yaml
+from masd.stage.tables import write_table
 from masd.svm.embeddings import extract_shard, finish
 from masd.svm.inputs import Embeddings, stack_compact
 from masd.svm.system import pooled

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from masd.feats.config import FeatsConfig, hand_size
+from masd.judge.explain import Variant, effects, without_bands, without_measures, without_stretches
 from masd.svm.detector import stretches
-from masd.svm.explain import Variant, effects, without_bands, without_measures, without_stretches
 
 MEL = np.ones((40, 64), np.float32)
 

@@ -13,9 +13,9 @@ from masd.data.archive import Writer
 from masd.data.folder import write_folder
 from masd.errors import MasdError
 from masd.feats.config import FeatsConfig
-from masd.files import read_yaml, write_lines, write_yaml
 from masd.metrics.eer import eer
 from masd.metrics.scores import read_scores
+from masd.stage.files import read_yaml, write_lines, write_yaml
 from masd.svm import fitting
 from masd.svm.config import FitConfig
 from masd.svm.fit import slack_weights

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from masd.seeding import generator
+from masd.stage.seeding import generator
 from masd.svm.posterior import Posterior
 
 

@@ -7,13 +7,13 @@ from masd.bin.calibrate import calibrate
 from masd.bin.compare import compare
 from masd.bin.fuse_scores import fuse_scores
 from masd.errors import MasdError
-from masd.files import read_json, read_yaml, write_lines
 from masd.metrics.bootstrap import paired_test
 from masd.metrics.dcf import cllr
 from masd.metrics.ece import ece
 from masd.metrics.eer import eer, split
 from masd.metrics.scores import p_fake, read_scores, write_scores
-from masd.seeding import generator
+from masd.stage.files import read_json, read_yaml, write_lines
+from masd.stage.seeding import generator
 from masd.svm.calibration import METHODS, fit_map
 from masd.svm.score_fusion import fit_fusion
 

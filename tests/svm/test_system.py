@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from masd.errors import MasdError
-from masd.files import read_yaml, sha256, write_yaml
 from masd.models.pooling import statistics
+from masd.stage.files import read_yaml, sha256, write_yaml
 from masd.svm import fit
 from masd.svm.config import SYSTEMS, FitConfig
 from masd.svm.fit import LabelledSet, fit_system

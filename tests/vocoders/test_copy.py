@@ -15,7 +15,7 @@ from masd.bin.copy_synthesis import copy_synthesis
 from masd.bin.finish_copy_synthesis import finish_copy_synthesis
 from masd.data.folder import read_folder, write_folder
 from masd.errors import MasdError
-from masd.files import Mark, digest, input_digest, read_json, write_yaml
+from masd.stage.files import Mark, digest, input_digest, read_json, write_yaml
 from masd.vocoders import base
 from masd.vocoders.copy import vocoder_of
 

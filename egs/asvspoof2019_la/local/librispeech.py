@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from masd.data.corpus import Findings, check_counts, choose_each, list_audio, write_prepared
 from masd.errors import MasdError
-from masd.files import read_text
-from masd.seeding import generator
+from masd.stage.files import read_text
+from masd.stage.seeding import generator
 
 log = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ from masd.data.corpus import (
     write_prepared,
 )
 from masd.errors import MasdError
-from masd.files import read_text, read_yaml, write_changed
+from masd.stage.files import read_text, read_yaml, write_changed
 
 log = logging.getLogger(__name__)
 

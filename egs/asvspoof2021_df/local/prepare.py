@@ -22,7 +22,7 @@ from masd.data.corpus import (
 )
 from masd.data.folder import LABELS
 from masd.errors import MasdError
-from masd.files import read_yaml, write_changed
+from masd.stage.files import read_yaml, write_changed
 
 log = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from masd.audio import read_audio
 from masd.errors import MasdError
-from masd.files import read_lines
-from masd.seeding import generator
+from masd.stage.files import read_lines
+from masd.stage.seeding import generator
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 NONE = ("-", "?")

@@ -19,8 +19,8 @@ import numpy as np
 from clips import CONF, Clip, apart, fold_sets, keys_of, load_clips
 
 from masd.cli import run
-from masd.files import read_yaml, write_text
-from masd.seeding import generator
+from masd.stage.files import read_yaml, write_text
+from masd.stage.seeding import generator
 
 log = logging.getLogger("make_protocol")
 SETS = ("train", "dev", "eval")

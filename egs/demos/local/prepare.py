@@ -20,7 +20,7 @@ from masd.audio.condition import ConditionConfig, condition, condition_config, d
 from masd.cli import run
 from masd.data.corpus import choose_each, write_prepared
 from masd.errors import Failures, MasdError
-from masd.files import digest, read_yaml, write_changed
+from masd.stage.files import digest, read_yaml, write_changed
 
 log = logging.getLogger("prepare")
 

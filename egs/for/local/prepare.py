@@ -13,7 +13,7 @@ from masd.audio import audio_files
 from masd.cli import run
 from masd.data.corpus import Findings, check_counts, choose_each, id_of, write_prepared
 from masd.errors import MasdError
-from masd.files import read_yaml, write_changed
+from masd.stage.files import read_yaml, write_changed
 
 log = logging.getLogger(__name__)
 

@@ -18,10 +18,10 @@ import numpy as np
 
 from masd.cli import run
 from masd.errors import MasdError
-from masd.files import write_json
 from masd.metrics.auc import auc
 from masd.metrics.bootstrap import bootstrap_eers
 from masd.metrics.eer import eer
+from masd.stage.files import write_json
 
 log = logging.getLogger("evidence")
 BONA_FIDE = "-"

@@ -22,9 +22,9 @@ from masd.cli import run
 from masd.data.folder import read_folder
 from masd.feats.config import classify_frames
 from masd.feats.dump import open_dump
-from masd.files import write_json
 from masd.models.encoder import Encoder, load_encoder
-from masd.seeding import derive, generator
+from masd.stage.files import write_json
+from masd.stage.seeding import derive, generator
 from masd.svm.config import FitConfig, system_spec
 from masd.svm.fit import LabelledSet, fit_machine
 from masd.svm.inputs import Inputs, embed, stack_compact

@@ -18,7 +18,7 @@ from masd.cli import run
 from masd.data.folder import read_folder
 from masd.errors import MasdError
 from masd.feats.families import FAMILIES, describe
-from masd.files import atomic
+from masd.stage.files import atomic
 
 log = logging.getLogger("evidence_features")
 

@@ -22,8 +22,8 @@ from masd.audio import load_utterance
 from masd.cli import run
 from masd.data.folder import read_folder
 from masd.errors import MasdError
-from masd.files import write_json
-from masd.seeding import derive, generator
+from masd.stage.files import write_json
+from masd.stage.seeding import derive, generator
 
 log = logging.getLogger("evidence_networks")
 RATE = 16000

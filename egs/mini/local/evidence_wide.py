@@ -18,8 +18,8 @@ from masd.audio.condition import condition, load_config
 from masd.cli import run
 from masd.data.folder import read_folder, write_folder
 from masd.errors import Failures, MasdError
-from masd.files import digest
-from masd.seeding import generator
+from masd.stage.files import digest
+from masd.stage.seeding import generator
 from masd.vocoders import get
 from masd.vocoders.wide import KINDS, wide_copy
 

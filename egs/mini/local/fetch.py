@@ -23,7 +23,7 @@ from plan import load_corpus, load_size, size_packages, size_wheels
 
 from masd.cli import run
 from masd.errors import MasdError
-from masd.files import Mark, digest
+from masd.stage.files import Mark, digest
 
 log = logging.getLogger("fetch")
 

@@ -13,7 +13,7 @@ from masd.audio.condition import ConditionConfig, draw, load_config
 from masd.cli import run
 from masd.data.folder import write_folder
 from masd.errors import Failures, MasdError
-from masd.files import read_text
+from masd.stage.files import read_text
 
 log = logging.getLogger("finish_sets")
 

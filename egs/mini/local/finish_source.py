@@ -12,7 +12,7 @@ from versions import source_folder
 from masd.cli import run
 from masd.data.folder import write_folder
 from masd.errors import MasdError
-from masd.files import digest, sha256, write_json, write_lines, write_yaml
+from masd.stage.files import digest, sha256, write_json, write_lines, write_yaml
 from masd.vocoders.copy import vocoder_of
 
 log = logging.getLogger("finish_source")

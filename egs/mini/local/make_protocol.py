@@ -18,8 +18,8 @@ from sources import SpeechTrimmer, decode, folder_speakers, listing, speaker_fil
 
 from masd.cli import run
 from masd.errors import MasdError
-from masd.files import sha256, write_json, write_lines
-from masd.seeding import generator
+from masd.stage.files import sha256, write_json, write_lines
+from masd.stage.seeding import generator
 
 log = logging.getLogger("make_protocol")
 Kept = dict[str, list[tuple[int, str, int, int]]]  # speaker: (number, source, start, end)

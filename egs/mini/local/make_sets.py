@@ -13,7 +13,7 @@ from masd.audio.condition import ConditionConfig, condition, load_config
 from masd.cli import run
 from masd.data.folder import shard
 from masd.errors import Failures, MasdError
-from masd.files import write_lines
+from masd.stage.files import write_lines
 
 log = logging.getLogger("make_sets")
 

@@ -14,7 +14,7 @@ from masd.audio import write_wav
 from masd.cli import run
 from masd.data.folder import shard
 from masd.errors import MasdError
-from masd.files import Mark, digest, read_json
+from masd.stage.files import Mark, digest, read_json
 
 log = logging.getLogger("make_source")
 

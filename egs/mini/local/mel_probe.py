@@ -14,8 +14,8 @@ from masd.cli import run
 from masd.data.folder import read_folder
 from masd.feats.config import classify_frames
 from masd.feats.dump import open_dump
-from masd.files import write_json
 from masd.metrics.eer import eer
+from masd.stage.files import write_json
 
 
 def mel_probe(train_data: Path, train_dump: Path, dev_data: Path, dev_dump: Path, out: Path) -> None:

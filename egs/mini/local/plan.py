@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from masd.errors import MasdError
-from masd.files import read_text, read_yaml
+from masd.stage.files import read_text, read_yaml
 
 RECIPE = Path(__file__).resolve().parent.parent
 CONDITION = RECIPE / "conf" / "condition.yaml"

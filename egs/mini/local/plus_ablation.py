@@ -19,9 +19,9 @@ from masd.data.folder import read_folder
 from masd.errors import Failures, MasdError
 from masd.feats.config import SIZES, FeatsConfig
 from masd.feats.dump import open_dump
-from masd.files import read_yaml, write_json
 from masd.metrics.eer import eer
-from masd.seeding import derive, generator
+from masd.stage.files import read_yaml, write_json
+from masd.stage.seeding import derive, generator
 from masd.svm.config import FitConfig, system_spec
 from masd.svm.fit import LabelledSet, Machine, fit_machine
 from masd.svm.inputs import Source, load_inputs

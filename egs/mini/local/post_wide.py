@@ -15,7 +15,7 @@ from masd.audio.condition import ConditionConfig, load_config
 from masd.cli import run
 from masd.data.folder import read_folder, write_folder
 from masd.errors import Failures
-from masd.files import input_digest
+from masd.stage.files import input_digest
 
 NAME = "wide"
 

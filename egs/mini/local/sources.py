@@ -10,7 +10,7 @@ import numpy as np
 
 from masd.audio import audio_files, read_audio
 from masd.errors import MasdError
-from masd.files import digest
+from masd.stage.files import digest
 
 
 def speaker_files(corpus: dict[str, Any], speaker: str, downloads: Path) -> dict[str, Path]:

@@ -19,8 +19,8 @@ from masd.audio import resample, write_wav
 from masd.cli import run
 from masd.data.folder import write_folder
 from masd.errors import MasdError
-from masd.files import Mark, digest, read_text
-from masd.seeding import derive
+from masd.stage.files import Mark, digest, read_text
+from masd.stage.seeding import derive
 
 log = logging.getLogger("speak")
 Speaker = Callable[[str, int], tuple[np.ndarray, str]]  # (text, number) to (waveform, voice)

@@ -12,8 +12,8 @@ from plan import Item, load_corpus
 from masd.audio.condition import ConditionConfig, signs
 from masd.data.folder import read_folder
 from masd.errors import MasdError
-from masd.files import digest, read_json, sha256
-from masd.seeding import generator
+from masd.stage.files import digest, read_json, sha256
+from masd.stage.seeding import generator
 
 BONA_FIDE = "bonafide"
 VERSION = 2  # raise it when the same configuration comes to give other audio

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from masd.cli import run
-from masd.data.tables import read_table
-from masd.files import read_yaml
+from masd.stage.files import read_yaml
+from masd.stage.tables import read_table
 
 # What copy-synthesis calls a vocoder, and what WaveFake calls those of the same architecture.
 SAME = {

@@ -22,10 +22,10 @@ from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 
 from masd.errors import MasdError
-from masd.files import write_lines
-from masd.seeding import derive
-from masd.ssl.checkpoint import load_checkpoint, read_state, save_checkpoint
-from masd.ssl.distributed import Processes
+from masd.stage.files import write_lines
+from masd.stage.seeding import derive
+from masd.training.checkpoint import load_checkpoint, read_state, save_checkpoint
+from masd.training.distributed import Processes
 
 log = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ from masd.data.folder import read_folder
 from masd.errors import MasdError
 from masd.feats.config import classify_frames
 from masd.feats.dump import Dump, open_dump
-from masd.files import Mark, digest, input_digest, write_yaml
 from masd.metrics.eer import eer, split
-from masd.seeding import generator
+from masd.stage.files import Mark, digest, input_digest, write_yaml
+from masd.stage.seeding import generator
 from masd.svm.config import ExportConfig
 from masd.svm.inputs import Inputs, embed, stack_compact
 from masd.svm.posterior import Posterior
@@ -84,8 +84,8 @@ def export_to_folder(
 def _graph(system: System, config: ExportConfig, calibration_dump: Path | None) -> bytes | None:
     if config.onnx == "none":
         return None
+    from masd.judge.onnx_encoder import encoder_graph, quantised
     from masd.models.encoder import load_encoder
-    from masd.models.onnx_encoder import encoder_graph, quantised
 
     if system.folder is None or not system.info.get("encoder"):
         raise MasdError(f"{system.folder}: has no encoder to make a graph of; give --export.onnx none")

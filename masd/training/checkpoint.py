@@ -13,8 +13,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from masd.errors import MasdError
-from masd.files import plain
 from masd.models.state import load_state, write_tensors
+from masd.stage.files import plain
 
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from masd.ssl.distributed import Processes
+from masd.training.distributed import Processes
 
 
 class Place(NamedTuple):

@@ -16,8 +16,8 @@ from masd.audio.evidence import no_speech
 from masd.audio.speech import Level, Speech, seconds_of, span
 from masd.audio.stream import AudioStream
 from masd.errors import MasdError
+from masd.judge.explain import Effects
 from masd.metrics.scores import p_fake
-from masd.svm.explain import Effects
 from masd.svm.posterior import Posterior
 from masd.svm.ranges import CLIPPED_SHARE, HEAVILY_CLIPPED, far_band, unlike_training
 

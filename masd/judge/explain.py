@@ -13,8 +13,8 @@ from masd.models.bands import EDGES_HZ, NAMES, band_ranges
 from masd.svm.inputs import Inputs, embed, stack_compact
 
 if TYPE_CHECKING:
+    from masd.judge.onnx_encoder import OnnxEncoder
     from masd.models.encoder import Encoder
-    from masd.models.onnx_encoder import OnnxEncoder
     from masd.svm.system import System
 
 MEASURES = tuple(name.upper() for name in HAND_NAMES)

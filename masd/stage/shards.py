@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from masd.data.tables import write_table
 from masd.errors import Failures, MasdError
-from masd.files import Mark, digest, joint_cost, read_lines, read_text, write_lines
-from masd.lock import sole
+from masd.stage.files import Mark, digest, joint_cost, read_lines, read_text, write_lines
+from masd.stage.lock import sole
+from masd.stage.tables import write_table
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from masd.ssl.distributed import Processes
+from masd.training.distributed import Processes
 
 CPUINFO = Path("/proc/cpuinfo")
 _RISING = ("float32", "fp16", "bf16")  # hardware that one of them suits can do those before it too

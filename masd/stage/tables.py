@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from masd.errors import MasdError
-from masd.files import write_changed
+from masd.stage.files import write_changed
 
 _BLANK = re.compile("[ \t]+")
 _OFTEN = 20  # values shorter than this many characters are mostly names that many lines share

@@ -1,0 +1,1 @@
+"""What makes any stage resumable: marks, shards, locks, whole files, progress, seeds."""
