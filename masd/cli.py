@@ -6,8 +6,10 @@ import inspect
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,30 @@ from masd.errors import MasdError
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
+
+
+# How an entry point is called, before its name; masd/__main__.py says another.
+program = "python3 -m masd.bin."
+
+
+@dataclass(frozen=True)
+class Command:
+    """A function that the command line calls.
+
+    Attributes:
+        function: the entry point, or one of its sub-commands, which is called by the function's name.
+        output: the name of the argument that says where output goes; empty for none.
+        file: whether the output is a file, not a folder.
+    """
+
+    function: Callable[..., Any]
+    output: str = "out"
+    file: bool = False
+
+    @property
+    def name(self) -> str:
+        """The sub-command, as it is written on the command line."""
+        return self.function.__name__.replace("_", "-")
 
 
 def run(
@@ -39,19 +65,56 @@ def run(
         argv: the command line, `sys.argv[1:]` by default.
         file: whether the output is a file, not a folder.
     """
-    from masd.stage.threads import pinned
+    words = sys.argv[1:] if argv is None else argv
+    _guarded(_module(function), lambda name: _call(Command(function, output, file), name, words))
 
-    name = Path(sys.modules[function.__module__].__file__ or function.__name__).stem
+
+def run_commands(commands: Sequence[Command], argv: list[str] | None = None) -> None:
+    """Call the one of an entry point's sub-commands that the command line names, as `run` calls a function.
+
+    `probe cues --data d` calls `cues(data=d)`. The configuration is written as `<out>/probe_cues.yaml`, and
+    in a file that serves several entry points `probe:` has the keys `cues:` and so on.
+
+    Args:
+        commands: the sub-commands, in the order in which `--help` lists them.
+        argv: the command line, `sys.argv[1:]` by default.
+    """
+    words = sys.argv[1:] if argv is None else argv
+    module = _module(commands[0].function)
+    found = {command.name: command for command in commands}
+    first = words[0] if words else "--help"
+    if first in ("-h", "--help"):
+        print(_overview(module, commands))
+        sys.exit(0 if words else 1)
+    if first not in found:
+        print(f"{module}: error: no command '{first}'; there are {', '.join(found)}", file=sys.stderr)
+        sys.exit(1)
+    _guarded(f"{module} {first}", lambda name: _call(found[first], name, words[1:]))
+
+
+def _module(function: Callable[..., Any]) -> str:
+    return Path(sys.modules[function.__module__].__file__ or function.__name__).stem
+
+
+def _overview(module: str, commands: Sequence[Command]) -> str:
+    """Return the help text of an entry point that has sub-commands."""
+    width = max(len(command.name) for command in commands)
+    lines = [f"usage: {_prog(module)} COMMAND [--help] ...", "", "commands:"]
+    for command in commands:
+        summary = inspect.cleandoc(command.function.__doc__ or "").split("\n\n")[0]
+        lines += textwrap.wrap(
+            f"{command.name:<{width}}  {summary}",
+            100,
+            initial_indent="  ",
+            subsequent_indent=" " * (width + 4),
+        )
+    return "\n".join(lines)
+
+
+def _guarded(name: str, call: Callable[[str], None]) -> None:
+    """Call `call` with `name`; what is wrong with files and data is one line, and the end of the process."""
     try:
-        setup_logging()
-        config = _parse(function, name, argv)
-        arguments = {key: value for key, value in config.items() if key != "config"}
-        target = arguments.get(output) if output else None
-        stated = nullcontext() if target is None else _stated(name, arguments, Path(str(target)), file)
-        with pinned(), stated:
-            function(**arguments)
-        if target is not None:
-            _log_cost()
+        call(name)
     except MasdError as error:
         print(f"{name}: error: {error}", file=sys.stderr)
         sys.exit(1)
@@ -68,26 +131,49 @@ def run(
         sys.exit(1)
 
 
+def _call(command: Command, name: str, words: list[str]) -> None:
+    from masd.stage.threads import pinned
+
+    setup_logging()
+    config = _parse(command.function, name, words)
+    arguments = {key: value for key, value in config.items() if key != "config"}
+    target = arguments.get(command.output) if command.output else None
+    stated = nullcontext() if target is None else _stated(name, arguments, Path(str(target)), command.file)
+    with pinned(), stated:
+        command.function(**arguments)
+    if target is not None:
+        _log_cost()
+
+
 def build_parser(function: Callable[..., Any], name: str) -> ArgumentParser:
-    """Return the argument parser of an entry point; it raises `ArgumentError` rather than exit."""
+    """Return the argument parser of a command; it raises `ArgumentError` rather than exit.
+
+    Args:
+        function: what is called.
+        name: the entry point, with the sub-command after a blank.
+    """
     from jsonargparse import ArgumentParser
 
     summary = inspect.cleandoc(function.__doc__ or "").split("\n\nArgs:")[0]
-    script = Path(sys.argv[0])
-    own = script.stem == name and script.parent.name != "bin"  # a recipe's or a benchmark's
-    prog = f"python3 {script}" if own else f"python3 -m masd.bin.{name}"
-    parser = ArgumentParser(prog=prog, description=summary, exit_on_error=False, allow_abbrev=False)
+    parser = ArgumentParser(prog=_prog(name), description=summary, exit_on_error=False, allow_abbrev=False)
     parser.add_argument("--config", action="config", help="a YAML file with any of the arguments below")
     parser.add_function_arguments(function, as_group=False)
     return parser
 
 
-def _parse(function: Callable[..., Any], name: str, argv: list[str] | None) -> dict[str, Any]:
+def _prog(name: str) -> str:
+    script = Path(sys.argv[0])
+    module, *command = name.split()
+    own = script.stem == module and script.parent.name != "bin"  # a recipe's or a benchmark's
+    return " ".join([f"python3 {script}" if own else program + module, *command])
+
+
+def _parse(function: Callable[..., Any], name: str, words: list[str]) -> dict[str, Any]:
     from jsonargparse import ArgumentError
 
     parser = build_parser(function, name)
     try:
-        words = _own_sections(sys.argv[1:] if argv is None else argv, name)
+        words = _own_sections(words, name)
         parsed = parser.parse_args([_with_underscores(word, parser) for word in words])
     except ArgumentError as error:
         said = " ".join(str(error).split()).replace("Expected a <class 'list'>.", 'Write a list, "[A,B]".')
@@ -117,7 +203,7 @@ def _own_sections(argv: list[str], name: str) -> list[str]:
 
 
 def section(path: str, name: str) -> str:
-    """Return, as YAML text, what the configuration file `path` says to the entry point `name`.
+    """Return, as YAML text, what the configuration file `path` says to the entry point or sub-command `name`.
 
     Raises:
         MasdError: the file is missing or not a mapping, or mixes sections with plain arguments.
@@ -136,7 +222,9 @@ def section(path: str, name: str) -> str:
     strangers = sorted(content.keys() - names)
     if strangers:
         raise MasdError(f"{path}: {strangers[0]!r} is not an entry point, as the other top-level keys are")
-    return yaml.safe_dump(content.get(name) or {})
+    for word in name.split():
+        content = content.get(word) or {}
+    return yaml.safe_dump(content)
 
 
 @contextmanager
@@ -144,7 +232,8 @@ def _stated(name: str, arguments: dict[str, Any], target: Path, file: bool) -> I
     """Write the configuration beside the output; if the work fails, put back that of the work before it."""
     from masd.stage.files import write_text, write_yaml
 
-    path = target.with_name(f"{target.name}.{name}.yaml") if file else target / f"{name}.yaml"
+    stem = name.replace(" ", "_").replace("-", "_")
+    path = target.with_name(f"{target.name}.{stem}.yaml") if file else target / f"{stem}.yaml"
     former = path.read_text(encoding="utf-8") if path.is_file() else None
     write_yaml(path, arguments)
     try:

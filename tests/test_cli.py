@@ -8,7 +8,10 @@ import sys
 import numpy as np
 import pytest
 import yaml
+from entry_points import ENTRY_POINTS
 
+import masd
+from masd.__main__ import main
 from masd.audio import write_wav
 from masd.cli import section
 from masd.data.folder import write_folder
@@ -151,3 +154,77 @@ def test_a_script_of_a_recipe_says_in_its_help_how_it_is_called(tmp_path):
     assert call("masd.bin.pack_results", "--help", cwd=tmp_path).stdout.startswith(
         "usage: python3 -m masd.bin.pack_results "
     )
+
+
+OWN = """
+from pathlib import Path
+from masd.cli import Command, run_commands
+
+
+def take_one(x: int, out: Path) -> None:
+    '''Take one thing.'''
+    print(x, out)
+
+
+def fail() -> None:
+    '''Fail.'''
+    raise OSError(2, "No such file or directory", "f")
+
+
+if __name__ == "__main__":
+    run_commands((Command(take_one), Command(fail, output="")))
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["--help"], 0, "  take-one  Take one thing.\n  fail      Fail.\n"),
+        ([], 1, "usage: python3 own.py COMMAND"),
+        (["take-one", "--help"], 0, "usage: python3 own.py take-one "),
+        (["take-one", "--x", "3", "--out", "o"], 0, "3 o\n"),
+        (["take-one", "--y", "3"], 1, "own take-one: error: unrecognized arguments: --y"),
+        (["take_two"], 1, "own: error: no command 'take_two'; there are take-one, fail\n"),
+        (["fail"], 1, "own fail: error: f: No such file or directory\n"),
+    ],
+)
+def test_an_entry_point_may_have_sub_commands(tmp_path, words, status, said):
+    (tmp_path / "own.py").write_text(OWN)
+    done = subprocess.run([sys.executable, "own.py", *words], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == status and said in done.stdout + done.stderr, done.stderr
+    assert (tmp_path / "o" / "own_take_one.yaml").is_file() == ("o" in words)
+
+
+def test_a_sub_command_reads_its_part_of_its_entry_points_section(tmp_path):
+    path = tmp_path / "all.yaml"
+    path.write_text("data:\n  split: {num_parts: 2}\npretrain:\n  epochs: 3\n")
+    assert yaml.safe_load(section(str(path), "data split")) == {"num_parts": 2}
+    assert yaml.safe_load(section(str(path), "data merge")) == {}
+
+
+def test_every_entry_point_is_a_command_of_masd(tmp_path):
+    said = call("masd", "--help", cwd=tmp_path).stdout.splitlines()
+    listed = {line.split()[0]: " ".join(line.split()[1:]) for line in said[said.index("commands:") + 1 :]}
+    assert sorted(listed) == ENTRY_POINTS and all(listed.values())
+    assert call("masd", "--version", cwd=tmp_path).stdout == f"masd {masd.__version__}\n"
+    done = call("masd", "calibrate", "--help", cwd=tmp_path)
+    assert done.stdout.startswith("usage: python3 -m masd calibrate ")
+    done = call("masd", "calibrate", "--nonsense", "1", cwd=tmp_path)
+    assert (done.returncode, done.stderr.split("(")[0]) == (
+        1,
+        "calibrate: error: unrecognized arguments: --nonsense 1 ",
+    )
+    done = call("masd", "calibrat", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "masd: error: no command 'calibrat'; masd --help lists them\n",
+    )
+
+
+def test_the_console_command_is_the_same(tmp_path, monkeypatch, capsys):
+    """What the installed script `masd` does: it imports `main` and calls it."""
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/masd", "compare", "--help"])
+    monkeypatch.setattr("masd.cli.program", "")
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0 and capsys.readouterr().out.startswith("usage: masd compare ")
