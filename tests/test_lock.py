@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from masd.bin.copy_synthesis import copy_synthesis
-from masd.bin.finish_copy_synthesis import finish_copy_synthesis
-from masd.bin.finish_scores import finish_scores
+from masd.bin.finish import copy_synthesis as finish_copy_synthesis
+from masd.bin.finish import scores as finish_scores
 from masd.bin.fit_svm import fit_svm
 from masd.bin.score_detector import score_detector
 from masd.bin.train_detector import train_detector

@@ -80,7 +80,6 @@ class Scheduler(ABC):
 
     title = ""
     conf = Path()
-    defaults = ""
     busy: re.Pattern[str]  # what a refusal for the moment says
     limit: re.Pattern[str]  # what one of too many jobs says
 
@@ -175,7 +174,7 @@ def read_conf(conf: Path, text: str) -> tuple[list[str], dict[tuple[str, str], l
     return command, added, defaults
 
 
-def resources(conf: Path, defaults: str, options: dict[str, str], given: bool) -> list[str]:
+def resources(conf: Path, options: dict[str, str]) -> list[str]:
     """Return the submitting command's words for these options, as `conf` (Kaldi's format) maps them.
 
     `command ...` begins the command; `option mem=* --mem=$0` is what an option adds, `option gpu=0`
@@ -183,13 +182,10 @@ def resources(conf: Path, defaults: str, options: dict[str, str], given: bool) -
     was not given.
 
     Args:
-        conf: the file; if it is missing and was not `given` by name, `defaults` is its text.
+        conf: the file.
         options: the launcher's options, by their names with dashes.
     """
-    if given and not conf.is_file():
-        jobs.fail(f"{conf}: no such file, named by --config")
-    text = conf.read_text(encoding="utf-8") if conf.is_file() else defaults
-    command, added, values = read_conf(conf, text)
+    command, added, values = read_conf(conf, conf.read_text(encoding="utf-8"))
     values |= {name.removeprefix("--").replace("-", "_"): value for name, value in options.items()}
     values.pop("max_jobs_run", None)  # each scheduler's own affair
     for name, value in values.items():
@@ -465,8 +461,11 @@ def launch(scheduler: Scheduler, usage: str) -> None:
         sys.exit(print(usage.strip()))
     call = jobs.parse(arguments, known=None)
     options = dict(call.options)
-    given = "--config" in options
-    conf = Path(options.pop("--config", scheduler.conf))
+    conf = Path(options.pop("--config", ""))
+    if conf == Path():
+        conf = scheduler.conf if scheduler.conf.is_file() else Path(__file__).parent / scheduler.conf
+    elif not conf.is_file():
+        jobs.fail(f"{conf}: no such file, named by --config")
     settings = Settings(
         poll=max(0.05, number("--poll", options.pop("--poll", "15"))),
         file_wait=number("--file-wait", options.pop("--file-wait", "90")),
@@ -475,7 +474,7 @@ def launch(scheduler: Scheduler, usage: str) -> None:
         else 0,
         threads=jobs.whole_number("--num-threads", options.get("--num-threads", "1")),
     )
-    command = resources(conf, scheduler.defaults, options, given)
+    command = resources(conf, options)
     memory = jobs.Memory(call)
     jobs.heed_signals()
     array = Array(call, scheduler, command, settings)

@@ -7,22 +7,22 @@
 #   ../../utils/run_table2.sh -- --corpus DIR/LA --librispeech DIR/LibriSpeech
 
 set -euo pipefail
-[ -x ./run.sh ] || { echo "run_table2.sh: error: no ./run.sh here; call it in a recipe's folder" >&2; exit 1; }
-# shellcheck source=/dev/null  # the recipe's own
-. ./path.sh
-# shellcheck source=/dev/null
-. ./cmd.sh
 
 # options
 size=full             # the recipe's --size
 seeds="0 1 2"         # each row is trained once for each
 nj=1                  # jobs at a time; each trains one encoder with its systems
 threads=1             # threads of a job
-literal=true          # also run conf/paper_literal.yaml
+literal=true          # also run --variant paper_literal
 results=""            # the page to write [exp/<size>/RESULTS.md]
 command=""            # the command that the page names [this one]
 only_job=""           # internal: run this one job of the array
-. "$MASD_ROOT/utils/parse_options.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/parse_options.sh"
+[ -x ./run.sh ] || { echo "run_table2.sh: error: no ./run.sh here; call it in a recipe's folder" >&2; exit 1; }
+# shellcheck source=/dev/null  # the recipe's own
+. ./path.sh
+# shellcheck source=/dev/null
+. ./cmd.sh
 . "$MASD_ROOT/utils/stages.sh"
 
 common=(--size "$size" "$@")

@@ -13,7 +13,7 @@ options:
   --time 1:00:00     how long one job may take
   --max-jobs-run N   how many jobs of the array run at once
   --config FILE      what these and any other options mean to qsub, in Kaldi's format
-                     (default: conf/sge.conf, and if there is none, what the recipes' file holds)
+                     (default: conf/sge.conf, and if there is none, utils/conf/sge.conf)
   --poll S           the most seconds between two questions to Grid Engine (default: 15)
   --file-wait S      how long to wait for the exit file of a job that has left the queue (default: 90)
 
@@ -35,17 +35,6 @@ from xml.etree import ElementTree
 import cluster
 from cluster import Batch, Scheduler, Silent, State, ask
 
-DEFAULTS = """
-command qsub -V -cwd -S /bin/bash -j y
-default gpu=0
-option mem=* -l mem_free=$0
-option mem=0
-option num_threads=* -pe smp $0
-option num_threads=1
-option time=* -l h_rt=$0
-option gpu=* -l gpu=$0
-option gpu=0
-"""
 BUSY = re.compile(r"unable to contact|timeout|can't connect|got no connection|not responding|try again", re.I)
 LIMIT = re.compile(r"max_u_jobs|max_jobs|max_aj_tasks|not allowed to submit|limit of", re.I)
 
@@ -55,7 +44,6 @@ class GridEngine(Scheduler):
 
     title = "Grid Engine"
     conf = Path("conf/sge.conf")
-    defaults = DEFAULTS
     busy, limit = BUSY, LIMIT
 
     @cache  # noqa: B019  one scheduler lives as long as the process

@@ -13,7 +13,7 @@ options:
   --time 1:00:00     how long one job may take
   --max-jobs-run N   how many jobs of the array run at once
   --config FILE      what these and any other options mean to sbatch, in Kaldi's format
-                     (default: conf/slurm.conf, and if there is none, what the recipes' file holds)
+                     (default: conf/slurm.conf, and if there is none, utils/conf/slurm.conf)
   --poll S           the most seconds between two questions to Slurm (default: 15)
   --file-wait S      how long to wait for the exit file of a job that has left the queue (default: 90)
 
@@ -33,17 +33,6 @@ from pathlib import Path
 import cluster
 from cluster import Batch, Scheduler, Silent, State, ask
 
-DEFAULTS = """
-command sbatch --export=ALL
-default gpu=0
-default num_threads=1
-option mem=* --mem=$0
-option mem=0
-option num_threads=* --cpus-per-task=$0
-option time=* --time=$0
-option gpu=* --gres=gpu:$0
-option gpu=0
-"""
 ACTIVE = {
     "PENDING",
     "RUNNING",
@@ -76,7 +65,6 @@ class Slurm(Scheduler):
 
     title = "Slurm"
     conf = Path("conf/slurm.conf")
-    defaults = DEFAULTS
     busy, limit = BUSY, LIMIT
 
     @cache  # noqa: B019  one scheduler lives as long as the process

@@ -30,10 +30,14 @@ missing() {
   [[ $2 = /* ]] || from=" (relative paths begin at $PWD)"
   fail "--${1//_/-} $2: $3$from"
 }
-need() { [ -e "$1" ] || fail "no $1; run stage $2 first"; }
+# What an earlier stage makes, where that is not one of those asked for: need STAGE PATH
+need() { [ "$stage" -le "$1" ] || [ -e "$2" ] || fail "no $2; run stage $1 first"; }
 asked() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; }
 # Whether an option was given another value than it is declared with: changed NAME
 changed() { [ "${_defaults[$1]-${!1-}}" != "${!1-}" ]; }
+
+# A file of the recipe's conf, or where it has none of its own, of utils/conf: conf_of NAME
+conf_of() { if [ -f "conf/$1" ]; then echo "conf/$1"; else echo "../../utils/conf/$1"; fi; }
 
 title="" protocol="" apart="" places=corpus budget="" training_options=()
 keys() { :; }
@@ -158,13 +162,30 @@ probe() {
     --out "$data/cues" --force "$force"
 }
 
+# Durations of a set's recordings from their headers: durations SET
+durations() {
+  sharded "utt2dur_$1" data utt2dur --data "$data/$1"
+  single "utt2dur_$1.finish" python3 -m masd.bin.finish utt2dur --data "$data/$1" --num-jobs "$nj" \
+    --max-fail "$([ "$strict" = true ] && echo 0 || echo 1)"
+}
+
+# Copies of a set by a vocoder, which is set up as chosen in stage 2 or 1: copy_set SET VOCODER COPIES
+copy_set() {
+  local config=()
+  [ ! -f "$data/vocoder/$2.yaml" ] || config=(--vocoder-config "$data/vocoder/$2.yaml")
+  sharded "copy_$3" copy_synthesis --data "$data/$1" --vocoder "$2" "${config[@]}" --out "$data/$3" \
+    --wav-dir "$data/copies/$2/wav" --audio-format flac
+  single "copy_$3.finish" python3 -m masd.bin.finish copy-synthesis --data "$data/$1" --vocoder "$2" --out "$data/$3" \
+    --num-jobs "$nj" --max-fail "$max_fail"
+}
+
 of_ssl() { [ -z "$ssl_kind" ] || echo "$1"; }
 
 # The training set with copies of its bona fide speech by vocoders drawn at random, which --system plus is fitted on:
 # widen SET [COMMAND...], copies of SET's bona fide speech; COMMAND makes train_added of them where they are not it yet
 widen() {
-  local source=$data/wide_source raw=$data/train_added
-  [ $# -eq 1 ] || raw=$data/train_wide_raw
+  local raw=train_added
+  [ $# -eq 1 ] || raw=train_wide_raw
   log "stage 2: copies of the training set by vocoders drawn at random"
   # it keeps its time where nothing has changed
   awk '$2 == "bonafide" {print $1}' "$data/$1/utt2lab" > "$data/wide_utts.new"
@@ -173,13 +194,11 @@ widen() {
   else
     mv "$data/wide_utts.new" "$data/wide_utts"
   fi
-  single wide_source python3 -m masd.bin.subset_data --data "$data/$1" --utt-list "$data/wide_utts" --out "$source"
-  sharded copy_wide copy_synthesis --data "$source" --vocoder wide --out "$raw" --wav-dir "$data/copies/wide/wav" \
-    --audio-format flac
-  single copy_wide.finish python3 -m masd.bin.finish_copy_synthesis --data "$source" --vocoder wide --out "$raw" \
-    --num-jobs "$nj" --max-fail "$max_fail"
+  single wide_source python3 -m masd.bin.data subset --data "$data/$1" --utt-list "$data/wide_utts" \
+    --out "$data/wide_source"
+  copy_set wide_source wide "$raw"
   [ $# -eq 1 ] || single copy_wide.post "${@:2}"
-  single merge_wide python3 -m masd.bin.merge_data --data "[$data/train,$data/train_added]" --out "$data/$fitted"
+  single merge_wide python3 -m masd.bin.data merge --data "[$data/train,$data/train_added]" --out "$data/$fitted"
 }
 
 # Features of one set: dump_set SET
@@ -189,7 +208,7 @@ dump_set() {
   name=dump${folder#dump/"$size"}_$1
   sharded "$name" dump_feats "${config[@]}" "${like[@]}" --data "$data/$1" --out "$folder/$1" \
     --feats-format "$feats_format" --compress "$compress"
-  single "$name.finish" python3 -m masd.bin.finish_dump --out "$folder/$1" --num-jobs "$nj" --max-fail "$max_fail"
+  single "$name.finish" python3 -m masd.bin.finish dump --out "$folder/$1" --num-jobs "$nj" --max-fail "$max_fail"
 }
 
 # Embeddings of the sets named, where the system has an encoder: embed SET...
@@ -198,7 +217,7 @@ embed() {
   [ -n "$ssl_kind" ] || return 0
   for name in "$@"; do
     sharded "embed_${tag}_$name" extract_embeddings "${conf[@]}" --model "$ssl" --dump "$mel/$name" --out "$emb/$name"
-    single "embed_${tag}_$name.finish" python3 -m masd.bin.finish_embeddings --out "$emb/$name" --num-jobs "$nj" \
+    single "embed_${tag}_$name.finish" python3 -m masd.bin.finish embeddings --out "$emb/$name" --num-jobs "$nj" \
       --max-fail "$max_fail"
   done
 }
@@ -230,7 +249,7 @@ score() {
   if [ "${#detector[@]}" -gt 0 ]; then
     # shellcheck disable=SC2046
     sharded "$name" score_detector "${scorer[@]}" --data "$data/$1" $(enrolment "$1") "${to[@]}"
-    single "$name.finish" python3 -m masd.bin.finish_scores --num-jobs "$nj" "${to[@]}"
+    single "$name.finish" python3 -m masd.bin.finish scores --num-jobs "$nj" "${to[@]}"
   else
     embed "$1"
     tokens "$1"
@@ -254,6 +273,23 @@ beside() {
   echo --excused "$excused"
 }
 
+# Evaluation of one set: evaluate SET
+evaluate() {
+  local told
+  told="$(beside "$1") $(keys "$1")"
+  # shellcheck disable=SC2086
+  single "evaluate_${tag}_$1" python3 -m masd.bin.evaluate --scores "$exp/scores/$1/scores" --data "$data/$1" \
+    "${calibration[@]}" $told --out "$exp/results/$1" --force "$force"
+}
+
+results_page() {
+  single results python3 -m masd.bin.results --exp "exp/$size" --system "$row" --data "$data" \
+    --sets "$( (sets; pretrain_sets) | paste -sd ,)" --protocol "$settings,$protocol" --reported conf/reported.yaml \
+    --title "Results on $title, size $size" --command "$command" --out "$results" --report "exp/$size/report" \
+    --force "$force"
+  log "results: $results, and with plots exp/$size/report/report.html"
+}
+
 # What the options come to
 
 # Check the options and set, for the stages:
@@ -269,28 +305,30 @@ beside() {
 #   scorer       what scores: options of the entry point   calibration             options of evaluate
 #   like         options of dumping for a given model      launch                  what starts a training
 begin() {
-  local name suffix=""
+  local name method amount reading suffix=""
   [ $# -eq 0 ] || fail "'$1' is not an option; --help lists them"
   for name in stage stop_stage seed nj ngpu nproc num_nodes node_rank; do
     [[ ${!name} =~ ^[0-9]+$ ]] || [ "$name${!name}" = ngpu ] || fail "--${name//_/-} takes a whole number, not '${!name}'"
   done
   [[ "$stage $stop_stage" =~ ^[0-7]\ [0-7]$ && $stage -le $stop_stage ]] ||
     fail "--stage $stage --stop-stage $stop_stage: stages are 0 to 7, and the last is not before the first"
+  command -v "${cmd%% *}" > /dev/null || fail "no launcher '${cmd%% *}' (MASD_CMD, or cmd in cmd.sh)"
   [[ $max_fail =~ ^(0|0?\.[0-9]+|1|1\.0*)$ ]] || fail "--max-fail takes a share, 0 to 1, not '$max_fail'"
   for name in nj nproc num_nodes; do [ "${!name}" -ge 1 ] || fail "--${name//_/-} ${!name}: takes 1 or more"; done
-  budget=${budget:-$size} settings=conf/masd.yaml,conf/$budget.yaml
-  [ -f "conf/$variant.yaml" ] || fail "no conf/$variant.yaml for --variant $variant"
-  [ -f "conf/$budget.yaml" ] || fail "no conf/$budget.yaml for --size $budget"
-  base=(--config conf/masd.yaml --config "conf/$budget.yaml") conf=() like=()
-  data=data/$size dump=dump/$size logs=exp/$size/log systems=$MASD_ROOT/utils/conf/systems
+  budget=${budget:-$size}
+  method=$(conf_of masd.yaml) amount=$(conf_of "$budget.yaml") reading=$(conf_of "$variant.yaml")
+  [ -f "$reading" ] || fail "no conf/$variant.yaml for --variant $variant"
+  [ -f "$amount" ] || fail "no conf/$budget.yaml for --size $budget"
+  settings=$method,$amount base=(--config "$method" --config "$amount") conf=() like=()
+  data=data/$size dump=dump/$size logs=exp/$size/log systems=../../utils/conf/systems
   mel=$dump mel_kind="" fitted=train widened=false
   model=${model%/}
   choose_system
   conf=("${base[@]}" "${conf[@]}")
   if [ "$variant" != masd ]; then
-    conf+=(--config "conf/$variant.yaml") base+=(--config "conf/$variant.yaml") suffix=_$variant
+    conf+=(--config "$reading") base+=(--config "$reading") suffix=_$variant
     # dumps of its own where features differ
-    ! grep -q '^dump_feats:' "conf/$variant.yaml" || { dump+=$suffix mel+=$suffix; }
+    ! grep -q '^dump_feats:' "$reading" || { dump+=$suffix mel+=$suffix; }
   fi
   pretrain_conf=$(printf '%s\n' "${base[@]}" | grep -vxe --config | paste -sd ,)
   if [ "$zero_shot" = true ]; then use_model; else train_here "$suffix"; fi
@@ -298,8 +336,7 @@ begin() {
   check_places
   choose_launch
   results=${results:-exp/$size/RESULTS.md} command=${command:-$invocation}
-  [ "$stage" -le 1 ] || need "$data/eval" 1
-  [ "$stage" -le 2 ] || [ "$pretraining" = false ] || need "$data/pretrain_tags" 2
+  check_stages
   remember
   log "stages $stage to $stop_stage, size $size, $row, seed $seed"
 }
@@ -313,7 +350,7 @@ choose_system() {
     ssl_single) ssl_kind=single kind=(--encoder.bands single --ssl.objectives "[mask,cpc]"); return ;;
     plus | plus_encoder)
       [ "$system" = plus ] || { ssl_kind=multi kind=(--encoder.bands multi --ssl.objectives "[mask,cpc]"); }
-      conf=(--config "$MASD_ROOT/utils/conf/plus.yaml") mel_kind=_plus mel=${dump}_plus
+      conf=(--config "$(conf_of plus.yaml)") mel_kind=_plus mel=${dump}_plus
       fitted=train_plus widened=true
       return ;;
     ssl_multi | concat | attention) ssl_kind=multi kind=(--encoder.bands multi --ssl.objectives "[mask,cpc]"); return ;;
@@ -341,6 +378,21 @@ train_here() {
   [ "$(dirname "$ssl")" != "exp/$size" ] || emb=$ssl/emb$mel_kind
   [ -z "$ssl_kind" ] || [ "$ssl" != "$own" ] || pretraining=true
   scorer=(--model "$exp/model") calibration=(--model "$exp/model")
+}
+
+# What the stages asked for read of earlier ones is there.
+check_stages() {
+  local name
+  need 1 "$data/eval"
+  [ "$pretraining" = false ] || need 2 "$data/pretrain_tags"
+  if asked 4 && [ "$pretraining" = true ]; then need 3 "$dump/pretrain/feats.yaml"; fi
+  if asked 5 && [ "$zero_shot$pretraining" = falsetrue ]; then need 4 "$ssl/encoder.safetensors"; fi
+  if asked 5 && [ "$zero_shot$waveforms" = falsefalse ]; then need 3 "$mel/$fitted/feats.yaml"; fi
+  if asked 6; then
+    [ "$zero_shot" = true ] || need 5 "$exp/model/model.yaml"
+    [ "$waveforms" = true ] || for name in $(scored); do need 3 "$mel/$name/feats.yaml"; done
+  fi
+  if asked 7; then for name in $(scored); do need 6 "$exp/scores/$name/scores"; done; fi
 }
 
 # What options name is there, of the stages asked for.

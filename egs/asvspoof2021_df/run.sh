@@ -8,46 +8,22 @@
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
-. ./path.sh
-. ./cmd.sh
-invocation=./run.sh${*:+$(printf ' %q' "$@")}
+. ../../utils/options.sh
 
-# options
-stage=0               # the first stage to run
-stop_stage=7          # the last stage to run
+# options, beside those of every recipe in utils/options.sh
 size=full             # how much of the corpus, and which budgets: full (as published), tiny
 corpus=""             # ASVspoof 2021 DF: the folder with ASVspoof2021_DF_eval_part00..03 and keys
 vocoders=""           # vocoders of stage 2, e.g. "world griffin_lim" [those of the size in conf/vocoders.yaml]
 checkpoints=downloads/vocoders   # where the vocoders' weights are, as conf/vocoders.yaml names them
 zero_shot=true        # score with a trained model, --model, in place of training one
-model=""              # the model folder for --zero-shot true, e.g. ../asvspoof2019_la/exp/full/full_s0/model
-checkpoint=""         # or the authors' released weights of --system aasist, aasist_l or rawnet2, e.g. AASIST.pth
-ssl=""                # a pretrained encoder, e.g. ../asvspoof2019_la/exp/full/ssl_adversarial_s0, in place of stages 2 and 4
-system=full           # Table II's row: handcrafted, ssl_single, ..., full; plus or plus_encoder (docs/evidence.md); or one of docs/systems.md, e.g. aasist
-front_ends=""         # pretrained weights of w2v2_aasist or hubert_wavlm, e.g. "hubert_large.pt wavlm_large.pt"
-features=""           # +tokens: acoustic tokens beside the handcrafted features
-variant=masd          # the configuration conf/<variant>.yaml on top of conf/masd.yaml, e.g. paper_literal
-seed=0                # seeds pretraining, fusion and every random choice
-nj=4                  # parallel jobs of durations, dumps, copy-synthesis, embeddings and scoring by networks
-ngpu=""               # GPUs of training (torchrun), of each host; 0 trains on the CPU [4 for full, 0 for tiny]
-nproc=1               # processes of training where there is no GPU
-num_nodes=1           # hosts of training; then run stage 4 (5 for --system aasist etc.) alone, on each host
-node_rank=0           # which of them this host is, from 0
-rdzv_endpoint=""      # where they meet, HOST:PORT of one of them
-feats_format=ark      # what dumps are written as: ark or h5
-compress=true         # compress dumps (Kaldi's method in ark, float16 in h5)
-strict=true           # stop when the corpus is not as published; false goes on with what there is
-max_fail=0.01         # share of a set's utterances, 0 to 1, that a stage may leave out because they cannot be used
-results=""            # the results page [exp/<size>/RESULTS.md]
-results_page=true     # whether stage 7 makes the page, or evaluates alone
-command=""            # the command that the page names for scores and page made now [this one]
-force=false           # redo the stages asked for though nothing they depend on has changed
-. "$MASD_ROOT/utils/parse_options.sh"
-. "$MASD_ROOT/utils/stages.sh"
+. ../../utils/parse_options.sh
+. ./path.sh
+. ./cmd.sh
+. ../../utils/stages.sh
 
 # the corpus
 title="ASVspoof 2021 DF"
-protocol="conf/corpus_$size.yaml,conf/vocoders.yaml"
+protocol="conf/corpus_$size.yaml,$(conf_of vocoders.yaml)"
 keys() { echo --breakdown "$(cat "$data/breakdown")"; }
 begin "$@"
 
@@ -61,32 +37,22 @@ if asked 1; then
   single prepare python3 local/prepare.py --corpus "$corpus" \
     --zero-shot "$zero_shot" --part "conf/corpus_$size.yaml" --out "$data" --strict "$strict"
   for name in $(prepared); do
-    sharded "utt2dur_$name" make_utt2dur --data "$data/$name"
-    single "utt2dur_$name.finish" python3 -m masd.bin.finish_utt2dur --data "$data/$name" --num-jobs "$nj" \
-      --max-fail "$([ "$strict" = true ] && echo 0 || echo 1)"
+    durations "$name"
     here validate_data_dir.sh "$data/$name"
   done
   probe
 fi
 
 if asked 2 && [ "$pretraining" = true ]; then
-  single vocoders python3 -m masd.bin.choose_vocoders --available conf/vocoders.yaml --size "$size" \
+  single vocoders python3 -m masd.bin.choose_vocoders --available "$(conf_of vocoders.yaml)" --size "$size" \
     --vocoders "$vocoders" --checkpoints "$checkpoints" --pretraining "$pretrain_conf" --out "$data"
   for vocoder in $(tags); do
     log "stage 2: copy-synthesis of the pretraining set by $vocoder"
-    for name in $(pretrain_sets); do
-      sharded "copy_${name}_$vocoder" copy_synthesis --data "$data/$name" --vocoder "$vocoder" \
-        --vocoder-config "$data/vocoder/$vocoder.yaml" --out "$data/${name}_$vocoder" \
-        --wav-dir "$data/copies/$vocoder/wav" --audio-format flac
-      single "copy_${name}_$vocoder.finish" python3 -m masd.bin.finish_copy_synthesis --data "$data/$name" \
-        --vocoder "$vocoder" --out "$data/${name}_$vocoder" --num-jobs "$nj" --max-fail "$max_fail"
-    done
+    for name in $(pretrain_sets); do copy_set "$name" "$vocoder" "${name}_$vocoder"; done
   done
 fi
 
-if asked 2 && [ "$widened" = true ]; then
-  widen train
-fi
+if asked 2 && [ "$widened" = true ]; then widen train; fi
 
 if asked 3; then
   for name in $(dumped); do
@@ -129,19 +95,8 @@ fi
 
 if asked 7; then
   log "stage 7: results, $exp/results"
-  for name in $(evaluated); do
-    told="$(beside "$name") $(keys "$name")"
-    # shellcheck disable=SC2086
-    single "evaluate_${tag}_$name" python3 -m masd.bin.evaluate --scores "$exp/scores/$name/scores" \
-      --data "$data/$name" "${calibration[@]}" $told --out "$exp/results/$name" --force "$force"
-  done
-  if [ "$results_page" = true ]; then
-    single results python3 -m masd.bin.results --exp "exp/$size" --system "$row" --data "$data" \
-      --sets "$( (sets; pretrain_sets) | paste -sd ,)" --protocol "$settings,$protocol" \
-      --reported conf/reported.yaml --title "Results on $title, size $size" --command "$command" --out "$results" \
-      --report "exp/$size/report" --force "$force"
-    log "results: $results, and with plots exp/$size/report/report.html"
-  fi
+  for name in $(evaluated); do evaluate "$name"; done
+  [ "$results_page" = false ] || results_page
 fi
 
 log "done, $SECONDS seconds"

@@ -79,7 +79,7 @@ def finish_durations(data: Path, num_jobs: int, max_fail: float = 0.0) -> DataFo
         mark = _mark(data, job, num_jobs)
         if not mark.fresh(_work(data, job, num_jobs)):
             raise MasdError(
-                f"{data}: durations of job {job} of {num_jobs} are not there; run make_utt2dur again"
+                f"{data}: durations of job {job} of {num_jobs} are not there; run masd.bin.data utt2dur again"
             )
         lengths |= mark.read()["durations"]
         broken |= mark.read()["failures"]

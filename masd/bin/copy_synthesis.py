@@ -23,7 +23,7 @@ def copy_synthesis(
 ) -> None:
     """Pass the utterances of a data folder through a vocoder: the same words, speaker, length and level.
 
-    Ends with `python3 -m masd.bin.finish_copy_synthesis` once all shards are there. Each utterance is kept
+    Ends with `python3 -m masd.bin.finish copy-synthesis` once all shards are there. Each utterance is kept
     once made, so that a stopped shard goes on where it was; folders that share `wav_dir` share copies.
 
     Args:

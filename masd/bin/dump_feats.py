@@ -23,7 +23,7 @@ def dump_feats(
 ) -> None:
     """Dump the log-mel and handcrafted features of a data folder in one pass over its audio.
 
-    Ends with `python3 -m masd.bin.finish_dump` once all shards are there. Utterances that cannot be
+    Ends with `python3 -m masd.bin.finish dump` once all shards are there. Utterances that cannot be
     used are named in the log and in the dump's list `failures`; the rest is done.
 
     Args:

@@ -21,7 +21,7 @@ def extract_embeddings(
 ) -> None:
     """Embed a feature dump: per utterance each band's mean and per-frame Gram matrices.
 
-    Ends with `python3 -m masd.bin.finish_embeddings` once all shards are there.
+    Ends with `python3 -m masd.bin.finish embeddings` once all shards are there.
 
     Args:
         model: folder with encoder.safetensors and encoder.yaml, as pretraining leaves it.

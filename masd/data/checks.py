@@ -27,7 +27,7 @@ def validate(path: str | Path, strict: bool = False, allow_pipes: bool = False) 
         return problems
     problems += cross_check(folder) + check_spk2utt(folder)
     if not (folder.path / "spk2utt").exists():
-        problems.append(f"{folder.path}/spk2utt: missing; masd.bin.fix_data makes it")
+        problems.append(f"{folder.path}/spk2utt: missing; masd.bin.data fix makes it")
     problems += [f"{folder.path}/wav.scp: '{name}': {why}" for name, why in missing_audio(folder).items()]
     if strict:
         problems += _check_sound(folder, allow_pipes)

@@ -1,7 +1,7 @@
 """What the preparation of a published corpus shares: finding it, reading its protocol, checking its counts.
 
 A corpus that is not as published is reported line by line (`Findings`); one line stops a strict run.
-Nothing here opens an audio file: folders are listed, and durations come later (`masd.bin.make_utt2dur`).
+Nothing here opens an audio file: folders are listed, and durations come later (`masd.bin.data utt2dur`).
 Protocols are read and folders listed on every call, for a folder may have been filled since; what comes of it
 is written where it differs from what is there.
 """

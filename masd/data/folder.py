@@ -234,7 +234,7 @@ def check_spk2utt(folder: DataFolder) -> list[str]:
     stored = scan_table(path)
     if stored.problems or {s: v.split() for s, v in stored.table.items()} == spk2utt(folder.utt2spk):
         return stored.problems
-    return [f"{path}: does not agree with utt2spk; masd.bin.fix_data makes it again"]
+    return [f"{path}: does not agree with utt2spk; masd.bin.data fix makes it again"]
 
 
 def _same_ids(path: Path, a: Mapping, a_name: str, b: Mapping, b_name: str) -> list[str]:

@@ -24,7 +24,7 @@ from masd.stage.shards import NamedShards, failures_of
 log = logging.getLogger(__name__)
 
 SAVE_EVERY = 60.0  # seconds
-_AGAIN = "./run.sh --stage 6 (or score_detector and finish_scores)"
+_AGAIN = "./run.sh --stage 6 (or score_detector and finish scores)"
 _KEPT = (
     "scores",
     "failures",

@@ -160,7 +160,7 @@ def finish_dump(out: str | Path, num_jobs: int, max_fail: float = 0.01) -> None:
 
 def _shards(out: Path) -> ArchiveShards:
     kept = ("num_jobs", "format", "compress")
-    again = "./run.sh --stage 3 (or dump_feats and finish_dump)"
+    again = "./run.sh --stage 3 (or dump_feats and finish dump)"
     return ArchiveShards(out, again, ("feats", "hand"), LISTS, kept, ("utt2num_frames",))
 
 
@@ -180,7 +180,7 @@ def open_dump(path: str | Path, expected: FeatsConfig | None = None, families: b
     for name in ("feats.scp", "hand.scp", "feats.yaml"):
         if not (path / name).is_file():
             raise MasdError(
-                f"{path}: no finished feature dump ({name} is missing); run dump_feats and finish_dump"
+                f"{path}: no finished feature dump ({name} is missing); run dump_feats and finish dump"
             )
     config = FeatsConfig.from_dict(read_yaml(path / "feats.yaml"), path / "feats.yaml")
     if expected is not None:

@@ -154,13 +154,14 @@ def _log_costs(folders: list[Path]) -> dict[str, Cost]:
     out: dict[str, Cost] = {}
     for path in sorted({path for folder in folders for path in folder.rglob("*.log")}):
         text = path.read_text(encoding="utf-8", errors="replace")
-        command = re.search(r"^#.*?(?:\bmasd\.bin\.|\blocal/)(\w+)", text)
+        command = re.search(r"^#.*?(?:\bmasd\.bin\.|\blocal/)(\w+)(?:(?:\.py)? ([a-z][a-z-]*)(?=\s))?", text)
         ended = re.findall(r"^# Ended .*elapsed time (\d+(?:\.\d+)?) seconds", text, flags=re.MULTILINE)
         used = re.findall(r"processor time (\d+\.\d) s, peak memory (\d+) MiB$", text, flags=re.MULTILINE)
         if command and ended:
             processor = sum(float(one) for one, _ in used) if used else None
             mib = max(int(one) for _, one in used) if used else None
-            out.setdefault(command[1], Cost()).add(1, float(ended[-1]), processor, mib)
+            name = "_".join(filter(None, command.groups())).replace("-", "_")
+            out.setdefault(name, Cost()).add(1, float(ended[-1]), processor, mib)
     return out
 
 

@@ -228,6 +228,12 @@ def input_digest(path: str | Path) -> str:
     return digest([[p.name, sha256(p)] for p in lists])
 
 
+def _called() -> str:
+    """Return the entry point that this process is, `dump_feats`, or with its sub-command, `finish_dump`."""
+    command = sys.argv[1] if len(sys.argv) > 1 and sys.argv[1].replace("-", "").isalpha() else "-"
+    return Path(sys.argv[0]).stem + ("" if command.startswith("-") else f"_{command}").replace("-", "_")
+
+
 class Mark:
     """The mark of one finished piece of work: `<folder>/.done[.<name>].json`.
 
@@ -267,7 +273,7 @@ class Mark:
         """
         seconds, (processor, memory) = time.monotonic() - self._start, used()
         cost = {
-            "by": Path(sys.argv[0]).stem,
+            "by": _called(),
             "processor": round(processor - self._processor, 2),
             "mib": memory,
         }

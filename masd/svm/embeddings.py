@@ -88,7 +88,7 @@ def extract_shard(
 
 
 def _shards(out: Path) -> ArchiveShards:
-    again = "./run.sh --stage 5 (or extract_embeddings and finish_embeddings)"
+    again = "./run.sh --stage 5 (or extract_embeddings and finish embeddings)"
     return ArchiveShards(out, again, ("mu", "gram"), LISTS)
 
 

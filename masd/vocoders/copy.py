@@ -156,7 +156,7 @@ def comment(path: Path) -> str:
 
 def _shards(out: Path) -> NamedShards:
     # stage 1 of mini makes copies too
-    return NamedShards(out, "./run.sh with the same --stage (or copy_synthesis and finish_copy_synthesis)")
+    return NamedShards(out, "./run.sh with the same --stage (or copy_synthesis and finish copy-synthesis)")
 
 
 def finish(data: Path, name: str, out: Path, num_jobs: int, max_fail: float, force: bool = False) -> None:

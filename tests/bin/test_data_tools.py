@@ -13,9 +13,9 @@ from masd.data.folder import read_folder, write_folder
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def call(name, *arguments):
+def call(*arguments):
     return subprocess.run(
-        [sys.executable, "-m", f"masd.bin.{name}", *map(str, arguments)],
+        [sys.executable, "-m", "masd.bin.data", *map(str, arguments)],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -33,16 +33,16 @@ def data(tmp_path):
 
 
 def test_validate_then_fix_then_validate(data, tmp_path):
-    assert call("validate_data", "--data", data, "--strict", "true").returncode == 0
+    assert call("validate", "--data", data, "--strict", "true").returncode == 0
     (tmp_path / "s1-u0.wav").unlink()
     (data / "spk2utt").unlink()
-    done = call("validate_data", "--data", data)
+    done = call("validate", "--data", data)
     assert done.returncode == 1 and len(done.stdout.splitlines()) == 2
-    assert done.stderr.strip().splitlines()[-1].startswith(f"validate_data: error: {data}: 2 problem(s)")
-    done = call("fix_data", "--data", data)
+    assert done.stderr.strip().splitlines()[-1].startswith(f"data validate: error: {data}: 2 problem(s)")
+    done = call("fix", "--data", data)
     assert done.returncode == 0 and "dropped utterance 's1-u0': no such file" in done.stdout
-    assert call("validate_data", "--data", data, "--strict", "true").returncode == 0
-    assert "nothing to repair" in call("fix_data", "--data", data).stdout
+    assert call("validate", "--data", data, "--strict", "true").returncode == 0
+    assert "nothing to repair" in call("fix", "--data", data).stdout
 
 
 def test_subsets_of_every_kind(data, tmp_path):
@@ -55,23 +55,23 @@ def test_subsets_of_every_kind(data, tmp_path):
         ("--random", 6): ["s1-u0", "s1-u1", "s1-u2", "s2-u0", "s2-u1", "s2-u2"],
     }
     for number, (arguments, utts) in enumerate(wanted.items()):
-        done = call("subset_data", "--data", data, "--out", tmp_path / f"o{number}", *arguments)
+        done = call("subset", "--data", data, "--out", tmp_path / f"o{number}", *arguments)
         assert done.returncode == 0, done.stderr
         assert read_folder(tmp_path / f"o{number}").utts == utts
-    done = call("subset_data", "--data", data, "--out", tmp_path / "p", "--per-speaker", 1, "--seed", 4)
+    done = call("subset", "--data", data, "--out", tmp_path / "p", "--per-speaker", 1, "--seed", 4)
     assert len(read_folder(tmp_path / "p").utts) == 2
-    done = call("subset_data", "--data", data, "--out", tmp_path / "q", "--first", 1, "--random", 1)
+    done = call("subset", "--data", data, "--out", tmp_path / "q", "--first", 1, "--random", 1)
     assert done.returncode == 1 and "give one of --utt-list" in done.stderr
     (tmp_path / "spks").write_text("s9\n")
-    done = call("subset_data", "--data", data, "--out", tmp_path / "q", "--spk-list", tmp_path / "spks")
+    done = call("subset", "--data", data, "--out", tmp_path / "q", "--spk-list", tmp_path / "spks")
     assert done.returncode == 1 and "no speaker 's9'" in done.stderr
 
 
 def test_split_and_merge(data, tmp_path):
-    done = call("split_data", "--data", data, "--num-parts", 2, "--by", "speaker")
+    done = call("split", "--data", data, "--num-parts", 2, "--by", "speaker")
     assert done.stdout.split() == [f"{data}/split2/1", f"{data}/split2/2"]
-    done = call("merge_data", "--data", f"[{data}/split2/1,{data}/split2/2]", "--out", tmp_path / "m")
+    done = call("merge", "--data", f"[{data}/split2/1,{data}/split2/2]", "--out", tmp_path / "m")
     assert done.returncode == 0, done.stderr
     assert read_folder(tmp_path / "m").utts == read_folder(data).utts
-    done = call("merge_data", "--data", f"[{data},{data}]", "--out", tmp_path / "n")
+    done = call("merge", "--data", f"[{data},{data}]", "--out", tmp_path / "n")
     assert done.returncode == 1 and "ids must be unique" in done.stderr

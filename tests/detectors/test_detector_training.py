@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from masd.audio import load_utterance, write_wav
 from masd.bin.detect import open_judge
-from masd.bin.finish_scores import finish_scores
+from masd.bin.finish import scores as finish_scores
 from masd.bin.score_detector import score_detector
 from masd.data.folder import write_folder
 from masd.detectors import score_shards, scoring

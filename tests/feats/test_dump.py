@@ -410,11 +410,11 @@ def test_the_entry_points_do_it_with_paths_as_given(data, tmp_path):
         )
         assert done.returncode == 0, done.stderr
         assert "5 of 5 utterances, 0 failed" in done.stderr
-    done = entry("finish_dump", "--out", "dump/set", "--num-jobs", 2, cwd=tmp_path)
+    done = entry("finish", "dump", "--out", "dump/set", "--num-jobs", 2, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     out = tmp_path / "dump" / "set"
     assert (out / "feats.scp").read_text().splitlines()[7] == "s-7 dump/set/feats.2.h5:s-7"
     assert open_dump(out, FeatsConfig(max_seconds=0.5)).feats.num_frames("s-9") == 51
-    done = entry("finish_dump", "--out", "nowhere", cwd=tmp_path)
+    done = entry("finish", "dump", "--out", "nowhere", cwd=tmp_path)
     assert done.returncode == 1 and "nowhere: shard 1 of 1 is not finished" in done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -173,7 +173,7 @@ def test_kaldi_accepts_every_prepared_folder(finished):
         data = finished.path / "data/tiny" / name
         if name in COUNTS:
             done = finished.python(
-                "-m", "masd.bin.prefix_speakers", "--data", data, "--out", f"exp/kaldi/{name}"
+                "-m", "masd.bin.data", "prefix-speakers", "--data", data, "--out", f"exp/kaldi/{name}"
             )
             assert done.returncode == 0, done.stderr
             data = finished.path / "exp/kaldi" / name
@@ -329,11 +329,11 @@ def test_a_recording_cut_short_stops_a_strict_run_and_is_left_out_of_another(dam
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     assert prepare(recipe, corpora, "--strict", "false", "--pretrain", "false").returncode == 0
     words = ("--data", "data/full/train")
-    assert recipe.python("-m", "masd.bin.make_utt2dur", *words).returncode == 0
-    done = recipe.python("-m", "masd.bin.finish_utt2dur", *words)
+    assert recipe.python("-m", "masd.bin.data", "utt2dur", *words).returncode == 0
+    done = recipe.python("-m", "masd.bin.finish", "utt2dur", *words)
     assert done.returncode == 1
     assert utt in done.stderr and "cut short" in done.stderr
-    assert recipe.python("-m", "masd.bin.finish_utt2dur", *words, "--max-fail", "0.5").returncode == 0
+    assert recipe.python("-m", "masd.bin.finish", "utt2dur", *words, "--max-fail", "0.5").returncode == 0
     folder = read_folder(recipe.path / "data/full/train")
     assert utt not in folder.utts and len(folder.utts) == len(chosen("train")) - 1
     assert (recipe.path / "data/full/train/failures").read_text().startswith(f"{utt} ")

@@ -3,17 +3,16 @@
 Every command of every system is one that its entry point takes. Nothing is computed.
 """
 
-import importlib
 import os
 import shlex
 import shutil
 import subprocess
-from functools import cache
 from pathlib import Path
 
 import pytest
+from entry_points import functions, parser_of
 
-from masd.cli import _own_sections, _with_underscores, build_parser
+from masd.cli import _own_sections, _with_underscores
 from masd.detectors.config import SYSTEMS
 from masd.stage.files import write_yaml
 
@@ -49,10 +48,24 @@ class Noted:
             (self.path / f"data/tiny/{part}/utt2lab").write_text("a spoof\nb bonafide\n")
         for name in ("one.pt", "two.pt"):
             (self.path / name).touch()
+        for system in (*ROWS, "plus", "full_tokens", *SYSTEMS):
+            self.model(f"tiny/{system}", {})
+            for part in ("dev", "eval"):
+                self.touch(f"exp/tiny/{system}_s0/scores/{part}/scores")
+        for kind in ("single", "multi", "adversarial", "adversarial_paper_literal"):
+            self.touch(f"exp/tiny/ssl_{kind}_s0/encoder.safetensors")
+        for suffix in ("", "_plus", "_paper_literal"):
+            for part in ("train", "train_plus", "dev", "eval", "pretrain"):
+                self.touch(f"dump/tiny{suffix}/{part}/feats.yaml")
+
+    def touch(self, path):
+        (self.path / path).parent.mkdir(parents=True, exist_ok=True)
+        (self.path / path).touch()
 
     def run(self, *options, **environment):
         """Run stages 2 to 7, or those of `options`."""
         (self.path / "calls").unlink(missing_ok=True)
+        shutil.rmtree(self.path / "exp/tiny/log/.fresh", ignore_errors=True)
         command = ["./run.sh", "--size", "tiny", "--stage", "2", *map(str, options)]
         environment = {**os.environ, "LC_ALL": "C", **environment}
         return subprocess.run(command, cwd=self.path, env=environment, capture_output=True, text=True)
@@ -77,15 +90,11 @@ def noted(tmp_path_factory):
     return {name: Noted(tmp_path_factory.mktemp(name), name) for name in RECIPES}
 
 
-@cache
-def parser_of(name):
-    return build_parser(getattr(importlib.import_module(ENTRY + name), name), name)
-
-
 def entry(call):
-    """The entry point that a command starts, and its arguments."""
+    """The entry point that a command starts, with its sub-command, and the arguments."""
     at = next(i for i, word in enumerate(call) if word.startswith(ENTRY))
-    return call[at].removeprefix(ENTRY), call[at + 1 :]
+    name, words = call[at].removeprefix(ENTRY), call[at + 1 :]
+    return (name, words) if name in functions(name) else (f"{name} {words[0]}", words[1:])
 
 
 def entries(calls):
@@ -156,7 +165,7 @@ def test_a_detector_or_released_weights_score_without_training(noted, name, monk
         (("--checkpoint", weights, "--system", "aasist"), "zero_shot_aasist_released"),
     ):
         calls = recipe.calls("--zero-shot", "true", *options)
-        assert entries(calls) == ["score_detector", "finish_scores", "evaluate", "results"]
+        assert entries(calls) == ["score_detector", "finish scores", "evaluate", "results"]
         found = [parsed(recipe, call, monkeypatch) for call in calls]
         assert str(found[0].out) == str(found[1].out) == f"exp/tiny/{tag}/scores/eval"
         assert found[3].system == tag.removesuffix("_s0")
@@ -305,7 +314,8 @@ def local(tmp_path):
     (recipe.path / "cmd.sh").write_text('PATH=$PWD:$PATH cmd=run.py train_cmd="run.py --mem 4G"\n')
     (recipe.path / "nvidia-smi").write_text("#!/bin/sh\nfor i in 0 1; do echo GPU $i: a card; done\n")
     (recipe.path / "nvidia-smi").chmod(0o755)
-    (recipe.path / "data/full").symlink_to("tiny")
+    for part in ("data", "dump", "exp"):
+        (recipe.path / part / "full").symlink_to("tiny")
     (recipe.path / "elsewhere").mkdir()
     (recipe.path / "elsewhere/encoder.safetensors").touch()
     return recipe
@@ -378,7 +388,7 @@ def test_force_makes_evaluations_and_page_again(noted):
 def test_scores_are_told_the_command_that_made_them(noted, system):
     calls = noted["for"].calls("--zero-shot", "false", "--system", system, "--stage", 6, "--command", "a b")
     told = {entry(call)[0]: call[call.index("--command") + 1] for call in calls if "--command" in call}
-    by = {"handcrafted": ["score"], "lfcc_gmm": ["score_detector", "finish_scores"]}[system]
+    by = {"handcrafted": ["score"], "lfcc_gmm": ["score_detector", "finish scores"]}[system]
     assert told == dict.fromkeys([*by, "results"], "a b")
 
 
@@ -403,6 +413,62 @@ def test_scores_are_told_the_command_that_made_them(noted, system):
 )
 def test_an_option_that_cannot_be_is_one_line(noted, words, said):
     assert_one_line(noted["mini"].run(*words), said)
+
+
+@pytest.mark.parametrize(
+    ("words", "gone", "stage"),
+    [
+        (("--stage", 2), "data/tiny/eval", 1),
+        (("--stage", 3), "data/tiny/pretrain_tags", 2),
+        (("--stage", 4, "--stop-stage", 4), "dump/tiny/pretrain/feats.yaml", 3),
+        (("--stage", 5), "exp/tiny/ssl_adversarial_s0/encoder.safetensors", 4),
+        (("--stage", 4), "dump/tiny/train/feats.yaml", 3),
+        (("--stage", 6), "dump/tiny/eval/feats.yaml", 3),
+        (("--stage", 6, "--stop-stage", 6), "exp/tiny/full_s0/model/model.yaml", 5),
+        (("--stage=6", "--system=aasist"), "exp/tiny/aasist_s0/model/model.yaml", 5),
+        (("--stage", 7), "exp/tiny/full_s0/scores/dev/scores", 6),
+    ],
+)
+def test_where_an_earlier_stage_is_missing_it_is_named(noted, words, gone, stage):
+    recipe = noted["asvspoof2019_la"]
+    (recipe.path / gone).rename(recipe.path / "away")
+    done = recipe.run(*words)
+    (recipe.path / "away").rename(recipe.path / gone)
+    assert_one_line(done, f"no {gone}; run stage {stage} first\n")
+    done = recipe.run(*words, "--stop-stage", 7)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_recipes_own_configuration_stands_in_place_of_the_one_for_all(noted):
+    """Nothing else is taken from utils/conf then, and the results page is told which it was."""
+    recipe = noted["for"]
+
+    def taken():
+        calls = recipe.calls("--zero-shot", "false", "--stage", 5, "--system", "handcrafted")
+        fit, results = entry(calls[0])[1], entry(calls[-1])[1]
+        return fit[1:4:2], results[results.index("--protocol") + 1].split(",")
+
+    common = ["../../utils/conf/masd.yaml", "../../utils/conf/tiny.yaml"]
+    protocol = ["conf/corpus_tiny.yaml", "../../utils/conf/vocoders.yaml"]
+    assert taken() == (common, [*common, *protocol])
+    own = recipe.path / "conf" / "tiny.yaml"
+    shutil.copy(ROOT / "utils/conf/tiny.yaml", own)
+    mine = [common[0], "conf/tiny.yaml"]
+    assert taken() == (mine, [*mine, *protocol])
+    own.unlink()
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_help_needs_no_environment(noted, name):
+    """It lists the recipe's own options first, and what all have, each once."""
+    done = subprocess.run(
+        ["./run.sh", "--help"],
+        **{"cwd": noted[name].path, "env": {"PATH": "/usr/bin:/bin"}, "capture_output": True, "text": True},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    listed = [line.split()[0] for line in done.stdout.splitlines() if line.startswith("  --")]
+    assert listed[0] == "--size" and listed[-1] == "--force" and "--stop-stage" in listed
+    assert len(listed) == len(set(listed))
 
 
 def test_a_model_that_is_not_there_is_told_apart_from_none(noted):
@@ -446,10 +512,10 @@ def test_a_path_is_not_looked_for_by_stages_that_do_not_read_it(noted, name):
     assert done.returncode == 0, done.stderr
 
 
-# Entry points that may leave out utterances which cannot be used; finish_utt2dur has --strict.
+# Entry points that may leave out utterances which cannot be used; finish utt2dur has --strict.
 LEAVE_OUT = {
-    "finish_copy_synthesis", "finish_dump", "finish_embeddings", "add_tokens", "fit_svm", "train_detector",
-    "score", "score_detector", "finish_scores",
+    "finish copy-synthesis", "finish dump", "finish embeddings", "add_tokens", "fit_svm", "train_detector",
+    "score", "score_detector", "finish scores",
 }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ import pytest
 from paper_recipes import ROOT, PaperRecipe, clips
 from zero_shot_trees import TTS, for_2sec, for_norm, wavefake, write
 
-from masd.bin.prefix_speakers import prefix_speakers
+from masd.bin.data import prefix_speakers
 from masd.data.checks import speaker_sorted, validate
 from masd.data.folder import read_folder
 from masd.feats.config import FeatsConfig

@@ -271,12 +271,19 @@ def test_costs_come_from_logs_and_marks(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "dump.1.log").write_text(log.format(1, 6.5, 300, 7))
     (tmp_path / "dump.2.log").write_text(log.format(2, 4.0, 500, 5))
+    (tmp_path / "join.log").write_text(
+        "# python3 -m masd.bin.finish copy-synthesis --out x\n# Ended (code 0), elapsed time 2 seconds\n"
+    )
     (tmp_path / "other.log").write_text("still running\n")
     (tmp_path / "fetch.log").write_text(
         "# python3 local/fetch.py\n# Ended (code 0), elapsed time 3 seconds\n"
     )
     found = costs([tmp_path])
-    assert found == {"dump_feats": Cost(2, 12.0, 10.5, 500), "fetch": Cost(1, 3.0)}
+    assert found == {
+        "dump_feats": Cost(2, 12.0, 10.5, 500),
+        "fetch": Cost(1, 3.0),
+        "finish_copy_synthesis": Cost(1, 2.0),
+    }
     cost = {"by": "dump_feats", "processor": 90.0, "mib": 400}
     (tmp_path / ".done.json").write_text(json.dumps({"digest": "x", "seconds": 60.0, "cost": cost}))
     (tmp_path / ".done.old.json").write_text('{"digest": "x", "seconds": 60.0}')

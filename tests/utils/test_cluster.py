@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -308,15 +307,6 @@ def test_without_a_configuration_the_usual_resources_are_known(cluster):
         "sge.py": ("-l mem_free=4G", "-pe smp 2", "-l gpu=1", "-l h_rt=1:00:00"),
     }[cluster.launcher]:
         assert words in call
-
-
-@pytest.mark.parametrize(("name", "scheduler"), [("slurm", "Slurm"), ("sge", "GridEngine")])
-def test_the_recipes_configuration_is_what_is_taken_without_one(name, scheduler, monkeypatch):
-    monkeypatch.syspath_prepend(UTILS)
-    cluster, module = import_module("cluster"), import_module(name)
-    conf = UTILS.parent / f"egs/mini/conf/{name}.conf"
-    defaults = getattr(module, scheduler).defaults
-    assert cluster.read_conf(conf, conf.read_text()) == cluster.read_conf(conf, defaults)
 
 
 @pytest.mark.parametrize(

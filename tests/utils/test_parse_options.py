@@ -39,12 +39,28 @@ def test_declared_options_are_set_and_the_rest_is_left(script):
     assert done.stdout == "4|x; rm -rf $HOME|false|1|rest --nj\n"
 
 
+def test_an_equals_sign_may_stand_before_the_value(script):
+    assert script("--nj=4", "--some-name=a=b", "--data=", "rest").stdout == "4|a=b|false|1|rest\n"
+
+
+def test_options_declared_in_a_common_file_are_taken_and_may_be_declared_otherwise(tmp_path):
+    common, path = tmp_path / "common.sh", tmp_path / "script.sh"
+    common.write_text("# options\nnj=8   # jobs of all\nseed=3   # of chance\n")
+    path.write_text(
+        SCRIPT.replace("# options", f". {common}\n_option_files=({common})\n# options") + "echo $seed\n"
+    )
+    assert call(path, "--seed", "5").stdout == "2|a b|false|1|\n5\n"
+    said = call(path, "--help").stdout
+    assert said.count("--nj ") == 1 + 1 and "number of jobs [2]" in said and "of chance [3]" in said
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["--bogus", "1"], "unknown option --bogus"),
         (["--hidden", "2"], "unknown option --hidden"),
         (["--nj"], "option --nj needs a value"),
+        (["--bogus=1"], "unknown option --bogus"),
         (["--force", "yes"], "takes true or false, not 'yes'"),
     ],
 )

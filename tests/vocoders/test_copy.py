@@ -12,7 +12,7 @@ from vocoder_samples import save_hifigan, speech
 
 from masd.audio import load_utterance, write_wav
 from masd.bin.copy_synthesis import copy_synthesis
-from masd.bin.finish_copy_synthesis import finish_copy_synthesis
+from masd.bin.finish import copy_synthesis as finish_copy_synthesis
 from masd.data.folder import read_folder, write_folder
 from masd.errors import MasdError
 from masd.stage.files import Mark, digest, input_digest, read_json, write_yaml
@@ -35,7 +35,7 @@ def corpus(folder, utts=UTTS, wav="audio", **tables):
 
 @pytest.fixture
 def copy(tmp_path):
-    """Runs copy_synthesis and finish_copy_synthesis by their arguments."""
+    """Runs copy_synthesis and finish copy-synthesis by their arguments."""
 
     def run(data, out="out", vocoder="lpc", finish=True, num_jobs=1, max_fail=0.01, **more):
         for job in range(1, num_jobs + 1):
@@ -259,7 +259,15 @@ def test_the_entry_points_from_the_command_line(tmp_path):
     write_yaml(tmp_path / "v.yaml", {"type": "hifigan"} | save_hifigan(tmp_path))
 
     def run(stage, *arguments):
-        command = [sys.executable, "-m", f"masd.bin.{stage}", "--data", str(data), "--vocoder", "tiny"]
+        command = [
+            sys.executable,
+            "-m",
+            *f"masd.bin.{stage}".split(),
+            "--data",
+            str(data),
+            "--vocoder",
+            "tiny",
+        ]
         command += ["--out", str(tmp_path / "out"), *arguments]
         env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
         return subprocess.run(command, capture_output=True, text=True, env=env, check=False)
@@ -267,7 +275,7 @@ def test_the_entry_points_from_the_command_line(tmp_path):
     synthesise = ["--wav-dir", str(tmp_path / "wav"), "--vocoder-config", str(tmp_path / "v.yaml")]
     done = run("copy_synthesis", *synthesise, "--audio-format", "flac", "--num-jobs", "1")
     assert done.returncode == 0 and "real-time factor" in done.stderr, done.stderr
-    assert run("finish_copy_synthesis", "--num-jobs", "1").returncode == 0
+    assert run("finish copy-synthesis", "--num-jobs", "1").returncode == 0
     assert len(read_folder(tmp_path / "out").utts) == 3
     assert (tmp_path / "out/copy_synthesis.yaml").is_file()
     before = stamps(tmp_path / "wav")

@@ -7,7 +7,6 @@
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-. ./path.sh
 
 # options
 size=full              # how much of the corpus, and which budgets: full (as published), tiny
@@ -17,7 +16,8 @@ system=plus            # what is trained, as run.sh takes it
 seed=0                 # seeds every random choice
 nj=4                   # parallel jobs
 folds="1 2 3 4 5"      # which folds
-. "$MASD_ROOT/utils/parse_options.sh"
+. ../../utils/parse_options.sh
+. ./path.sh
 
 part=$size
 [ "${track:-clean}" = clean ] || part+=_$track
@@ -31,7 +31,7 @@ done
 mkdir -p "$pooled"
 # shellcheck disable=SC2086
 LC_ALL=C sort $scores > "$pooled/scores"
-python3 -m masd.bin.merge_data --data "[${sets#,}]" --out "$data" > "$pooled/merge.log"
+python3 -m masd.bin.data merge --data "[${sets#,}]" --out "$data" > "$pooled/merge.log"
 python3 -m masd.bin.evaluate --scores "$pooled/scores" --data "$data" --breakdown "$(cat "data/${part}_fold${folds%% *}/breakdown")" \
   --out "$pooled/results"
 cat "$pooled/results/metrics.txt"

@@ -4,7 +4,6 @@
 # Usage: local/prepare.sh --size small --downloads downloads --data data/small [--cmd "run.py"] [--nj 2]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-. ./path.sh
 
 # options
 cmd=run.py            # launcher of jobs
@@ -17,6 +16,7 @@ strict=true           # whether a cue found in train or dev stops report and ful
 max_fail=0.01         # share of utterances, 0 to 1, that may fail
 force=false           # make everything again
 . ../../utils/parse_options.sh
+. ./path.sh
 
 data=${data:-data/$size}
 [ "$force" = false ] || rm -rf "$data"
@@ -41,7 +41,7 @@ while read -r tag; do
     --data "$data/copies/$tag/source" --vocoder "$tag" --vocoder-config "$data/vocoder/$tag.yaml" \
     --out "$data/copies/$tag" --wav-dir "$data/copies/$tag/wav" --audio-format flac \
     --job JOB --num-jobs "$nj"
-  $cmd "$data/log/finish_copy_$tag.log" python3 -m masd.bin.finish_copy_synthesis \
+  $cmd "$data/log/finish_copy_$tag.log" python3 -m masd.bin.finish copy-synthesis \
     --data "$data/copies/$tag/source" --vocoder "$tag" --out "$data/copies/$tag" --num-jobs "$nj" \
     --max-fail "$max_fail"
 done < "$data/copy_tags"

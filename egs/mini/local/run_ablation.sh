@@ -6,7 +6,6 @@
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-. ./path.sh
 
 # options
 size=report                    # profile of the corpus and of the budgets
@@ -14,9 +13,9 @@ seeds="0 1 2"                  # each row is trained once for each
 nj=2                           # jobs at a time; each trains one encoder with its systems
 downloads=downloads            # where packages are kept
 feats_format=ark               # what dumps are written as: ark or h5
-literal=true                   # also run conf/paper_literal.yaml, with the first seed
+literal=true                   # also run --variant paper_literal, with the first seed
 results=""                     # the page to write [RESULTS.md for report, else exp/<size>/RESULTS.md]
-. "$MASD_ROOT/utils/parse_options.sh"
+. ../../utils/parse_options.sh
 
 [ $# -eq 0 ] || { echo "run_ablation.sh: error: '$1' is not an option; --help lists them" >&2; exit 1; }
 [ -n "$results" ] || [ "$size" != report ] || results=RESULTS.md

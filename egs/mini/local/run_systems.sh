@@ -6,8 +6,6 @@
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-. ./path.sh
-. ./cmd.sh
 
 # options
 size=report                    # profile of the corpus and of the budgets
@@ -18,8 +16,10 @@ aasist_checkpoint=""           # released AASIST weights: one more row, zero-sho
 nj=2                           # parallel jobs of dumps
 downloads=downloads            # where packages are kept
 results=""                     # the table [SYSTEMS.md for report, else exp/<size>/systems/SYSTEMS.md]
-. "$MASD_ROOT/utils/parse_options.sh"
-. "$MASD_ROOT/utils/stages.sh"
+. ../../utils/parse_options.sh
+. ./path.sh
+. ./cmd.sh
+. ../../utils/stages.sh
 
 [ $# -eq 0 ] || fail "'$1' is not an option; --help lists them"
 data=data/$size exp=exp/$size top=exp/$size/systems logs=exp/$size/log
@@ -32,7 +32,7 @@ results=${results:-$top/SYSTEMS.md}
 list=$data/eval
 if [ "$trials" -gt 0 ] && [ "$trials" -lt "$(wc -l < "$data/eval/utt2lab")" ]; then
   list=$data/eval_systems
-  single eval_systems python3 -m masd.bin.subset_data --data "$data/eval" --out "$list" --random "$trials" --seed "$seed"
+  single eval_systems python3 -m masd.bin.data subset --data "$data/eval" --out "$list" --random "$trials" --seed "$seed"
 fi
 seen=$(cut -d ' ' -f 2 "$data/train/utt2attack" | sort -u | grep -v '^-$' | paste -sd ,)
 

@@ -91,7 +91,7 @@ def versions(
         )
         for attack in item.attacks:
             utt, audio = f"{item.utt}-{attack}", copies[attack].get(item.utt)
-            if audio is not None:  # else its synthesis failed, which finish_copy_synthesis has judged
+            if audio is not None:  # else its synthesis failed, which masd.bin.finish has judged
                 path = out / attack / f"{item.utt}.flac"
                 result.append(
                     Version(
@@ -135,7 +135,7 @@ def copied(path: Path) -> dict[str, Path]:
     """
     folder = read_folder(path)
     if "utt2source" not in folder.tables:
-        raise MasdError(f"{path}: no utt2source; is this what masd.bin.finish_copy_synthesis wrote?")
+        raise MasdError(f"{path}: no utt2source; is this what masd.bin.finish copy-synthesis wrote?")
     return {source: Path(folder.wav[utt]) for utt, source in folder.tables["utt2source"].items()}
 
 

@@ -1,0 +1,179 @@
+"""Tools for data folders: validate, fix, merge, split, subset, prefix-speakers, utt2dur."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from masd.cli import Command, run_commands
+from masd.errors import MasdError
+
+
+def validate(data: Path, strict: bool = False, allow_pipes: bool = False) -> None:
+    """Print all that is wrong with a data folder, a line each; exit 1 if anything is.
+
+    Args:
+        data: data folder.
+        strict: decode every utterance too: damaged, silent, empty, NaN, not as long as utt2dur says.
+        allow_pipes: with strict, run commands that stand in wav.scp.
+    """
+    from masd.data import checks
+    from masd.data.folder import read_folder
+
+    problems = checks.validate(data, strict, allow_pipes)
+    for problem in problems:
+        print(problem)
+    if problems:
+        raise MasdError(f"{data}: {len(problems)} problem(s); masd data fix repairs what can be repaired")
+    folder = read_folder(data)
+    print(f"{data}: valid, {len(folder.utt2spk)} utterances, {len(set(folder.utt2spk.values()))} speakers")
+    if not checks.speaker_sorted(folder):
+        print(f"{data}: note: ids do not sort by speaker, which MASD does not need but Kaldi's own tools do")
+
+
+def fix(data: Path) -> None:
+    """Repair a data folder in place and print what was done, a line each.
+
+    Sorts every list, makes spk2utt, and drops utterances that lack audio, a speaker or a line in
+    another list. The lists as they were are kept in its folder .backup.
+
+    Args:
+        data: data folder.
+    """
+    from masd.data import transform
+
+    lines = transform.fix(data)
+    for line in lines:
+        print(line)
+    print(f"{data}: {'repaired; the lists as they were are in .backup' if lines else 'nothing to repair'}")
+
+
+def merge(data: list[Path], out: Path) -> None:
+    """Write one data folder that holds the utterances of several; an id that occurs twice is an error.
+
+    Args:
+        data: data folders, as [data/a,data/b] or --data+ data/a --data+ data/b.
+        out: data folder to write.
+    """
+    from masd.data import transform
+
+    merged = transform.merge(out, data)
+    print(f"{out}: {len(merged.utt2spk)} utterances of {len(data)} folders")
+
+
+def split(
+    data: Path, num_parts: int, out: Path | None = None, by: Literal["utterance", "speaker"] = "utterance"
+) -> None:
+    """Split a data folder into folders 1, 2, ... that together hold the same utterances.
+
+    Args:
+        data: data folder.
+        num_parts: how many parts.
+        out: folder that gets them; split<num_parts> in the data folder by default, as in Kaldi.
+        by: utterance for parts of equal size, speaker to keep each speaker in one part.
+    """
+    from masd.data import transform
+
+    for path in transform.split(data, f"{out or data / f'split{num_parts}'}/", num_parts, by):
+        print(path)
+
+
+def subset(
+    data: Path,
+    out: Path,
+    utt_list: Path | None = None,
+    spk_list: Path | None = None,
+    first: int | None = None,
+    random: int | None = None,
+    per_speaker: int | None = None,
+    seed: int = 0,
+) -> None:
+    """Write a data folder with a part of another's utterances, chosen in exactly one of five ways.
+
+    Args:
+        data: data folder to choose from.
+        out: data folder to write.
+        utt_list: file whose lines begin with the utterance ids to keep.
+        spk_list: file whose lines begin with the speaker ids to keep.
+        first: keep this many utterances, the first in order.
+        random: keep this many utterances, chosen at random.
+        per_speaker: keep at most this many utterances of each speaker, chosen at random.
+        seed: seed of the random choices.
+    """
+    from masd.data import transform
+    from masd.data.folder import read_folder
+
+    ways = {"utt_list": utt_list, "spk_list": spk_list, "first": first, "random": random}
+    given = [name for name, value in {**ways, "per_speaker": per_speaker}.items() if value is not None]
+    if len(given) != 1:
+        raise MasdError(
+            f"give one of --utt-list, --spk-list, --first, --random, --per-speaker, not {len(given)}"
+        )
+    folder = read_folder(data)
+    if utt_list is not None:
+        utts = transform.read_ids(utt_list)
+    elif spk_list is not None:
+        utts = _of_speakers(folder.utt2spk, transform.read_ids(spk_list), data)
+    elif first is not None:
+        if not 0 < first <= len(folder.utts):
+            raise MasdError(f"{data}: the first {first} utterances asked for, there are {len(folder.utts)}")
+        utts = folder.utts[:first]
+    elif random is not None:
+        utts = transform.choose_random(folder.utts, random, seed)
+    else:
+        utts = transform.choose_per_speaker(folder, per_speaker or 0, seed)
+    kept = transform.subset(data, out, utts)
+    print(f"{out}: {len(kept.utt2spk)} of {len(folder.utt2spk)} utterances of {data}")
+
+
+def _of_speakers(utt2spk: dict[str, str], speakers: list[str], data: Path) -> list[str]:
+    unknown = set(speakers) - set(utt2spk.values())
+    if unknown:
+        raise MasdError(f"{data}: no speaker '{min(unknown)}'")
+    return [utt for utt, spk in utt2spk.items() if spk in set(speakers)]
+
+
+def prefix_speakers(data: Path, out: Path) -> None:
+    """Write a data folder with ids `<spk>-<utt>`, which Kaldi's validator accepts.
+
+    Kaldi's tools want the order of utterances to be that of speakers. MASD does not need this: keys and
+    scores of a corpus go by its own ids.
+
+    Args:
+        data: data folder.
+        out: data folder to write.
+    """
+    from masd.data import transform
+
+    made = transform.prefix_speakers(data, out)
+    print(f"{out}: {len(made.utt2spk)} utterances, {len(set(made.utt2spk.values()))} speakers")
+
+
+def utt2dur(data: Path, job: int = 1, num_jobs: int = 1, force: bool = False) -> None:
+    """Stage 1: read the durations of a data folder's recordings from their headers, one shard.
+
+    Nothing is decoded. Ends with `python3 -m masd.bin.finish utt2dur` once all shards are there.
+
+    Args:
+        data: data folder.
+        job: which shard, from 1.
+        num_jobs: how many shards.
+        force: read again though it is done; needed where audio was replaced under the same names.
+    """
+    from masd.audio.durations import duration_shard
+
+    duration_shard(data, job, num_jobs, force)
+
+
+COMMANDS = (
+    Command(validate, output=""),
+    Command(fix, output=""),
+    Command(merge),
+    Command(split),
+    Command(subset),
+    Command(prefix_speakers),
+    Command(utt2dur, output=""),
+)
+
+if __name__ == "__main__":
+    run_commands(COMMANDS)
