@@ -52,13 +52,13 @@ if asked 2 && [ "$pretraining" = true ]; then
   for vocoder in $(tags); do
     log "stage 2: copy-synthesis of the pretraining set by $vocoder"
     copy_set "pretrain_source_$vocoder" "$vocoder" "pretrain_raw_$vocoder"
-    single "copy_$vocoder.post" python3 local/post_copy_synthesis.py --protocol "$trials" --data "$data" \
+    single "copy_$vocoder.post" python3 local/post_copies.py pretrain --protocol "$trials" --data "$data" \
       --tag "$vocoder" --max-fail "$max_fail"
   done
 fi
 
 if asked 2 && [ "$widened" = true ]; then
-  widen pretrain_source python3 local/post_wide.py --protocol "$trials" --data "$data" --max-fail "$max_fail"
+  widen pretrain_source python3 local/post_copies.py wide --protocol "$trials" --data "$data" --max-fail "$max_fail"
 fi
 
 if asked 3; then

@@ -21,7 +21,6 @@ RECIPE = ROOT / "egs" / "mini"
 sys.path.insert(0, str(RECIPE / "local"))
 
 import fetch  # noqa: E402
-import finish_sets  # noqa: E402
 import make_protocol  # noqa: E402
 import make_sets  # noqa: E402
 import make_source  # noqa: E402
@@ -162,7 +161,7 @@ def test_a_missing_recording_is_refused_before_anything_is_made(tmp_path):
     protocol = tmp_path / "p.tsv"
     protocol.write_text("\t".join(plan.COLUMNS) + "\n" + item.line() + "\n")
     with pytest.raises(MasdError, match=r"anna/gone.wav: .* not there"):
-        make_source.make_source(protocol, tmp_path / "data", corpus=str(tmp_path / "own"))
+        make_source.cut(protocol, tmp_path / "data", corpus=str(tmp_path / "own"))
     assert not (tmp_path / "data").exists()
 
 
@@ -173,7 +172,7 @@ def test_a_source_utterance_is_the_part_that_the_protocol_names(tmp_path):
     item = plan.Item("anna-0000", "anna", "train", 8000, 40000, (), "anna/a.wav")
     protocol = tmp_path / "p.tsv"
     protocol.write_text("\t".join(plan.COLUMNS) + "\n" + item.line() + "\n")
-    make_source.make_source(protocol, tmp_path / "data", corpus=str(tmp_path / "own"))
+    make_source.cut(protocol, tmp_path / "data", corpus=str(tmp_path / "own"))
     folder = versions.source_folder(tmp_path / "data", protocol, str(tmp_path / "own"))
     made = sources.read_audio(folder / "anna-0000.flac")[0]
     wanted = sources.high_pass(x, RATE, 30.0)[8000:40000]
@@ -214,9 +213,9 @@ def test_a_set_that_conditioning_rejected_half_of_is_refused(tmp_path):
     kept = [make_version(tmp_path, n) for n in range(4)]
     for version in kept[:2]:
         version.out.touch()
-    finish_sets.check_rejected(tmp_path / "train", kept[:2], 0.01)
+    make_sets.check_rejected(tmp_path / "train", kept[:2], 0.01)
     with pytest.raises(MasdError, match=r"2 of 4"):
-        finish_sets.check_rejected(tmp_path / "train", kept, 0.01)
+        make_sets.check_rejected(tmp_path / "train", kept, 0.01)
 
 
 def make_version(folder, number):

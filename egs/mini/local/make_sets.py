@@ -1,24 +1,26 @@
-"""Stage 1, fourth part: condition bona fide and copied speech alike (one shard of it)."""
+"""Stage 1, last part: bona fide and copied speech conditioned alike, and the data folders of the sets."""
 
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
 
 from plan import CONDITION, load_corpus, load_size, read_protocol
-from versions import Version, audio_folder, tts_versions, versions
+from versions import BONA_FIDE, Version, audio_folder, tts_versions, versions
 
 from masd.audio import read_audio, write_wav
-from masd.audio.condition import ConditionConfig, condition, load_config
-from masd.cli import run
-from masd.data.folder import shard
+from masd.audio.condition import ConditionConfig, draw, load_config
+from masd.audio.condition import condition as conditioned
+from masd.cli import Command, run_commands
+from masd.data.folder import shard, write_folder
 from masd.errors import Failures, MasdError
-from masd.stage.files import write_lines
+from masd.stage.files import read_text, write_lines
 
 log = logging.getLogger("make_sets")
 
 
-def make_sets(protocol: Path, size: str, data: Path, job: int = 1, num_jobs: int = 1) -> None:
+def condition(protocol: Path, size: str, data: Path, job: int = 1, num_jobs: int = 1) -> None:
     """Write the conditioned audio of one shard; what is there already is kept.
 
     Args:
@@ -32,7 +34,7 @@ def make_sets(protocol: Path, size: str, data: Path, job: int = 1, num_jobs: int
     out = audio_folder(data, protocol, config)
     todo = versions(read_protocol(protocol), corpus, data, out, config)
     todo += tts_versions(load_size(size).get("tts", {}).get("attacks", []), corpus, data, out, config)
-    failures = Failures("utterance")  # finish_sets judges how many there may be
+    failures = Failures("utterance")  # finish judges how many there may be
     part = shard(todo, job, num_jobs)
     for version in part:
         make(version, config, corpus["rate"], failures)
@@ -48,11 +50,109 @@ def make(version: Version, config: ConditionConfig, rate: int, failures: Failure
         x = read_audio(version.audio, rate=rate)[0]
         reference = read_audio(version.reference, rate=rate)[0]
         ids = (version.source, version.attack)
-        y = condition(x, reference, *ids, version.through, config, rate, version.sign)
+        y = conditioned(x, reference, *ids, version.through, config, rate, version.sign)
         write_wav(version.out, y, rate)
     except MasdError as error:
         failures.add(version.utt, error)
 
 
+def finish(protocol: Path, size: str, data: Path, max_fail: float = 0.01) -> None:
+    """Write `<data>/{train,dev,eval,eval_tts}` and the sets of pretraining that hold the same audio.
+
+    `<data>/pretrain` is train's bona fide speech; `<data>/pretrain_dev` is dev's, and
+    `<data>/pretrain_dev_<tag>` dev's copies by vocoder <tag>, for validation on held-out speakers.
+
+    Args:
+        protocol: the list of utterances.
+        size: tiny, small, report or full.
+        data: the data folder of the size.
+        max_fail: the share of a set's utterances that may be missing because they were rejected.
+    """
+    config, corpus = load_config(CONDITION), load_corpus()
+    out = audio_folder(data, protocol, config)
+    items = read_protocol(protocol)
+    made = versions(items, corpus, data, out, config)
+    made += tts_versions(load_size(size).get("tts", {}).get("attacks", []), corpus, data, out, config)
+    for name in sorted({version.set for version in made}):
+        wanted = [v for v in made if v.set == name]
+        part = [v for v in wanted if v.out.is_file()]
+        check_rejected(data / name, wanted, max_fail)
+        check_trials(protocol, name, {v.utt for v in part}, max_fail)
+        write_set(data / name, part, config)
+    for name, pretrain in (("train", "pretrain"), ("dev", "pretrain_dev")):
+        part = [v for v in made if v.set == name and v.out.is_file()]
+        write_set(data / pretrain, [v for v in part if v.attack == BONA_FIDE], config)
+        if name == "dev":
+            for attack in sorted({v.attack for v in part} - {BONA_FIDE}):
+                write_copies(
+                    data / f"pretrain_dev_{corpus['attacks'][attack]['tag']}", part, attack, corpus, config
+                )
+    for old in data.glob("wav.*"):
+        if old != out:
+            shutil.rmtree(old)
+
+
+def check_rejected(path: Path, wanted: list[Version], max_fail: float) -> None:
+    """Raise `MasdError` if conditioning rejected more than `max_fail` of a set."""
+    failures = Failures("utterance", max_fail)
+    for version in wanted:
+        if not version.out.is_file():
+            failures.add(version.utt, "was rejected, see the logs of conditioning")
+    failures.check(len(wanted), path)
+
+
+def check_trials(protocol: Path, name: str, made: set[str], max_fail: float) -> None:
+    """Compare a set with the protocol's trial list, where it has one: few may be missing, none be extra.
+
+    Raises:
+        MasdError: more than `max_fail` are missing, or there are others.
+    """
+    path = protocol.with_name(f"{protocol.stem}.trials_{name}.tsv")
+    if not path.is_file():
+        return
+    wanted = [line.split("\t")[0] for line in read_text(path).splitlines()]
+    failures = Failures("trial", max_fail)
+    for utt in wanted:
+        if utt not in made:
+            failures.add(utt, "was rejected, see the logs of synthesis and conditioning")
+    failures.check(len(wanted), path)
+    extra = sorted(made - set(wanted))
+    if extra:
+        raise MasdError(f"{path}: {extra[0]} is no trial; make the protocol again, or remove the data folder")
+
+
+def write_set(path: Path, part: list[Version], config: ConditionConfig) -> None:
+    """Write the data folder of a set."""
+    write_folder(path, **tables({v.utt: v for v in part}, config))
+    log.info(
+        "%s: %d bona fide, %d spoof",
+        path,
+        *(sum((v.attack == BONA_FIDE) is b for v in part) for b in (True, False)),
+    )
+
+
+def write_copies(path: Path, part: list[Version], attack: str, corpus: dict, config: ConditionConfig) -> None:
+    """Write the copies by one attack as copy-synthesis names them, `<tag>-<utt>`."""
+    tag = corpus["attacks"][attack]["tag"]
+    chosen = {f"{tag}-{v.source}": v for v in part if v.attack == attack}
+    write_folder(path, **tables(chosen, config), utt2vocoder=dict.fromkeys(chosen, tag))
+
+
+def tables(chosen: dict[str, Version], config: ConditionConfig) -> dict[str, dict]:
+    """Return the lists of a data folder of conditioned utterances."""
+    import soundfile
+
+    seconds = {utt: soundfile.info(v.out).duration for utt, v in chosen.items()}
+    return {
+        "wav": {utt: v.out for utt, v in chosen.items()},
+        "utt2spk": {utt: v.speaker for utt, v in chosen.items()},
+        "utt2lab": {utt: "bonafide" if v.attack == BONA_FIDE else "spoof" for utt, v in chosen.items()},
+        "utt2attack": {utt: "-" if v.attack == BONA_FIDE else v.attack for utt, v in chosen.items()},
+        "utt2source": {utt: v.source for utt, v in chosen.items()},
+        "utt2codec": {utt: draw(v.source, config).codec for utt, v in chosen.items()},
+        "utt2dur": seconds,
+    }
+
+
 if __name__ == "__main__":
-    run(make_sets, output="")
+    run_commands((Command(condition, output=""), Command(finish, output="")))

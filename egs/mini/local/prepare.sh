@@ -31,9 +31,9 @@ else
 fi
 
 # The shards read conf/corpus.yaml, which their words do not name: their own marks tell what is done.
-MASD_REMEMBER=false $cmd JOB=1:"$nj" "$data/log/make_source.JOB.log" python3 local/make_source.py --protocol "$protocol" \
+MASD_REMEMBER=false $cmd JOB=1:"$nj" "$data/log/make_source.JOB.log" python3 local/make_source.py cut --protocol "$protocol" \
   --downloads "$downloads" --corpus "$corpus" --data "$data" --job JOB --num-jobs "$nj"
-$cmd "$data/log/finish_source.log" python3 local/finish_source.py --protocol "$protocol" \
+$cmd "$data/log/finish_source.log" python3 local/make_source.py finish --protocol "$protocol" \
   --size "$size" --downloads "$downloads" --data "$data" --corpus "$corpus"
 
 while read -r tag; do
@@ -52,9 +52,9 @@ while read -r attack; do
 done < "$data/tts_attacks"
 
 # these read conf/condition.yaml too
-MASD_REMEMBER=false $cmd JOB=1:"$nj" "$data/log/make_sets.JOB.log" python3 local/make_sets.py --protocol "$protocol" \
+MASD_REMEMBER=false $cmd JOB=1:"$nj" "$data/log/make_sets.JOB.log" python3 local/make_sets.py condition --protocol "$protocol" \
   --size "$size" --data "$data" --job JOB --num-jobs "$nj"
-$cmd "$data/log/finish_sets.log" python3 local/finish_sets.py --protocol "$protocol" --size "$size" --data "$data" \
+$cmd "$data/log/finish_sets.log" python3 local/make_sets.py finish --protocol "$protocol" --size "$size" --data "$data" \
   --max-fail "$max_fail"
 
 # The gate reads what the guards may be mended by; sizes tiny and small have too few recordings to judge.

@@ -1,4 +1,4 @@
-"""Stage 2 of --system plus, beside train: copies by random vocoders, and all audio unconditioned."""
+"""Stage 2, last part: copies by vocoders, conditioned as everything else is."""
 
 from __future__ import annotations
 
@@ -6,22 +6,48 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
-from finish_sets import tables
-from make_sets import make
+from make_sets import make, tables, write_copies
 from plan import CONDITION, SETS, load_corpus, read_protocol
 from versions import Version, audio_folder, copied, draw_rate, item_signs, versions
 
 from masd.audio.condition import ConditionConfig, load_config
-from masd.cli import run
+from masd.cli import Command, run_commands
 from masd.data.folder import read_folder, write_folder
-from masd.errors import Failures
+from masd.errors import Failures, MasdError
 from masd.stage.files import input_digest
 
 NAME = "wide"
 
 
-def post_wide(protocol: Path, data: Path, max_fail: float = 0.01) -> None:
-    """Write `<data>/train_added` from `train_wide_raw`, the sources and the copies of train.
+def pretrain(protocol: Path, data: Path, tag: str, max_fail: float = 0.01) -> None:
+    """Write `<data>/pretrain_<tag>` from `<data>/pretrain_raw_<tag>`; audio that train has already is used.
+
+    Args:
+        protocol: the list of utterances.
+        data: the data folder of the size.
+        tag: the vocoder's name.
+        max_fail: the share of utterances that may be rejected.
+    """
+    config, corpus = load_config(CONDITION), load_corpus()
+    attack = next((a for a, known in corpus["attacks"].items() if known["tag"] == tag), None)
+    if attack is None:
+        raise MasdError(f"--tag {tag}: no attack of conf/corpus.yaml has it")
+    out = audio_folder(data, protocol, config)
+    train = [item for item in read_protocol(protocol) if item.set == "train"]
+    sources = set(read_folder(data / f"pretrain_raw_{tag}").tables["utt2source"].values())
+    part = [
+        v for v in versions(train, corpus, data, out, config) if v.attack == attack and v.source in sources
+    ]
+    failures = Failures("utterance", max_fail)
+    for version in part:
+        make(version, config, corpus["rate"], failures)
+    failures.check(len(part), data / f"pretrain_raw_{tag}")
+    done = [version for version in part if version.out.is_file()]
+    write_copies(data / f"pretrain_{tag}", done, attack, corpus, config)
+
+
+def wide(protocol: Path, data: Path, max_fail: float = 0.01) -> None:
+    """For --system plus: write `<data>/train_added` from `train_wide_raw`, sources and copies of train.
 
     Copies by random vocoders, conditioned as everything else is, are `wide-<utt>`. Recordings and all their
     copies as they were before conditioning are `raw-<utt>`: a detector that never heard a clean recording
@@ -40,7 +66,7 @@ def post_wide(protocol: Path, data: Path, max_fail: float = 0.01) -> None:
     sources = read_folder(data / "source").wav
     audio = out / f"{NAME}.{input_digest(data / 'train_wide_raw')[:8]}"  # other copies, another folder
     rates = Counter(corpus["attacks"][a]["rate"] for item in items for a in item.attacks)
-    wide = [
+    random_copies = [
         Version(
             *(f"{NAME}-{i.utt}", i.speaker, i.set, NAME, i.utt),
             *(copies[i.utt], Path(sources[i.utt])),
@@ -50,11 +76,11 @@ def post_wide(protocol: Path, data: Path, max_fail: float = 0.01) -> None:
         if i.utt in copies
     ]
     failures = Failures("utterance", max_fail)
-    for version in wide:
+    for version in random_copies:
         make(version, config, corpus["rate"], failures)
-    failures.check(len(wide), data / "train_wide_raw")
-    made = [v for v in [*versions(every, corpus, data, out, config), *wide] if v.out.is_file()]
-    added = tables({v.utt: v for v in wide if v.out.is_file()}, config)
+    failures.check(len(random_copies), data / "train_wide_raw")
+    made = [v for v in [*versions(every, corpus, data, out, config), *random_copies] if v.out.is_file()]
+    added = tables({v.utt: v for v in random_copies if v.out.is_file()}, config)
     raw = {name: unconditioned([v for v in made if v.set == name], config) for name in SETS}
     for name, table in raw["train"].items():
         added[name] |= table
@@ -76,4 +102,4 @@ def unconditioned(part: list[Version], config: ConditionConfig) -> dict[str, dic
 
 
 if __name__ == "__main__":
-    run(post_wide, output="")
+    run_commands((Command(pretrain, output=""), Command(wide, output="")))
