@@ -12,8 +12,9 @@ from typing import Any, Literal
 import numpy as np
 import soundfile
 
-from masd.audio import check_length, load_utterance, write_wav
+from masd.audio import check_length, write_wav
 from masd.data.folder import DataFolder, read_folder, write_folder
+from masd.data.utterance import load_utterance
 from masd.errors import Failures, MasdError
 from masd.stage.files import Mark, digest, input_digest, read_yaml, write_lines
 from masd.stage.lock import sole

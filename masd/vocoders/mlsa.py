@@ -14,8 +14,9 @@ from typing import ClassVar
 import numpy as np
 from scipy.signal import lfilter
 
+from masd.feats.pitch import frames, pitch
 from masd.vocoders.base import Adapter, Config
-from masd.vocoders.excitation import excitation, frames, pitch
+from masd.vocoders.excitation import excitation
 
 
 @dataclass

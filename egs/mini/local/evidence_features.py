@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from plan import load_corpus, read_protocol
 
-from masd.audio import load_utterance
 from masd.cli import run
 from masd.data.folder import read_folder
+from masd.data.utterance import load_utterance
 from masd.errors import MasdError
 from masd.feats.families import FAMILIES, describe
 from masd.stage.files import atomic

@@ -18,9 +18,9 @@ from numpy.random import Generator
 from plan import read_protocol
 from torch import Tensor, nn
 
-from masd.audio import load_utterance
 from masd.cli import run
 from masd.data.folder import read_folder
+from masd.data.utterance import load_utterance
 from masd.errors import MasdError
 from masd.stage.files import write_json
 from masd.stage.seeding import derive, generator

@@ -13,10 +13,11 @@ from pathlib import Path
 from plan import CONDITION, load_corpus, read_protocol
 from versions import draw_rate, item_signs
 
-from masd.audio import load_utterance, write_wav
+from masd.audio import write_wav
 from masd.audio.condition import condition, load_config
 from masd.cli import run
 from masd.data.folder import read_folder, write_folder
+from masd.data.utterance import load_utterance
 from masd.errors import Failures, MasdError
 from masd.stage.files import digest
 from masd.stage.seeding import generator
