@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from scipy.signal import lfilter
@@ -34,7 +33,7 @@ class LPCConfig(Config):
 class LPC(Adapter[LPCConfig]):
     """LPC analysis (autocorrelation method) and synthesis at 16 kHz; the noise is random."""
 
-    config_class: ClassVar[type[Config]] = LPCConfig
+    config_class = LPCConfig
 
     def synthesise(self, x: np.ndarray, seed: int) -> np.ndarray:
         """Return the re-synthesis of `x` (N,) at 16 kHz, with the excitation's noise drawn from `seed`."""

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from masd.errors import MasdError
-from masd.metrics.bootstrap import _draws, bootstrap_eer, bootstrap_eers, paired_test
+from masd.metrics.bootstrap import bootstrap_eer, bootstrap_eers, draws_of, paired_test
 from masd.metrics.eer import eer
+from masd.stage.seeding import generator
 
 
 def sample(rng, sources=40, copies=2, shift=1.5, own=1.0):
@@ -25,7 +26,7 @@ def test_each_draw_is_the_official_eer_of_the_expanded_trials(ties):
     scores, fake, source = sample(rng)
     scores = np.round(scores) if ties else scores
     found = bootstrap_eers(scores, fake, source, n=50, seed=3)
-    ((_, counts),) = _draws(40, source, 50, 3)
+    ((_, counts),) = draws_of(40, source.size, 50, generator(3, "bootstrap", 40))
     for value, count in zip(found, counts, strict=True):
         rows = np.repeat(np.arange(len(scores)), count[source])
         assert value == eer(scores[rows][~fake[rows]], scores[rows][fake[rows]])[0]
@@ -34,7 +35,7 @@ def test_each_draw_is_the_official_eer_of_the_expanded_trials(ties):
 def test_groups_are_drawn_whole():
     """With bona fide and spoofs of a source always together, the classes keep their ratio in every draw."""
     source = np.repeat(np.arange(7), 3)
-    for _, counts in _draws(7, source, 20, 0):
+    for _, counts in draws_of(7, source.size, 20, np.random.default_rng(0)):
         assert (counts.sum(axis=1) == 7).all()
 
 
