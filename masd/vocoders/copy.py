@@ -20,7 +20,7 @@ from masd.stage.files import Mark, digest, input_digest, read_yaml, write_lines
 from masd.stage.lock import sole
 from masd.stage.progress import Progress
 from masd.stage.shards import NamedShards, failures_of
-from masd.vocoders import Vocoder, get
+from masd.vocoders import Adapter, get
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ RATE = 16000
 SHORTEST = 0.1  # seconds; what is shorter has too few frames for some of the vocoders
 
 
-def vocoder_of(name: str, config: Mapping[str, Any] | Path | None, seed: int = 0) -> Vocoder:
+def vocoder_of(name: str, config: Mapping[str, Any] | Path | None, seed: int = 0) -> Adapter[Any]:
     """Return the vocoder of a configuration file (or its content); `seed` counts where that gives none.
 
     Raises:
@@ -46,7 +46,7 @@ def vocoder_of(name: str, config: Mapping[str, Any] | Path | None, seed: int = 0
 
 def copy_shard(
     data: Path,
-    vocoder: Vocoder,
+    vocoder: Adapter[Any],
     out: Path,
     wav_dir: Path,
     suffix: Literal["wav", "flac"],
@@ -86,7 +86,7 @@ def copy_shard(
 def _copy_utterances(
     folder: DataFolder,
     utts: Sequence[str],
-    vocoder: Vocoder,
+    vocoder: Adapter[Any],
     where: tuple[Path, str],
     what: str,
     allow_pipes: bool,
@@ -127,7 +127,7 @@ def complete(content: Mapping[str, Any], out: Path) -> bool:
     return present and (not content["failures"] or Mark(out).path.is_file())
 
 
-def synthesise(vocoder: Vocoder, x: np.ndarray, utt: str, path: Path, force: bool = False) -> bool:
+def synthesise(vocoder: Adapter[Any], x: np.ndarray, utt: str, path: Path, force: bool = False) -> bool:
     """Write the copy of `x` (N,) at 16 kHz to `path`; return False if it was there already.
 
     What it was made of stands in the file's comment. An output with peaks beyond full scale is scaled down as
