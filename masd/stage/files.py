@@ -129,8 +129,10 @@ def read_lines(path: str | Path) -> list[str]:
     with _named(path):
         data = Path(path).read_bytes()
         if b"\r" in data:
-            number = data[: data.index(b"\r")].count(b"\n") + 1
-            raise MasdError(f"{path}:{number}: has CRLF line ends; convert it (sed -i 's/\\r$//' {path})")
+            number = data.count(b"\n", 0, data.index(b"\r")) + 1
+            raise MasdError(
+                f"{path}:{number}: Windows line end (carriage return); run dos2unix on it or a copy"
+            )
         return data.decode("utf-8").splitlines()
 
 
