@@ -31,7 +31,7 @@ def utterance_cues(folder: DataFolder, utt: str, allow_pipes: bool = False) -> C
     """Return the cues of one utterance of a data folder; segments and pipes are honoured.
 
     Raises:
-        MasdError: whatever `masd.audio.load_utterance` refuses.
+        MasdError: whatever `masd.data.utterance.load_utterance` refuses.
     """
     from masd.data.utterance import load_utterance  # a results page needs no decoder
 
