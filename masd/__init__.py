@@ -3,8 +3,9 @@
 Nothing is loaded before it is asked for: import from the modules (docs/library.md shows them in use).
 
 - `masd.data.folder`: `read_folder`, `write_folder`.
+- `masd.data.utterance`: `load_utterance`, its waveform.
 - `masd.data.archive`: `open_reader`, of ark and h5.
-- `masd.audio`: `read_audio`, `load_utterance`, `write_wav`; waveforms are float32 (N,).
+- `masd.audio`: `read_audio`, `write_wav`; waveforms are float32 (N,), mono.
 - `masd.feats.extract`: `front_end`, log-mel (T, 64) and handcrafted features (3,).
 - `masd.feats.dump`: `open_dump`, what stage 3 made.
 - `masd.models.encoder`: `load_encoder`.

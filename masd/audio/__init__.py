@@ -3,10 +3,9 @@
 Waveforms are float32 arrays of shape (N,), mono, full scale 1.0.
 """
 
-from masd.audio.level import check_audio, check_length
-from masd.audio.read import fit, load_utterance, read_audio
+from masd.audio.level import check_audio, check_length, fit
 from masd.audio.resampling import resample
-from masd.audio.stream import AudioInfo, AudioStream
+from masd.audio.stream import AudioInfo, AudioStream, read_audio
 from masd.audio.walk import audio_files
 from masd.audio.write import write_wav
 
@@ -17,7 +16,6 @@ __all__ = [
     "check_audio",
     "check_length",
     "fit",
-    "load_utterance",
     "read_audio",
     "resample",
     "write_wav",

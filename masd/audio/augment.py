@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
-from masd.audio.read import fit
+from masd.audio.level import fit
 from masd.audio.resampling import resample
 from masd.errors import MasdError
 

@@ -1,4 +1,4 @@
-"""What audio is no use to anybody: empty, not finite, too short, silent."""
+"""What audio is no use to anybody: empty, not finite, too short, silent; and audio brought to a length."""
 
 from __future__ import annotations
 
@@ -41,3 +41,8 @@ def check_length(x: np.ndarray, name: str, rate: int, min_seconds: float) -> Non
 def is_silent(x: np.ndarray) -> bool:
     """Return whether a waveform (N,), N > 0, has nothing but DC above `SILENCE_PEAK`."""
     return float(np.abs(x - x.mean()).max()) < SILENCE_PEAK
+
+
+def fit(x: np.ndarray, length: int) -> np.ndarray:
+    """Return x (N,) cut, or padded with zeros at its end, to `length` samples."""
+    return x[:length] if len(x) >= length else np.pad(x, (0, length - len(x)))

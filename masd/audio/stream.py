@@ -183,6 +183,36 @@ class AudioStream:
         self.close()
 
 
+def read_audio(
+    source: str | Path | BinaryIO,
+    rate: int = 16000,
+    start: float = 0.0,
+    end: float | None = None,
+    name: str | None = None,
+) -> tuple[np.ndarray, AudioInfo]:
+    """Read a file, or a part of it, as mono at `rate`.
+
+    As `AudioStream` gives it, in one array.
+
+    Args:
+        source: a path (a pipe, or `x.ark:9`, too), or a binary file object.
+        rate: the sampling rate wanted in Hz.
+        start: where to begin, in seconds.
+        end: where to stop, in seconds; None for the end. It may lie up to 0.5 s after the end.
+        name: what messages call the source; the path by default.
+
+    Returns:
+        A float32 array of shape (N,) and what the file was.
+
+    Raises:
+        MasdError: missing, not UTF-8 named, empty, not audio, cut short, of an absurd rate, or with values
+            that are not finite; the message begins with the name.
+    """
+    with AudioStream(source, rate, start, end, name) as stream:
+        blocks = list(stream)
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks), stream.info
+
+
 class Clipping:
     """Counts, block by block, what `masd.svm.ranges.clipped_share` tells of a whole waveform."""
 

@@ -160,7 +160,7 @@ def utt2dur(data: Path, job: int = 1, num_jobs: int = 1, force: bool = False) ->
         num_jobs: how many shards.
         force: read again though it is done; needed where audio was replaced under the same names.
     """
-    from masd.audio.durations import duration_shard
+    from masd.data.durations import duration_shard
 
     duration_shard(data, job, num_jobs, force)
 

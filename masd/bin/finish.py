@@ -17,7 +17,7 @@ def utt2dur(data: Path, num_jobs: int = 1, max_fail: float = 0.0) -> None:
         num_jobs: the number of shards the durations were read in.
         max_fail: share of the utterances, 0 to 1, that may be unreadable.
     """
-    from masd.audio.durations import finish_durations
+    from masd.data.durations import finish_durations
 
     folder = finish_durations(data, num_jobs, max_fail)
     hours = sum(float(s) for s in folder.tables["utt2dur"].values()) / 3600

@@ -19,8 +19,8 @@ def time_model(model: Path, data: Path, out: Path, utterances: int = 30, allow_p
     """
     import time
 
-    from masd.audio import load_utterance
     from masd.data.folder import read_folder
+    from masd.data.utterance import load_utterance
     from masd.errors import MasdError
     from masd.stage.files import write_json
     from masd.svm.detector import Detector

@@ -159,8 +159,8 @@ class _Index:
 class Reader:
     """Random access to the archives an scp names, in either format or both mixed.
 
-    Crops read no more than they need, except from text and from Kaldi's per-column compression ("CM"): there
-    a row is strewn over the whole matrix, which is read in one go, and only the crop is decoded.
+    Crops read no more than they need, except from text and from Kaldi's per-column compression ("CM"), where
+    a row is strewn over the whole matrix.
     A reader may be passed to worker processes; each opens the files for itself.
 
     Args:
@@ -333,15 +333,10 @@ class _Ark:
         return linear.uint_to_float(values) if linear else values
 
     def _columns(self, rows: slice) -> np.ndarray:
-        """Decode rows of a matrix that is stored column by column, each with a header of its own."""
+        """Decode a matrix that is stored column by column, each with a header of its own; return its rows."""
         _, (count, width), start, _ = self._header
         body = self._bytes(self._offset, start - self._offset + width * (8 + count))
-        heads, values = start - self._offset, start - self._offset + 8 * width
-        first, last, _ = rows.indices(count)
-        chosen = np.frombuffer(body, np.uint8, offset=values).reshape(width, count)[:, first:last]
-        size = struct.pack("<ii", last - first, width)
-        part = body[: heads - 8] + size + body[heads:values] + chosen.tobytes()
-        return read_matrix_or_vector(io.BytesIO(part))
+        return read_matrix_or_vector(io.BytesIO(body))[rows]
 
     def _bytes(self, offset: int, count: int) -> bytes:
         # the size is compared first: a damaged header may ask for more than there is memory

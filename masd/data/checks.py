@@ -79,7 +79,8 @@ def speaker_sorted(folder: DataFolder) -> bool:
 
 
 def _check_sound(folder: DataFolder, allow_pipes: bool) -> list[str]:
-    from masd.audio import check_audio, load_utterance
+    from masd.audio import check_audio
+    from masd.data.utterance import load_utterance
 
     problems, lengths = [], folder.tables.get("utt2dur", {})
     for utt in folder.utts:

@@ -17,6 +17,7 @@ from typing import TypeVar
 from masd.audio.walk import audio_paths
 from masd.data.folder import write_folder
 from masd.errors import MasdError
+from masd.stage.files import read_lines
 from masd.stage.seeding import generator
 from masd.stage.tables import scan_table
 
@@ -109,22 +110,11 @@ def read_rows(
         MasdError: the file is missing, empty, not UTF-8, has Windows line ends, was cut short, or a line has
             another number of fields; the message names file and line.
     """
-    path = Path(path)
-    if not path.is_file():
+    if not Path(path).is_file():
         raise MasdError(f"{path}: no such file; its lines look like '{form}'")
-    data = path.read_bytes()
-    if b"\r" in data:
-        line = data.count(b"\n", 0, data.index(b"\r")) + 1
-        raise MasdError(
-            f"{path}:{line}: Windows line end (carriage return); run dos2unix on a copy of the corpus"
-        )
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise MasdError(f"{path}: not UTF-8 text at byte {error.start}; unpack it again") from None
-    if not text:
+    rows = [line.split(separator) for line in read_lines(path)]
+    if not rows:
         raise MasdError(f"{path}: empty; its lines look like '{form}'")
-    rows = [line.split(separator) for line in text.removesuffix("\n").split("\n")]
     for number, row in enumerate(rows, 1):
         if len(row) not in columns:
             wanted = " or ".join(map(str, sorted(columns)))

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from masd.audio import load_utterance
 from masd.audio.augment import AugmentConfig, augment
 from masd.audio.speech import speech_of
 from masd.data.folder import DataFolder
+from masd.data.utterance import load_utterance
 from masd.detectors.config import RATE, SHORTEST, TrainConfig
 from masd.errors import MasdError
 from masd.ssl.data import FIXED

@@ -19,9 +19,9 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from masd.audio import load_utterance
 from masd.data.archive import Reader, Writer, open_reader
 from masd.data.folder import DataFolder, read_folder
+from masd.data.utterance import load_utterance
 from masd.errors import Failures, MasdError
 from masd.feats import families
 from masd.feats.config import FeatsConfig

@@ -107,7 +107,7 @@ class Analysis:
         """(T,) F0 in Hz every 10 ms, 0 where unvoiced, from a quarter of the rate, where harmonics are."""
         from scipy.signal import resample_poly
 
-        from masd.vocoders.excitation import pitch
+        from masd.feats.pitch import pitch
 
         return pitch(resample_poly(self.x, 1, 4), RATE // 4, HOP // 4)[: len(self.spectrum)]
 
@@ -122,7 +122,7 @@ class Analysis:
 
         Shape: skewness, log kurtosis, highest and lowest sample over the RMS, log gain of the prediction.
         """
-        from masd.vocoders.lpc import analyse
+        from masd.feats.lpc import analyse
 
         frames = np.lib.stride_tricks.sliding_window_view(self.x, 400)[:: 2 * HOP].astype(np.float64)
         filters, gains = analyse(frames, 16)
@@ -556,9 +556,9 @@ def bispectrum(a: Analysis) -> np.ndarray:
 
 def handcrafted(a: Analysis) -> np.ndarray:
     """PCS, HFER and SFI as the method defines them (3)."""
-    from masd.feats.handcrafted import handcrafted as three
+    from masd.feats.measures import pcs_hfer_sfi
 
-    return three(a.x, FeatsConfig())
+    return pcs_hfer_sfi(a.x, FeatsConfig())
 
 
 FAMILIES: dict[str, Family] = {

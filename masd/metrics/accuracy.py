@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from masd.errors import MasdError
+from masd.metrics.eer import labelled
 
 
 def accuracy_f1(p_fake: ArrayLike, is_fake: ArrayLike, threshold: float = 0.5) -> dict[str, float]:
@@ -24,11 +23,7 @@ def accuracy_f1(p_fake: ArrayLike, is_fake: ArrayLike, threshold: float = 0.5) -
     Raises:
         MasdError: no trials, lengths differ, or a value is NaN.
     """
-    p, fake = np.asarray(p_fake, dtype=np.float64), np.asarray(is_fake, dtype=bool)
-    if p.shape != fake.shape or p.ndim != 1 or p.size == 0:
-        raise MasdError(f"decisions {p.shape} and labels {fake.shape} must be (N,), N > 0")
-    if np.isnan(p).any():
-        raise MasdError("P(fake) holds NaN")
+    p, fake = labelled(p_fake, is_fake, "values of P(fake)")
     called = p >= threshold
     tp, fp = int((called & fake).sum()), int((called & ~fake).sum())
     fn, tn = int((~called & fake).sum()), int((~called & ~fake).sum())

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from masd.metrics.bootstrap import draws_of
 from masd.metrics.eer import as_scores
 from masd.stage.seeding import generator
-
-BLOCK = 4_000_000  # weights held at once: 32 MB
 
 
 def auc(bona: ArrayLike, spoof: ArrayLike) -> float:
@@ -57,27 +56,12 @@ def auc_interval(
     scores, fake = np.asarray(scores, dtype=np.float64), np.asarray(is_fake, dtype=bool)
     value = auc(scores[~fake], scores[fake])
     names, index = np.unique(np.asarray(groups), return_inverse=True)
-    rng = generator(seed, "auc", len(names))
-    draws = np.concatenate(
-        [
-            _weighted_aucs(_counts(rng, rows, len(names))[:, index], scores, fake)
-            for rows in _blocks(n, max(1, BLOCK // fake.size))
-        ]
-    )
+    blocks = draws_of(len(names), fake.size, n, generator(seed, "auc", len(names)))
+    draws = np.concatenate([_weighted_aucs(counts[:, index], scores, fake) for _, counts in blocks])
     rarer = min(len(np.unique(index[fake])), len(np.unique(index[~fake])))
     best = ((1 - level) / 2) ** (1 / rarer)
     lo, hi = np.nanquantile(draws, [(1 - level) / 2, (1 + level) / 2])
     return value, float(min(lo, value, best)), float(max(hi, value, 1 - best))
-
-
-def _blocks(n: int, size: int) -> list[int]:
-    return [min(size, n - start) for start in range(0, n, size)]
-
-
-def _counts(rng: np.random.Generator, rows: int, count: int) -> np.ndarray:
-    """Return how often each of `count` groups is drawn, (rows, count)."""
-    drawn = rng.integers(count, size=(rows, count)) + count * np.arange(rows)[:, None]
-    return np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count)
 
 
 def _weighted_aucs(weights: np.ndarray, scores: np.ndarray, fake: np.ndarray) -> np.ndarray:

@@ -66,7 +66,7 @@ def bootstrap_eers(
     matrix, fake, index, count = _check(scores, is_fake, groups)
     out = np.empty((len(matrix), n))
     orders = [_order(row, fake) for row in matrix]
-    for start, counts in _draws(count, index, n, seed):
+    for start, counts in draws_of(count, index.size, n, generator(seed, "bootstrap", count)):
         for system, order in enumerate(orders):
             out[system, start : start + len(counts)] = _weighted_eers(counts[:, index[order]], fake[order])
     return out[0] if np.ndim(scores) == 1 else out
@@ -94,14 +94,16 @@ def _order(row: np.ndarray, fake: np.ndarray) -> np.ndarray:
     return np.lexsort((fake, row))
 
 
-def _draws(count: int, index: np.ndarray, n: int, seed: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (first draw, counts (draws, groups)): how often each group is drawn, in blocks."""
-    rng = generator(seed, "bootstrap", count)
-    block = max(1, BLOCK // index.size)
+def draws_of(groups: int, trials: int, n: int, rng: np.random.Generator) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (first draw, counts (draws, groups)): how often each group is drawn, in blocks of `n` in all.
+
+    A block's counts over all `trials` fit into `BLOCK`.
+    """
+    block = max(1, BLOCK // trials)
     for start in range(0, n, block):
         rows = min(block, n - start)
-        drawn = rng.integers(count, size=(rows, count)) + count * np.arange(rows)[:, None]
-        yield start, np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count)
+        drawn = rng.integers(groups, size=(rows, groups)) + groups * np.arange(rows)[:, None]
+        yield start, np.bincount(drawn.ravel(), minlength=rows * groups).reshape(rows, groups)
 
 
 def _weighted_eers(counts: np.ndarray, fake: np.ndarray) -> np.ndarray:

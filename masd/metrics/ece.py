@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from masd.errors import MasdError
+from masd.metrics.eer import probabilities
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,7 @@ def reliability(
     Raises:
         MasdError: no trials, lengths differ, or a probability outside [0, 1].
     """
-    p, fake = np.asarray(p_fake, dtype=np.float64), np.asarray(is_fake, dtype=bool)
-    if p.shape != fake.shape or p.ndim != 1 or p.size == 0:
-        raise MasdError(f"P(fake) has shape {p.shape} and labels {fake.shape}; both must be (N,), N > 0")
-    if not ((p >= 0) & (p <= 1)).all():
-        raise MasdError("P(fake) must lie between 0 and 1")
+    p, fake = probabilities(p_fake, is_fake)
     weights = class_weights(fake, prior)
     edges = np.arange(bins + 1) / bins
     index = np.clip(np.searchsorted(edges, p, side="right") - 1, 0, bins - 1)

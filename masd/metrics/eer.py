@@ -67,3 +67,25 @@ def split(scores: ArrayLike, is_fake: ArrayLike) -> tuple[np.ndarray, np.ndarray
     """Return (bona fide scores, spoofed scores) of scores (N,) with labels (N,), true for fake."""
     scores, fake = np.asarray(scores, dtype=np.float64), np.asarray(is_fake, dtype=bool)
     return scores[~fake], scores[fake]
+
+
+def labelled(values: ArrayLike, is_fake: ArrayLike, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return values (N,) as float64 and their labels (N,), true for fake.
+
+    Raises:
+        MasdError: lengths differ, there are none, or a value is NaN; `name` says what they are.
+    """
+    array, fake = np.asarray(values, dtype=np.float64), np.asarray(is_fake, dtype=bool)
+    if array.shape != fake.shape or array.ndim != 1 or array.size == 0:
+        raise MasdError(f"{name} {array.shape} and labels {fake.shape} must both be (N,), N > 0")
+    if np.isnan(array).any():
+        raise MasdError(f"{name} hold NaN")
+    return array, fake
+
+
+def probabilities(p_fake: ArrayLike, is_fake: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Return P(fake) (N,) and labels as `labelled` does; `MasdError` too if one lies outside [0, 1]."""
+    p, fake = labelled(p_fake, is_fake, "values of P(fake)")
+    if not ((p >= 0) & (p <= 1)).all():
+        raise MasdError("P(fake) must lie between 0 and 1")
+    return p, fake

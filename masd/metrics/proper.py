@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from masd.errors import MasdError
 from masd.metrics.ece import class_weights
+from masd.metrics.eer import labelled, probabilities
 
 
 def brier(p_fake: ArrayLike, is_fake: ArrayLike, prior: float | None = None) -> float:
@@ -20,10 +20,7 @@ def brier(p_fake: ArrayLike, is_fake: ArrayLike, prior: float | None = None) -> 
     Raises:
         MasdError: no trials, lengths differ, or a probability outside [0, 1].
     """
-    p, fake = np.asarray(p_fake, dtype=np.float64), np.asarray(is_fake, dtype=bool)
-    _same_length(p, fake)
-    if not ((p >= 0) & (p <= 1)).all():
-        raise MasdError("P(fake) must lie between 0 and 1")
+    p, fake = probabilities(p_fake, is_fake)
     return float(class_weights(fake, prior) @ (p - fake) ** 2)
 
 
@@ -40,13 +37,5 @@ def nll(log_odds: ArrayLike, is_fake: ArrayLike, prior: float | None = None) -> 
     Raises:
         MasdError: no trials, lengths differ, or a value is NaN.
     """
-    z, fake = np.asarray(log_odds, dtype=np.float64), np.asarray(is_fake, dtype=bool)
-    _same_length(z, fake)
-    if np.isnan(z).any():
-        raise MasdError("the log-odds of P(fake) hold NaN")
+    z, fake = labelled(log_odds, is_fake, "log-odds of P(fake)")
     return float(class_weights(fake, prior) @ np.logaddexp(0.0, np.where(fake, -z, z)))
-
-
-def _same_length(values: np.ndarray, fake: np.ndarray) -> None:
-    if values.shape != fake.shape or values.ndim != 1 or values.size == 0:
-        raise MasdError(f"values {values.shape} and labels {fake.shape} must both be (N,), N > 0")

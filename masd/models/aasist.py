@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from masd.judge.graph import GraphBackEnd
+from masd.models.graph import GraphBackEnd
 from masd.models.sinc import sinc_filters
 
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from masd.judge.graph import GraphBackEnd
 from masd.models.aasist import encoder
 from masd.models.front_ends import FrontEnd
+from masd.models.graph import GraphBackEnd
 
 WIDTH = 128
 

@@ -31,9 +31,9 @@ def utterance_cues(folder: DataFolder, utt: str, allow_pipes: bool = False) -> C
     """Return the cues of one utterance of a data folder; segments and pipes are honoured.
 
     Raises:
-        MasdError: whatever `masd.audio.load_utterance` refuses.
+        MasdError: whatever `masd.data.utterance.load_utterance` refuses.
     """
-    from masd.audio import load_utterance  # a results page needs no decoder
+    from masd.data.utterance import load_utterance  # a results page needs no decoder
 
     return Cues(describe(load_utterance(folder, utt, allow_pipes=allow_pipes)), file_facts(folder.file(utt)))
 

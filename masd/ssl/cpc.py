@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from masd.models.normalization import frame_mask
-from masd.training.place import Place
+from masd.training.place import Place, alone
 
 
 class CpcOutput(NamedTuple):
@@ -75,30 +75,25 @@ class Cpc(nn.Module):
         Accuracies count anchors whose positive beats every negative: those of the loss, N from the
         own utterance, N from other utterances. Chance is 1 / (N + 1), and ln(N + 1) for the loss.
         """
+        place = place or alone(lengths, lengths)
         contexts = self.gru(z)[0]
         anchors = z.shape[1] - self.step
-        every = lengths if place is None else place.lengths  # all must take the same way
-        if anchors <= 0 or not bool((every > self.step).any()):
+        if anchors <= 0 or not bool((place.lengths > self.step).any()):  # all must take the same way
             zero = (contexts.sum() + z.sum()) * 0.0
             return CpcOutput(zero, *(zero.detach() for _ in range(5)))
         contexts = F.normalize(contexts[:, :anchors], dim=-1)
         own = contexts @ F.normalize(z, dim=-1).transpose(1, 2)
         positive = own.diagonal(self.step, 1, 2)
-        pool = self._pool(every, z.shape[1], generator, place)
-        frames = F.normalize(z, dim=-1)
-        pooled = frames.flatten(0, 1)[pool] if place is None else place.gathered(frames, pool)
+        pool = self._pool(z.shape[1], generator, place)
+        pooled = place.gathered(F.normalize(z, dim=-1), pool)
         return self._score(positive, own, contexts @ pooled.T, pool, lengths, generator, place)
 
-    def _pool(
-        self, lengths: Tensor, frames: int, generator: torch.Generator, place: Place | None = None
-    ) -> Tensor:
+    def _pool(self, frames: int, generator: torch.Generator, place: Place) -> Tensor:
         """Indices b * T' + t of valid frames, rising; a random choice of `pool` if there are more."""
-        ids = frame_mask(lengths, frames).flatten().nonzero()[:, 0]
+        ids = frame_mask(place.lengths, frames).flatten().nonzero()[:, 0]
         if len(ids) > self.pool:
             ids = ids[torch.randperm(len(ids), generator=generator, device=ids.device)]
-        if place is not None:
-            ids = ids[place.together[ids // frames]]
-        return ids[: self.pool].sort()[0]
+        return ids[place.together[ids // frames]][: self.pool].sort()[0]
 
     def _score(
         self,
@@ -108,7 +103,7 @@ class Cpc(nn.Module):
         pool: Tensor,
         lengths: Tensor,
         generator: torch.Generator,
-        place: Place | None = None,
+        place: Place,
     ) -> CpcOutput:
         """From similarities to own frames (B, A, T') and to pooled frames (B, A, P) to the sums."""
         index = self._indices(own, pool, lengths, generator, place)
@@ -138,17 +133,13 @@ class Cpc(nn.Module):
         pool: Tensor,
         lengths: Tensor,
         generator: torch.Generator,
-        place: Place | None = None,
+        place: Place,
     ) -> dict[str, Tensor]:
         """Draw N indices an anchor, (B, A, N): own frames, frames of others and of all in the pool."""
-        batch, anchors, frames = own.shape
-        rows = torch.arange(batch, device=own.device)
-        if place is not None:
-            rows, batch = place.rows, len(place.lengths)
-        shape = (batch, anchors, self.negatives)
+        (_, anchors, frames), rows, batch = own.shape, place.rows, len(place.lengths)
         target = torch.arange(anchors, device=own.device) + self.step
-        draw = torch.rand(2, *shape, generator=generator, device=own.device)
-        draw = draw if place is None else draw[:, rows]
+        shape = (2, batch, anchors, self.negatives)
+        draw = torch.rand(shape, generator=generator, device=own.device)[:, rows]
         # pool is sorted, so each item's frames are one run of it
         edges = torch.searchsorted(pool, torch.arange(batch + 1, device=own.device) * frames)
         first, count = edges[:-1][rows, None, None], edges.diff()[rows, None, None]

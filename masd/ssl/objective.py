@@ -16,7 +16,7 @@ from masd.ssl.config import PretrainConfig
 from masd.ssl.cpc import Cpc
 from masd.ssl.masking import Decoder, masked_error, patch_mask
 from masd.training.distributed import Processes
-from masd.training.place import Place, padded, places
+from masd.training.place import Place, alone, padded, places
 from masd.training.precision import autocast_options
 
 
@@ -86,12 +86,11 @@ class Objective(nn.Module):
 
         Of a part of a step's batch it is that part's share of the step's loss; the shares add up to it.
         """
-        config, place = self.config, batch.place
+        config, place = self.config, batch.place or alone(batch.lengths, batch.labels)
         target = self.encoder.standardise(batch.mel)
         share = config.mask_share if "mask" in config.objectives else 0.0
-        lengths = batch.lengths if place is None else place.lengths
-        every = patch_mask(lengths, *target.shape[1:], share, config.patch, generator)
-        cells = every if place is None else every[place.rows]
+        every = patch_mask(place.lengths, *target.shape[1:], share, config.patch, generator)
+        cells = every[place.rows]
         with torch.autocast(target.device.type, **autocast_options(config.precision)):
             encode = self.compiled if self.compiled and self.training else self.encoder.encode
             z, lengths = encode(target.masked_fill(cells, 0.0), batch.lengths)
@@ -101,8 +100,9 @@ class Objective(nn.Module):
         sums: dict[str, Tensor] = {}
         if "mask" in config.objectives:
             target = target.where(cells, 0.0)  # padded frames may hold anything
-            total = None if place is None else every.sum()
-            losses.append(self._mask(self.decoder(z, target.shape[1]), target, cells, sums, total))
+            error, chance, count = masked_error(self.decoder(z, target.shape[1]), target, cells)
+            _add(sums, count, loss_mask=error, chance_loss_mask=chance)
+            losses.append(error / every.sum().clamp_min(1))
         if "cpc" in config.objectives:
             losses.append(self._cpc(fused, lengths, generator, sums, place))
         if "adv" in config.objectives:
@@ -110,29 +110,19 @@ class Objective(nn.Module):
         self._count(batch.labels, sums)
         return torch.stack(losses).sum(), sums
 
-    def _mask(
-        self, output: Tensor, target: Tensor, cells: Tensor, sums: dict[str, Tensor], total: Tensor | None
-    ) -> Tensor:
-        error, chance, count = masked_error(output, target, cells)
-        _add(sums, count, loss_mask=error, chance_loss_mask=chance)
-        return error / (count if total is None else total).clamp_min(1)
-
     def _cpc(
         self,
         fused: Tensor,
         lengths: Tensor,
         generator: torch.Generator,
         sums: dict[str, Tensor],
-        place: Place | None,
+        place: Place,
     ) -> Tensor:
-        total = None
-        if place is not None:
-            place = place._replace(lengths=self.encoder.out_lengths(place.lengths))
-            total = (place.lengths - self.cpc.step).clamp_min(0).sum()
+        place = place._replace(lengths=self.encoder.out_lengths(place.lengths))
         out = self.cpc(fused, lengths, generator, place)
         _add(sums, out.anchors, loss_cpc=out.loss, acc_cpc=out.correct, acc_cpc_within=out.within)
         _add(sums, out.across_anchors, acc_cpc_across=out.across)
-        return out.loss / (out.anchors if total is None else total).clamp_min(1)
+        return out.loss / (place.lengths - self.cpc.step).clamp_min(0).sum().clamp_min(1)
 
     def _adv(
         self,
@@ -140,13 +130,11 @@ class Objective(nn.Module):
         lengths: Tensor,
         labels: Tensor,
         sums: dict[str, Tensor],
-        place: Place | None,
+        place: Place,
     ) -> Tensor:
         out = self.adversarial(*interior(fused, lengths, self.encoder.config.edge_frames), labels)
         _add(sums, out.items, loss_binary=out.binary, acc_binary=out.binary_correct)
         _add(sums, out.vocoded, loss_vocoder=out.vocoder, acc_vocoder=out.vocoder_correct)
-        if place is None:
-            return out.binary / out.items + out.vocoder / out.vocoded.clamp_min(1)
         vocoded = (place.labels >= 0).sum()
         return out.binary / len(place.labels) + out.vocoder / vocoded.clamp_min(1)
 

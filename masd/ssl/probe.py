@@ -27,21 +27,10 @@ from masd.stage.seeding import generator
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What the measurements must reach for their gates to hold.
-
-    Args:
-        batching: most difference of an embedding value alone and in a padded batch, over the
-            deviation of embedding values.
-        length_r2: most variance of the length that mu explains, lengths cut at random.
-        train_eval: most mean distance of train-mode and eval-mode mu, over the mean norm of mu, on
-            training data.
-    """
-
-    batching: float = 1e-4
-    length_r2: float = 0.2
-    train_eval: float = 0.3
+# What the measurements must stay below for their gates to hold:
+BATCHING = 1e-4  # difference of an embedding value alone and in a padded batch, over the deviation of values
+LENGTH_R2 = 0.2  # variance of the length that mu explains, lengths cut at random
+TRAIN_EVAL = 0.3  # mean distance of train-mode and eval-mode mu over the mean norm of mu, on training data
 
 
 @dataclass
@@ -90,14 +79,12 @@ def probe(
     train_vocoded: Mapping[str, str | Path] | None = None,
     most: int = 400,
     seed: int = 0,
-    limits: Limits | None = None,
 ) -> dict[str, Any]:
     """Measure a pretrained encoder on recordings and their vocoded copies; see `masd.bin.probe_encoder`.
 
     Returns:
         the measurements by name, and `gates`: for each value its limit and whether it holds.
     """
-    limits = limits or Limits()
     encoder, _, feats = load_encoder(model)
     frames = classify_frames(feats)
     reader = open_dump(dump, feats).feats
@@ -116,7 +103,7 @@ def probe(
             heard = some(list(open_dump(train, feats).feats.utts), most, seed)
             items = items.beside(vocoded_items(train_vocoded, set(heard), feats, frames))
         result["vocoder"] = vocoder_probe(encoder, items, sorted(vocoded), without_grl, feats, seed)
-    result["gates"] = gates(result, limits)
+    result["gates"] = gates(result)
     return result
 
 
@@ -278,13 +265,13 @@ def _interval(values: np.ndarray, sources: np.ndarray, seed: int, count: int = 1
     return np.quantile(means, [0.025, 0.975]).tolist()
 
 
-def gates(result: Mapping[str, Any], limits: Limits) -> dict[str, dict[str, Any]]:
+def gates(result: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Return, for each gate that can be judged, its value, its limit and whether it holds (value < limit)."""
-    pairs: dict[str, tuple[float, float]] = {"batching": (result["batching"], limits.batching)}
+    pairs: dict[str, tuple[float, float]] = {"batching": (result["batching"], BATCHING)}
     if "train_eval" in result:
-        pairs["train_eval"] = (result["train_eval"]["relative"], limits.train_eval)
+        pairs["train_eval"] = (result["train_eval"]["relative"], TRAIN_EVAL)
     if result["length"]["cut"] is not None:
-        pairs["length_r2"] = (result["length"]["cut"], limits.length_r2)
+        pairs["length_r2"] = (result["length"]["cut"], LENGTH_R2)
     dev = result["held_out"]
     for name in ("loss_mask", "loss_cpc"):
         if name in dev:

@@ -88,18 +88,25 @@ def write_yaml(path: str | Path, value: Any) -> None:
     write_text(path, yaml.safe_dump(plain(value), sort_keys=False, allow_unicode=True))
 
 
+@contextmanager
+def _named(path: str | Path) -> Iterator[None]:
+    """Turn what goes wrong while a text file is read into one line that names it."""
+    try:
+        yield
+    except UnicodeDecodeError:
+        raise MasdError(f"{path}: not UTF-8 text; convert it (iconv -t UTF-8)") from None
+    except OSError as error:
+        raise MasdError(f"{path}: cannot be read ({error.strerror})") from None
+
+
 def read_text(path: str | Path) -> str:
     """Return a file's text.
 
     Raises:
         MasdError: the file is missing, unreadable or not UTF-8.
     """
-    try:
+    with _named(path):
         return Path(path).read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise MasdError(f"{path}: not UTF-8 text; convert it (iconv -t UTF-8)") from None
-    except OSError as error:
-        raise MasdError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 def stream_lines(path: str | Path) -> Iterator[str]:
@@ -108,14 +115,9 @@ def stream_lines(path: str | Path) -> Iterator[str]:
     Raises:
         MasdError: the file is missing, unreadable or not UTF-8.
     """
-    try:
-        with open(path, encoding="utf-8") as stream:
-            for line in stream:
-                yield line.rstrip("\n")
-    except UnicodeDecodeError:
-        raise MasdError(f"{path}: not UTF-8 text; convert it (iconv -t UTF-8)") from None
-    except OSError as error:
-        raise MasdError(f"{path}: cannot be read ({error.strerror})") from None
+    with _named(path), open(path, encoding="utf-8") as stream:
+        for line in stream:
+            yield line.rstrip("\n")
 
 
 def read_lines(path: str | Path) -> list[str]:
@@ -124,18 +126,14 @@ def read_lines(path: str | Path) -> list[str]:
     Raises:
         MasdError: the file is missing, unreadable, not UTF-8, or has Windows line ends.
     """
-    path = Path(path)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise MasdError(f"{path}: cannot be read ({error.strerror})") from None
-    if b"\r" in data:
-        number = data[: data.index(b"\r")].count(b"\n") + 1
-        raise MasdError(f"{path}:{number}: has CRLF line ends; convert it (sed -i 's/\\r$//' {path})")
-    try:
+    with _named(path):
+        data = Path(path).read_bytes()
+        if b"\r" in data:
+            number = data.count(b"\n", 0, data.index(b"\r")) + 1
+            raise MasdError(
+                f"{path}:{number}: Windows line end (carriage return); run dos2unix on it or a copy"
+            )
         return data.decode("utf-8").splitlines()
-    except UnicodeDecodeError:
-        raise MasdError(f"{path}: not UTF-8 text; convert it (iconv -t UTF-8)") from None
 
 
 def read_json(path: str | Path) -> Any:
@@ -199,11 +197,8 @@ def digest(*values: Any) -> str:
 
 def sha256(path: str | Path) -> str:
     """Return the sha256 of a file's content in hex."""
-    try:
-        with open(path, "rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise MasdError(f"{path}: cannot be read ({error.strerror})") from None
+    with _named(path), open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def input_digest(path: str | Path) -> str:

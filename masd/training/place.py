@@ -45,6 +45,12 @@ class Place(NamedTuple):
         return self.group.share(own)
 
 
+def alone(lengths: Tensor, labels: Tensor) -> Place:
+    """Return the place of a batch that is all of its step, given its valid frames and vocoders (B,)."""
+    rows = torch.arange(len(lengths), device=lengths.device)
+    return Place(rows, lengths, labels, rows >= 0, Processes(0, 1, lengths.device))
+
+
 def places(
     lengths: Tensor, labels: Tensor, size: int, parts: int, group: Processes
 ) -> list[tuple[list[int], Place]]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from masd.errors import MasdError
-from masd.vocoders.base import Adapter, Vocoder
+from masd.vocoders.base import Adapter
 
 REGISTRY: dict[str, str] = {
     "bigvgan": "masd.vocoders.bigvgan:BigVGAN",
@@ -26,7 +26,7 @@ REGISTRY: dict[str, str] = {
     "world": "masd.vocoders.world:World",
 }
 
-__all__ = ["REGISTRY", "Adapter", "Vocoder", "adapter_class", "get"]
+__all__ = ["REGISTRY", "Adapter", "adapter_class", "get"]
 
 
 def get(name: str, config: Mapping[str, Any] | None = None) -> Adapter[Any]:

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 
@@ -19,25 +19,6 @@ from masd.stage.seeding import derive
 PEAK = 0.95  # the level vocoders are given their input at; the output has the input's own level again
 FULL_SCALE, MAX_CLIPPED = 0.999, 0.001
 SILENT = 0.01  # an output more than 40 dB under its input is not a copy of it
-
-
-class Vocoder(Protocol):
-    """A copy-synthesiser."""
-
-    name: str
-    sample_rate: int
-
-    def digest(self) -> str:
-        """Return the digest of what the output depends on beside the input: configuration, weights."""
-        ...
-
-    def prepare(self) -> None:
-        """Load weights now (else the first call does); `MasdError` if they are not what the adapter needs."""
-        ...
-
-    def __call__(self, x: np.ndarray, rate: int = 16000, utt: str = "") -> np.ndarray:
-        """Return the re-synthesis of `x` (N,) at `rate` Hz: float32 (N,), with the RMS level of `x`."""
-        ...
 
 
 @dataclasses.dataclass
@@ -55,7 +36,7 @@ C = TypeVar("C", bound=Config)
 
 
 class Adapter(ABC, Generic[C]):
-    """Base of the adapters: subclasses give `synthesise`, and `load` if they have weights.
+    """A copy-synthesiser; subclasses give `synthesise`, and `load` if they have weights.
 
     Class attributes:
         config_class: the dataclass of the configuration.
@@ -114,11 +95,11 @@ class Adapter(ABC, Generic[C]):
         return self.load()
 
     def prepare(self) -> None:
-        """Load the model now."""
+        """Load the model now; `MasdError` if its weights are not what the adapter needs."""
         _ = self.model
 
     def digest(self) -> str:
-        """Return the digest of name, configuration and the content of weight files."""
+        """Return the digest of what copies depend on beside the input: name, configuration, weight files."""
         return self._digest
 
     @cached_property

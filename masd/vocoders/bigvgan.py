@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,50 +12,30 @@ from torch import Tensor, nn
 from torch.nn.functional import conv1d, conv_transpose1d, pad
 
 from masd.errors import MasdError
-from masd.models.state import read_checkpoint
-from masd.vocoders.base import Adapter, Config
-from masd.vocoders.checkpoint import fold_weight_norm, load_strictly, read_config
-from masd.vocoders.hifigan import KEYS, mel_spec, same_conv
+from masd.vocoders.hifigan import KEYS, HiFiGAN, Stages, mel_spec, same_conv
 from masd.vocoders.mel import MelSpec
 
 TAPS = 12  # of the half-band filters around each activation
 
 
-@dataclass
-class BigVGANConfig(Config):
-    """Configuration of BigVGAN.
-
-    Args:
-        checkpoint: the generator (`bigvgan_generator.pt`, `g_05000000`).
-        config: the config.json published with it.
-    """
-
-    checkpoint: str = ""
-    config: str = ""
-
-
-class BigVGAN(Adapter[BigVGANConfig]):
+class BigVGAN(HiFiGAN):
     """BigVGAN at the rate that its config.json says. Not random."""
 
-    config_class: ClassVar[type[Config]] = BigVGANConfig
-    files: ClassVar[tuple[str, ...]] = ("checkpoint", "config")
-    bounded: ClassVar[bool] = True
-    published: ClassVar[str] = (
+    published = (
         "huggingface.co/nvidia/bigvgan_v2_22khz_80band_256x (github.com/NVIDIA/BigVGAN lists others) "
         "has bigvgan_generator.pt and config.json"
     )
+    keys = (*KEYS, "activation", "snake_logscale")
 
     def setup(self) -> None:
         """Read the model's config.json."""
-        self.hparams = read_config(self.config.config, (*KEYS, "activation", "snake_logscale"))
-        self.sample_rate = int(self.hparams["sampling_rate"])
+        super().setup()
         if self.hparams["activation"] not in ("snake", "snakebeta"):
             raise MasdError(f"{self.config.config}: activation must be snake or snakebeta")
 
     def load(self) -> tuple[MelSpec, nn.Module]:
         """Return the spectrogram and the generator."""
-        state = fold_weight_norm(read_checkpoint(self.config.checkpoint, ("generator",)))
-        return mel_spec(self.hparams), load_strictly(Generator(self.hparams), state, self.config.checkpoint)
+        return mel_spec(self.hparams), self.weighted(Generator(self.hparams))
 
     @torch.inference_mode()
     def synthesise(self, x: np.ndarray, seed: int) -> np.ndarray:
@@ -171,25 +151,14 @@ class AMPBlock2(nn.Module):
         return x
 
 
-class Generator(nn.Module):
+class Generator(Stages):
     """The generator of a config.json `h`, weight norm folded in: mel (B, n_mels, T) to (B, 1, T * hop)."""
 
     def __init__(self, h: dict[str, Any]) -> None:
-        super().__init__()
-        channels = h["upsample_initial_channel"]
         block = AMPBlock1 if str(h["resblock"]) == "1" else AMPBlock2
-        self.conv_pre = nn.Conv1d(h["num_mels"], channels, 7, padding=3)
-        self.ups = nn.ModuleList()
-        self.resblocks = nn.ModuleList()
-        for rate, kernel in zip(h["upsample_rates"], h["upsample_kernel_sizes"], strict=True):
-            up = nn.ConvTranspose1d(channels, channels // 2, kernel, rate, padding=(kernel - rate) // 2)
-            self.ups.append(nn.ModuleList([up]))
-            channels //= 2
-            for size, dilations in zip(h["resblock_kernel_sizes"], h["resblock_dilation_sizes"], strict=True):
-                self.resblocks.append(block(channels, size, dilations, h))
-        self.activation_post = Activation(channels, h)
-        self.conv_post = nn.Conv1d(channels, 1, 7, padding=3, bias=h.get("use_bias_at_final", True))
-        self.per_stage = len(h["resblock_kernel_sizes"])
+        super().__init__(h, partial(block, h=h), lambda up: nn.ModuleList([up]))
+        self.activation_post = Activation(self.channels, h)
+        self.conv_post = nn.Conv1d(self.channels, 1, 7, padding=3, bias=h.get("use_bias_at_final", True))
         self.tanh = h.get("use_tanh_at_final", True)
 
     def forward(self, mel: Tensor) -> Tensor:
@@ -197,7 +166,6 @@ class Generator(nn.Module):
         x = self.conv_pre(mel)
         for i, (up,) in enumerate(self.ups):
             x = up(x)
-            blocks = self.resblocks[i * self.per_stage : (i + 1) * self.per_stage]
-            x = sum(block(x) for block in blocks) / self.per_stage
+            x = sum(block(x) for block in self.blocks(i)) / self.per_stage
         x = self.conv_post(self.activation_post(x))
         return torch.tanh(x) if self.tanh else x.clamp(-1.0, 1.0)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from masd.errors import MasdError
-from masd.models.state import State
+from masd.models.state import State, load_state
 from masd.stage.files import read_json
 
 
@@ -36,23 +36,8 @@ def fold_weight_norm(state: State) -> State:
 
 
 def load_strictly(module: nn.Module, state: State, path: str | Path) -> nn.Module:
-    """Load `state` into `module` and return it in eval mode without gradients.
-
-    Raises:
-        MasdError: names or shapes differ; the first few are named.
-    """
-    want = {k: tuple(v.shape) for k, v in module.state_dict().items()}
-    have = {k: tuple(v.shape) for k, v in state.items()}
-    wrong = [f"{k} is missing" for k in want if k not in have]
-    wrong += [f"{k} is unknown" for k in have if k not in want]
-    wrong += [f"{k} is {have[k]}, not {want[k]}" for k in want if k in have and have[k] != want[k]]
-    if wrong:
-        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        kind = type(module).__name__
-        raise MasdError(
-            f"{path}: not the weights of this {kind}: {'; '.join(wrong[:3])}{more}; see its configuration"
-        )
-    module.load_state_dict(state, strict=True)
+    """Load `state` into `module` as `load_state` does; return it in eval mode without gradients."""
+    load_state(module, state, path)
     return module.eval().requires_grad_(False)
 
 

@@ -12,22 +12,23 @@ from typing import Any, Literal
 import numpy as np
 import soundfile
 
-from masd.audio import check_length, load_utterance, write_wav
+from masd.audio import check_length, write_wav
 from masd.data.folder import DataFolder, read_folder, write_folder
+from masd.data.utterance import load_utterance
 from masd.errors import Failures, MasdError
 from masd.stage.files import Mark, digest, input_digest, read_yaml, write_lines
 from masd.stage.lock import sole
+from masd.stage.progress import Progress
 from masd.stage.shards import NamedShards, failures_of
-from masd.vocoders import Vocoder, get
+from masd.vocoders import Adapter, get
 
 log = logging.getLogger(__name__)
 
 RATE = 16000
 SHORTEST = 0.1  # seconds; what is shorter has too few frames for some of the vocoders
-REPORT_EVERY = 30.0  # seconds between lines of progress
 
 
-def vocoder_of(name: str, config: Mapping[str, Any] | Path | None, seed: int = 0) -> Vocoder:
+def vocoder_of(name: str, config: Mapping[str, Any] | Path | None, seed: int = 0) -> Adapter[Any]:
     """Return the vocoder of a configuration file (or its content); `seed` counts where that gives none.
 
     Raises:
@@ -45,7 +46,7 @@ def vocoder_of(name: str, config: Mapping[str, Any] | Path | None, seed: int = 0
 
 def copy_shard(
     data: Path,
-    vocoder: Vocoder,
+    vocoder: Adapter[Any],
     out: Path,
     wav_dir: Path,
     suffix: Literal["wav", "flac"],
@@ -85,36 +86,38 @@ def copy_shard(
 def _copy_utterances(
     folder: DataFolder,
     utts: Sequence[str],
-    vocoder: Vocoder,
+    vocoder: Adapter[Any],
     where: tuple[Path, str],
     what: str,
     allow_pipes: bool,
     force: bool,
 ) -> tuple[dict[str, str], dict[str, float], Failures]:
-    """Write the copies of `utts` that are not there; return paths and seconds of all, and the failures."""
+    """Write the copies of `utts` that are not there; return paths and seconds of all, and the failures.
+
+    The log says the real-time factor too: processor seconds a second of new audio.
+    """
     import torch  # after the mark: it takes longer than all else where nothing is to be done
 
     torch.set_num_threads(1)  # jobs run in parallel; and samples must not depend on the machine's cores
     vocoder.prepare()
     wav_dir, suffix = where
-    failures = Failures()
-    progress = Progress(len(utts), f"{vocoder.name}, {what}")
+    failures, progress = Failures(), Progress(log, len(utts))
     wav: dict[str, str] = {}
     seconds: dict[str, float] = {}
-    for utt in utts:
+    new, begin = 0.0, time.process_time()
+    for done, utt in enumerate(utts, 1):
         copy = f"{vocoder.name}-{utt}"
         path = wav_dir / f"{copy}.{suffix}"
         try:
             x = load_utterance(folder, utt, RATE, allow_pipes)
             check_length(x, utt, RATE, SHORTEST)
-            fresh = synthesise(vocoder, x, utt, path, force)
+            new += len(x) / RATE if synthesise(vocoder, x, utt, path, force) else 0.0
+            wav[copy], seconds[copy] = str(path), len(x) / RATE
         except MasdError as error:
             failures.add(utt, error, folder.file(utt))
-            progress.step(0.0, failed=True)
-            continue
-        wav[copy], seconds[copy] = str(path), len(x) / RATE
-        progress.step(seconds[copy], kept=not fresh)
-    progress.report()
+        progress(done, len(failures.reasons))
+    factor = (time.process_time() - begin) / new if new else 0.0
+    log.info("%s, %s: %.1f s synthesised, real-time factor %.3f", vocoder.name, what, new, factor)
     return wav, seconds, failures
 
 
@@ -124,7 +127,7 @@ def complete(content: Mapping[str, Any], out: Path) -> bool:
     return present and (not content["failures"] or Mark(out).path.is_file())
 
 
-def synthesise(vocoder: Vocoder, x: np.ndarray, utt: str, path: Path, force: bool = False) -> bool:
+def synthesise(vocoder: Adapter[Any], x: np.ndarray, utt: str, path: Path, force: bool = False) -> bool:
     """Write the copy of `x` (N,) at 16 kHz to `path`; return False if it was there already.
 
     What it was made of stands in the file's comment. An output with peaks beyond full scale is scaled down as
@@ -214,36 +217,3 @@ def write_copies(
         utt2source={copy: folder.source(source[copy]) for copy in wav},
         utt2dur=dict(seconds),
     )
-
-
-class Progress:
-    """Lines of progress, at most one in `REPORT_EVERY` seconds.
-
-    Args:
-        total: number of utterances.
-        what: who works on them.
-    """
-
-    def __init__(self, total: int, what: str) -> None:
-        self.total, self.what = total, what
-        self.done = self.kept = self.failed = 0
-        self.audio = 0.0
-        self.cpu, self.last = time.process_time(), time.monotonic()
-
-    def step(self, seconds: float, kept: bool = False, failed: bool = False) -> None:
-        """Count one utterance of so many seconds, and whether it was there already or failed."""
-        self.done += 1
-        self.kept += kept
-        self.failed += failed
-        self.audio += 0.0 if kept else seconds
-        if time.monotonic() - self.last > REPORT_EVERY:
-            self.report()
-
-    def report(self) -> None:
-        """Log what was done so far, and the real-time factor (processor seconds a second of new audio)."""
-        self.last = time.monotonic()
-        factor = (time.process_time() - self.cpu) / self.audio if self.audio else 0.0
-        log.info(
-            "%s: %d of %d utterances, %d kept, %d failed; %.1f s synthesised, real-time factor %.3f",
-            self.what, self.done, self.total, self.kept, self.failed, self.audio, factor,
-        )  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -38,7 +37,7 @@ class GriffinLimConfig(Config):
 class GriffinLim(Adapter[GriffinLimConfig]):
     """Griffin-Lim at 16 kHz from a random initial phase."""
 
-    config_class: ClassVar[type[Config]] = GriffinLimConfig
+    config_class = GriffinLimConfig
 
     def setup(self) -> None:
         """Check the kind of spectrogram."""

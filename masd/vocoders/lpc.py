@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from scipy.signal import lfilter
 
+from masd.feats.lpc import analyse
+from masd.feats.pitch import frames, pitch
 from masd.vocoders.base import Adapter, Config
-from masd.vocoders.excitation import excitation, frames, pitch
+from masd.vocoders.excitation import excitation
 
 
 @dataclass
@@ -32,7 +33,7 @@ class LPCConfig(Config):
 class LPC(Adapter[LPCConfig]):
     """LPC analysis (autocorrelation method) and synthesis at 16 kHz; the noise is random."""
 
-    config_class: ClassVar[type[Config]] = LPCConfig
+    config_class = LPCConfig
 
     def synthesise(self, x: np.ndarray, seed: int) -> np.ndarray:
         """Return the re-synthesis of `x` (N,) at 16 kHz, with the excitation's noise drawn from `seed`."""
@@ -44,26 +45,6 @@ class LPC(Adapter[LPCConfig]):
         source = excitation(pitch(x, self.sample_rate, hop), hop, len(x), self.sample_rate, seed)
         y = overlap_add(source, predictors, gains, hop)
         return lfilter([1.0], [1.0, -c.preemphasis], y).astype(np.float32)
-
-
-def analyse(cut: np.ndarray, order: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return prediction-error filters (T, order + 1), first coefficient 1, and gains (T,) of frames (T, L).
-
-    The gain is the deviation of the prediction error: a unit-power excitation then gives the frame's power.
-    The Levinson-Durbin recursion runs over all frames at once; 1e-9 of the power is added as white noise.
-    """
-    window = np.hanning(cut.shape[1])
-    windowed = cut * window
-    spectrum = np.abs(np.fft.rfft(windowed, 1 << (2 * cut.shape[1] - 1).bit_length())) ** 2
-    r = np.fft.irfft(spectrum)[:, : order + 1] / np.sum(window**2)
-    error = r[:, 0] * (1 + 1e-9) + 1e-12
-    a = np.zeros((len(cut), order + 1))
-    a[:, 0] = 1.0
-    for i in range(1, order + 1):
-        k = -np.einsum("tj,tj->t", a[:, :i], r[:, i:0:-1]) / error
-        a[:, 1 : i + 1] += k[:, None] * a[:, i - 1 :: -1][:, :i]
-        error = error * np.maximum(1 - k**2, 1e-9)
-    return a, np.sqrt(error)
 
 
 def overlap_add(source: np.ndarray, predictors: np.ndarray, gains: np.ndarray, hop: int) -> np.ndarray:

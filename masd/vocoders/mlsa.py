@@ -9,13 +9,13 @@ no feedback, where S. Imai's MLSA filter (1983) uses a Pade approximation.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from scipy.signal import lfilter
 
+from masd.feats.pitch import frames, pitch
 from masd.vocoders.base import Adapter, Config
-from masd.vocoders.excitation import excitation, frames, pitch
+from masd.vocoders.excitation import excitation
 
 
 @dataclass
@@ -38,7 +38,7 @@ class MLSAConfig(Config):
 class MLSA(Adapter[MLSAConfig]):
     """Mel-cepstral analysis and synthesis at 16 kHz; the noise is random."""
 
-    config_class: ClassVar[type[Config]] = MLSAConfig
+    config_class = MLSAConfig
 
     def synthesise(self, x: np.ndarray, seed: int) -> np.ndarray:
         """Return the re-synthesis of `x` (N,) at 16 kHz, with the excitation's noise drawn from `seed`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,10 +34,10 @@ class UnivNetConfig(Config):
 class UnivNet(Adapter[UnivNetConfig]):
     """UnivNet at 24 kHz; the noise that it shapes is random."""
 
-    config_class: ClassVar[type[Config]] = UnivNetConfig
-    files: ClassVar[tuple[str, ...]] = ("checkpoint",)
-    bounded: ClassVar[bool] = True
-    published: ClassVar[str] = (
+    config_class = UnivNetConfig
+    files = ("checkpoint",)
+    bounded = True
+    published = (
         "huggingface.co/dg845/univnet-dev has config.json and model.safetensors, converted from the c32 "
         "model of github.com/maum-ai/univnet"
     )

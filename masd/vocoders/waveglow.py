@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -35,9 +34,9 @@ class WaveGlowConfig(Config):
 class WaveGlow(Adapter[WaveGlowConfig]):
     """WaveGlow at 22.05 kHz; the latent is random."""
 
-    config_class: ClassVar[type[Config]] = WaveGlowConfig
-    files: ClassVar[tuple[str, ...]] = ("checkpoint",)
-    published: ClassVar[str] = (
+    config_class = WaveGlowConfig
+    files = ("checkpoint",)
+    published = (
         "NVIDIA's NGC catalogue, model waveglowpyt_fp32, has nvidia_waveglowpyt_fp32_20190306.pth, a state "
         "dict; waveglow_256channels_universal_v5.pt of github.com/NVIDIA/waveglow is a pickled module, to be "
         "converted"

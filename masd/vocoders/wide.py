@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from functools import lru_cache
-from typing import ClassVar
 
 import numpy as np
 from numpy.random import Generator
@@ -162,7 +161,7 @@ KINDS: dict[str, Callable[[np.ndarray, Generator], np.ndarray]] = {
 class Wide(Adapter[Config]):
     """Another vocoder for each utterance: its kind, and all that can be chosen of it, drawn by chance."""
 
-    config_class: ClassVar[type[Config]] = Config
+    config_class = Config
 
     def load(self) -> None:
         """Find out now whether pyworld is there, not at the first utterance that draws WORLD."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -35,7 +34,7 @@ class WorldConfig(Config):
 class World(Adapter[WorldConfig]):
     """WORLD analysis and synthesis at 16 kHz: F0 by Harvest or DIO, CheapTrick, D4C. Not random."""
 
-    config_class: ClassVar[type[Config]] = WorldConfig
+    config_class = WorldConfig
 
     def setup(self) -> None:
         """Check the name of the F0 estimator."""

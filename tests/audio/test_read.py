@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from masd.audio import audio_files, load_utterance, read_audio, resample, write_wav
+from masd.audio import audio_files, read_audio, resample, write_wav
 from masd.data.folder import write_folder
+from masd.data.utterance import load_utterance
 from masd.errors import MasdError
 
 RATE = 16000

@@ -12,8 +12,8 @@ import soundfile
 
 import masd.audio.files
 from masd.audio import AudioStream, read_audio, resample
-from masd.audio.durations import header_seconds
 from masd.audio.stream import Clipping
+from masd.data.durations import header_seconds
 from masd.errors import MasdError
 from masd.svm.ranges import clipped_share
 

@@ -91,8 +91,8 @@ def make_clips(data: Path, folder: Path, count: int) -> list[Path]:
     """
     import soundfile
 
-    from masd.audio import load_utterance
     from masd.data.folder import read_folder
+    from masd.data.utterance import load_utterance
     from masd.errors import MasdError
 
     source, made = read_folder(data), []

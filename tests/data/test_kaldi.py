@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from masd.audio import load_utterance, write_wav
+from masd.audio import write_wav
 from masd.data.checks import validate
 from masd.data.folder import read_folder
 from masd.data.transform import fix, merge, split, subset
+from masd.data.utterance import load_utterance
 
 ROOT = Path(__file__).resolve().parents[2]
 

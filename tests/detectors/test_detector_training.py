@@ -15,11 +15,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from masd.audio import load_utterance, write_wav
+from masd.audio import write_wav
 from masd.bin.detect import open_judge
 from masd.bin.finish import scores as finish_scores
 from masd.bin.score_detector import score_detector
 from masd.data.folder import write_folder
+from masd.data.utterance import load_utterance
 from masd.detectors import score_shards, scoring
 from masd.detectors.config import DetectorConfig, FrontEndConfig, GmmConfig, TokensConfig, TrainConfig
 from masd.detectors.data import Waveforms, load_speech

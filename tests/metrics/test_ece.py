@@ -53,7 +53,7 @@ def test_reliability_bins_hold_every_trial_once():
 def test_bad_probabilities_and_priors_are_refused():
     with pytest.raises(MasdError, match="between 0 and 1"):
         ece([1.2], [True])
-    with pytest.raises(MasdError, match="between 0 and 1"):
+    with pytest.raises(MasdError, match="hold NaN"):
         ece([float("nan")], [True])
     with pytest.raises(MasdError, match="both bona fide and spoofed"):
         class_weights([True, True], 0.5)

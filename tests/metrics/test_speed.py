@@ -51,8 +51,8 @@ def test_all_metrics_take_less_than_ten_seconds(trials):
 
 
 def test_a_thousand_draws_take_less_than_a_minute(trials):
-    """Fifty are drawn here; time grows with their number."""
+    """Twenty are drawn here; time grows with their number."""
     scores, fake = trials
     start = time.process_time()
-    bootstrap_eers(scores, fake, np.arange(TRIALS), n=50)
-    assert 20 * (time.process_time() - start) < 60
+    bootstrap_eers(scores, fake, np.arange(TRIALS), n=20)
+    assert 50 * (time.process_time() - start) < 60

@@ -10,8 +10,8 @@ import torch
 
 from masd.detectors.networks import released
 from masd.errors import MasdError
-from masd.judge.graph import GraphAttention, GraphPool
 from masd.models.aasist import AASIST, AASIST_L, Aasist
+from masd.models.graph import GraphAttention, GraphPool
 from masd.models.sinc import sinc_filters
 
 

@@ -2,8 +2,8 @@
 
 import argparse
 import re
-import subprocess
 import sys
+import types
 
 import pytest
 import torch
@@ -89,26 +89,16 @@ def test_torchaudio_files(front_end, tmp_path):
     same(read_front_end(tmp_path / "model.pth").eval(), front_end)
 
 
-def test_fairseq_files_hold_settings_as_objects_which_are_not_run(front_end, tmp_path):
+def test_fairseq_files_hold_settings_as_objects_which_are_not_run(front_end, tmp_path, monkeypatch):
     """The settings' classes are stood in for: argparse's, and those of packages that are not there."""
-    script = (
-        "import sys, types, torch\n"
-        "made = []\n"
-        "for name in ('fairseq', 'fairseq.data', 'fairseq.data.dictionary'):\n"
-        "    sys.modules[name] = types.ModuleType(name)\n"
-        "class Dictionary:\n"
-        "    def __init__(self): self.symbols = ['a']\n"
-        "Dictionary.__module__ = 'fairseq.data.dictionary'\n"
-        "Dictionary.__qualname__ = 'Dictionary'\n"
-        "sys.modules['fairseq.data.dictionary'].Dictionary = Dictionary\n"
-        "state = torch.load(sys.argv[1])\n"
-        "state['task_state'] = {'dictionaries': [Dictionary()]}\n"
-        "torch.save(state, sys.argv[2])\n"
-    )
-    plain, path = tmp_path / "plain.pt", tmp_path / "fairseq.pt"
+    dictionary = type("Dictionary", (), {"__module__": "fairseq.data.dictionary", "symbols": ["a"]})
+    for name in ("fairseq", "fairseq.data", "fairseq.data.dictionary"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    sys.modules["fairseq.data.dictionary"].Dictionary = dictionary
+    path = tmp_path / "fairseq.pt"
     state = {"model": to_fairseq(front_end.model.state_dict()), "cfg": {"task": {"normalize": True}}}
-    torch.save(state, plain)
-    subprocess.run([sys.executable, "-c", script, str(plain), str(path)], check=True)
+    torch.save(state | {"task_state": {"dictionaries": [dictionary()]}}, path)
+    monkeypatch.undo()  # it is not there when the file is read
     same(read_front_end(path).eval(), front_end)
     torch.save(state | {"args": argparse.Namespace(arch="wav2vec2")}, path)
     same(read_front_end(path).eval(), front_end)

@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from masd.models.normalization import frame_mask
 from masd.ssl.cpc import Cpc, draw_outside
+from masd.training.place import alone
 
 LENGTHS = torch.tensor([14, 9, 4, 11])
 K = 5
@@ -29,9 +30,9 @@ def make(within, pool=4096, negatives=16) -> tuple[Cpc, torch.Tensor]:
 
 def drawn(cpc: Cpc, z: torch.Tensor, seed: int = 0) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     """The indices a forward pass with this seed draws, and the pool they point into."""
-    gen = generator(seed)
-    pool = cpc._pool(LENGTHS, z.shape[1], gen)
-    return cpc._indices(torch.empty(4, z.shape[1] - K, z.shape[1]), pool, LENGTHS, gen), pool
+    gen, place = generator(seed), alone(LENGTHS, LENGTHS)
+    pool = cpc._pool(z.shape[1], gen, place)
+    return cpc._indices(torch.empty(4, z.shape[1] - K, z.shape[1]), pool, LENGTHS, gen, place), pool
 
 
 def by_loop(cpc: Cpc, z: torch.Tensor) -> dict[str, float]:

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from test_training import call, same
-from torchrun import ENVIRONMENT, ROOT, command, torchrun
+from torchrun import ENVIRONMENT, ROOT, command, forked
 from toy_corpus import words as toy_words
 
 from masd.errors import MasdError
@@ -58,9 +58,9 @@ def pair(toy, tmp_path_factory):
     """The words of a run, and the folder of the same run on two processes, left alone."""
     words = [*toy_words(toy), *LENGTH]
     out = tmp_path_factory.mktemp("pair") / "two"
-    done = torchrun(2, *ENTRY, *words, "--out", str(out))
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.count("training and") == 1, "every process tells what all do"
+    said = out.with_name("said")
+    forked(2, lambda: call(words, out), said)
+    assert said.read_text().count("training and") == 1, "every process tells what all do"
     return words, out
 
 
@@ -69,10 +69,7 @@ def test_two_processes_take_the_same_steps_as_one(toy, tmp_path):
     more = ("--ssl.epochs=2", "--ssl.cpc_pool=40", "--ssl.cpc_within=0.5")
     words = [*toy_words(toy), *LENGTH, *more]
     for count in (1, 2):
-        done = torchrun(
-            count, str(Path(__file__).with_name("double.py")), *words, "--out", f"{tmp_path}/{count}"
-        )
-        assert done.returncode == 0, done.stderr
+        forked(count, lambda: call(words, tmp_path / str(count)), tmp_path / "said", double=True)  # noqa: B023
     close(tmp_path / "1", tmp_path / "2", 2e-6, 1e-6)  # the log holds losses in single precision
     records = [
         [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
@@ -86,8 +83,7 @@ def test_two_processes_take_the_same_steps_as_one(toy, tmp_path):
 @pytest.mark.slow
 def test_two_processes_with_micro_batches_take_the_same_steps_as_one(toy, tmp_path):
     words = [*toy_words(toy), "--ssl.epochs=1", "--ssl.accumulate=2", "--ssl.cpc_within=uniform"]
-    done = torchrun(2, *ENTRY, *words, "--out", str(tmp_path / "two"))
-    assert done.returncode == 0, done.stderr
+    forked(2, lambda: call(words, tmp_path / "two"), tmp_path / "said")
     call(words, tmp_path / "one")
     close(tmp_path / "one", tmp_path / "two", 1e-3, 0.05)
 
@@ -139,9 +135,8 @@ def test_a_lost_process_costs_nothing_but_the_time(pair, tmp_path):
     assert not (out / ".done.json").exists()
     begun = tmp_path / "begun"
     subprocess.run(["cp", "-r", out, begun], check=True)
-    done = torchrun(2, *ENTRY, *words, "--out", str(out))
-    assert done.returncode == 0, done.stderr
-    assert "from epoch 1, step 0" not in done.stderr
+    forked(2, lambda: call(words, out), tmp_path / "said")
+    assert "from epoch 1, step 0" not in (tmp_path / "said").read_text()
     for name in ("last.safetensors", "encoder.safetensors"):  # on as many processes, to the bit
         assert same(load_file(out / name), load_file(alone / name))
     call(words, begun)  # on another number of them, to rounding

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
+import multiprocessing
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -23,9 +21,6 @@ from masd.ssl.config import PretrainConfig
 from masd.stage.files import read_yaml
 from masd.training import precision
 from masd.training.loop import learning_rate
-
-ROOT = Path(__file__).parents[2]
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
 
 def call(words: list[str], out: Path, *more: str) -> list[dict]:
@@ -77,7 +72,7 @@ def test_validation_is_the_same_question_every_epoch(arguments, tmp_path):
 
 
 def test_a_finished_run_is_not_repeated_and_force_repeats_it(arguments, tmp_path):
-    out = tmp_path / "exp"
+    out, arguments = tmp_path / "exp", [*arguments, "--ssl.epochs", "1"]
     call(arguments, out)
     before = (out / "encoder.safetensors").stat().st_mtime_ns, load_file(out / "last.safetensors")
     call(arguments, out, "--ssl.workers", "1")  # a key that changes nothing in the result
@@ -93,22 +88,22 @@ def test_a_finished_run_is_not_repeated_and_force_repeats_it(arguments, tmp_path
 def test_a_killed_run_ends_with_the_same_bits(arguments, tmp_path):
     """SIGKILL in the middle of an epoch, twice; then on to the end."""
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    more = ("--ssl.epochs", "8", "--ssl.precision", "bf16")
+    more = ("--ssl.epochs", "4", "--ssl.precision", "bf16")
     call(arguments, whole, *more)
-    command = [sys.executable, "-m", "masd.bin.pretrain", *arguments, "--out", str(broken), *more]
-    command += ["--ssl.save_minutes", "0"]
     last = broken / "last.safetensors"
     for _ in range(2):
-        before = last.stat().st_mtime_ns if last.exists() else 0
-        process = subprocess.Popen(command, env=ENVIRONMENT, cwd=ROOT, stderr=subprocess.DEVNULL)
+        before, writes = last.stat().st_mtime_ns if last.exists() else 0, 0
+        words = (*more, "--ssl.save_minutes", "0")
+        process = multiprocessing.get_context("fork").Process(target=call, args=(arguments, broken, *words))
+        process.start()
         deadline = time.monotonic() + 180
-        writes = 0
-        while writes < 4 and time.monotonic() < deadline and process.poll() is None:
+        while writes < 4 and time.monotonic() < deadline and process.is_alive():
             if last.exists() and last.stat().st_mtime_ns != before:
                 before, writes = last.stat().st_mtime_ns, writes + 1
             time.sleep(0.001)
-        process.send_signal(signal.SIGKILL)
-        assert (process.wait(), writes) == (-signal.SIGKILL, 4), "it was not killed in the middle"
+        process.kill()
+        process.join()
+        assert (process.exitcode, writes) == (-signal.SIGKILL, 4), "it was not killed in the middle"
     call(arguments, broken, *more)
     assert same(*(load_file(folder / "last.safetensors") for folder in (whole, broken)))
     assert same(*(load_file(folder / "encoder.safetensors") for folder in (whole, broken)))

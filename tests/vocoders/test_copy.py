@@ -10,10 +10,11 @@ import pytest
 import soundfile
 from vocoder_samples import save_hifigan, speech
 
-from masd.audio import load_utterance, write_wav
+from masd.audio import write_wav
 from masd.bin.copy_synthesis import copy_synthesis
 from masd.bin.finish import copy_synthesis as finish_copy_synthesis
 from masd.data.folder import read_folder, write_folder
+from masd.data.utterance import load_utterance
 from masd.errors import MasdError
 from masd.stage.files import Mark, digest, input_digest, read_json, write_yaml
 from masd.vocoders import base

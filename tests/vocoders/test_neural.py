@@ -132,13 +132,13 @@ def test_hifigans_faster_layout_gives_the_same_sums():
     assert torch.allclose(got, want, atol=1e-6)
 
 
-def test_a_checkpoint_of_another_size_is_refused_by_its_first_differences(tmp_path):
+def test_a_checkpoint_of_another_size_is_refused_by_its_first_difference(tmp_path):
     config = save_hifigan(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps(HIFIGAN | {"upsample_initial_channel": 64}))
-    with pytest.raises(MasdError, match=r"conv_pre\.weight is \(32, 80, 7\), not \(64, 80, 7\); .* more"):
+    with pytest.raises(MasdError, match=r"tensor conv_post\.weight is \(1, 2, 7\) where .* \(1, 4, 7\)"):
         get("hifigan", config).prepare()
     config = save_hifigan(tmp_path, edit=lambda s: {k: v for k, v in s.items() if k != "conv_post.bias"})
-    with pytest.raises(MasdError, match=r"conv_post\.bias is missing"):
+    with pytest.raises(MasdError, match=r"conv_post\.bias is nothing where"):
         get("hifigan", config).prepare()
 
 
@@ -274,9 +274,7 @@ def test_univnet_runs_from_a_transformers_folder(tmp_path, voice):
     assert not np.array_equal(vocoder(voice[:8003], 16000, "b"), y)
     config = json.loads((tmp_path / "u" / "config.json").read_text())
     (tmp_path / "u" / "config.json").write_text(json.dumps(config | {"model_hidden_channels": 16}))
-    with pytest.raises(
-        MasdError, match=r"model\.safetensors: not the weights of this UnivNetModel: .*not \("
-    ):
+    with pytest.raises(MasdError, match=r"model\.safetensors: tensor .* where the configuration asks for"):
         get("univnet", {"checkpoint": str(tmp_path / "u")}).prepare()
     (tmp_path / "u" / "model.safetensors").unlink()
     with pytest.raises(MasdError, match=r"no model\.safetensors .*huggingface"):

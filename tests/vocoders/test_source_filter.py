@@ -5,8 +5,10 @@ import pytest
 from scipy.linalg import solve_toeplitz
 from scipy.signal import lfilter
 
-from masd.vocoders.excitation import excitation, frames, pitch
-from masd.vocoders.lpc import analyse, overlap_add
+from masd.feats.lpc import analyse
+from masd.feats.pitch import frames, pitch
+from masd.vocoders.excitation import excitation
+from masd.vocoders.lpc import overlap_add
 from masd.vocoders.mlsa import mel_cepstra, mlsa_filter, warped_cosines
 
 RATE = 16000

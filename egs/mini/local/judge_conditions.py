@@ -12,10 +12,11 @@ import av
 import numpy as np
 import soundfile
 
-from masd.audio import load_utterance, read_audio, resample, write_wav
+from masd.audio import read_audio, resample, write_wav
 from masd.bin.detect import open_judge
 from masd.cli import run
 from masd.data.folder import read_folder
+from masd.data.utterance import load_utterance
 from masd.errors import MasdError
 from masd.pretrained import PLUS
 

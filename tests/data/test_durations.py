@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from masd.audio.durations import duration_shard, finish_durations, header_seconds
+from masd.data.durations import duration_shard, finish_durations, header_seconds
 from masd.data.folder import read_folder, write_folder
 from masd.errors import MasdError
 

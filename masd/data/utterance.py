@@ -1,4 +1,4 @@
-"""Whole recordings and utterances: any format of `masd.audio.stream`, any rate, any number of channels."""
+"""The audio of an utterance of a data folder: its recording, segment and command honoured."""
 
 from __future__ import annotations
 
@@ -6,51 +6,15 @@ import functools
 import io
 import logging
 import subprocess
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
-from masd.audio.stream import AudioInfo, AudioStream
+from masd.audio import read_audio
 from masd.data.folder import DataFolder
 from masd.errors import MasdError
 
 log = logging.getLogger(__name__)
-
-
-def read_audio(
-    source: str | Path | BinaryIO,
-    rate: int = 16000,
-    start: float = 0.0,
-    end: float | None = None,
-    name: str | None = None,
-) -> tuple[np.ndarray, AudioInfo]:
-    """Read a file, or a part of it, as mono at `rate`.
-
-    As `masd.audio.stream.AudioStream` gives it, in one array.
-
-    Args:
-        source: a path (a pipe, or `x.ark:9`, too), or a binary file object.
-        rate: the sampling rate wanted in Hz.
-        start: where to begin, in seconds.
-        end: where to stop, in seconds; None for the end. It may lie up to 0.5 s after the end.
-        name: what messages call the source; the path by default.
-
-    Returns:
-        A float32 array of shape (N,) and what the file was.
-
-    Raises:
-        MasdError: missing, not UTF-8 named, empty, not audio, cut short, of an absurd rate, or with values
-            that are not finite; the message begins with the name.
-    """
-    with AudioStream(source, rate, start, end, name) as stream:
-        blocks = list(stream)
-    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks), stream.info
-
-
-def fit(x: np.ndarray, length: int) -> np.ndarray:
-    """Return x (N,) cut, or padded with zeros at its end, to `length` samples."""
-    return x[:length] if len(x) >= length else np.pad(x, (0, length - len(x)))
 
 
 def load_utterance(folder: DataFolder, utt: str, rate: int = 16000, allow_pipes: bool = False) -> np.ndarray:
