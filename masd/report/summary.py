@@ -108,10 +108,7 @@ def _guards(page: Page) -> str:
     failed = [f"{name} ({probe})" for probe, name, gate in page.gates if not gate["holds"]]
     if told and not found:
         found = ["Cues that are not synthesis tell the classes apart, see above."]
-    if failed:
-        found.append(
-            f"Of {len(page.gates)} checks of the machinery {len(failed)} failed: {', '.join(failed)}."
-        )
-    elif page.gates:
-        found.append(f"All {len(page.gates)} checks of the machinery hold.")
+    if page.gates:
+        said = f"{len(failed)} of {len(page.gates)} failed, {', '.join(failed)}" if failed else ""
+        found.append(f"Checks of the machinery: {said or f'all {len(page.gates)} hold'}.")
     return " ".join(found) or "No guard was asked: the page has no data folder and no check of the machinery."
