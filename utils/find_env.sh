@@ -8,7 +8,7 @@ _masd_ready() {
   [ -n "${VIRTUAL_ENV:-}${CONDA_PREFIX:-}" ] && python3 - 2> /dev/null << 'END'
 import sys
 from importlib.util import find_spec
-needed = "av h5py jsonargparse kaldiio matplotlib numpy safetensors scipy sentencepiece sklearn soundfile tensorboard torch torchaudio yaml"
+needed = "av h5py jinja2 jsonargparse kaldiio markdown_it matplotlib numpy safetensors scipy sentencepiece sklearn soundfile tensorboard torch torchaudio yaml"
 sys.exit(any(find_spec(name) is None for name in needed.split()))
 END
 }

@@ -158,7 +158,7 @@ dumped() {
 
 # Whether cues that are no trace of synthesis tell the classes of the sets apart; the results page says so
 probe() {
-  single cues python3 -m masd.bin.probe_cues --data "[$(sets | grep -vxF "${apart:- }" | sed "s|^|$data/|" | paste -sd ,)]" \
+  single cues python3 -m masd.bin.probe cues --data "[$(sets | grep -vxF "${apart:- }" | sed "s|^|$data/|" | paste -sd ,)]" \
     --out "$data/cues" --force "$force"
 }
 
@@ -283,7 +283,7 @@ evaluate() {
 }
 
 results_page() {
-  single results python3 -m masd.bin.results --exp "exp/$size" --system "$row" --data "$data" \
+  single results python3 -m masd.bin.results page --exp "exp/$size" --system "$row" --data "$data" \
     --sets "$( (sets; pretrain_sets) | paste -sd ,)" --protocol "$settings,$protocol" --reported conf/reported.yaml \
     --title "Results on $title, size $size" --command "$command" --out "$results" --report "exp/$size/report" \
     --force "$force"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from masd.cli import run
+from masd.errors import MasdError
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ def evaluate(
     cost_fa: float = 10.0,
     prior_spoof: float = 0.05,
     polarity: Literal["bonafide", "spoof"] = "bonafide",
+    sasv: Literal["", "asvspoof5", "own"] = "",
     bootstrap: int = 1000,
     seed: int = 0,
     force: bool = False,
@@ -44,7 +46,9 @@ def evaluate(
     """Evaluate a score file, of this project or of another: error rates with intervals, per attack, speaker
     and condition, detection costs, decisions, calibration.
 
-    Writes metrics.json, metrics.txt (the same to read) and trials.tsv (scores joined to their keys).
+    Writes metrics.json, metrics.txt (the same to read) and trials.tsv (scores joined to their keys). With
+    `sasv`, of a countermeasure with a speaker verifier (ASVspoof 5 track 2), it writes sasv.json alone: a-DCF
+    of the joint score, and min t-DCF (2021 form) of the countermeasure's.
 
     Args:
         scores: score file: `<utt> <score>`; `<utt> <attack> <label> <score>` (ASVspoof 2019, AASIST); a table
@@ -79,15 +83,23 @@ def evaluate(
         cost_fa: cost of an accepted spoofed trial.
         prior_spoof: prior of spoofed trials.
         polarity: the class whose scores are higher in the score files, where no column says so (p_fake).
+        sasv: whose errors the t-DCF of tandem scores is computed with: those that the ASVspoof 5 organisers
+            fixed, or those of `asv-score` at its own EER threshold. `scores` has the header `spk filename
+            cm-score asv-score sasv-score`, all higher for the claimed speaker's bona fide speech (`-` where a
+            system has no such score), `key` the header `spk filename cm-label asv-label` (target, nontarget,
+            spoof).
         bootstrap: draws for each interval; 0 for no intervals.
         seed: of the draws.
         force: evaluate again though the results are up to date.
     """
     from masd.metrics.dcf import DetectionCosts
-    from masd.report.evaluation import Bootstrap
-    from masd.report.scoring import Request, compute, write_evaluation
+    from masd.report.evaluate import Request, compute, write_evaluation
+    from masd.report.metrics_json import Bootstrap
     from masd.stage.files import Mark, digest, plain
 
+    if sasv:
+        _evaluate_sasv(scores, key, out, sasv)
+        return
     request = Request(
         scores=scores,
         data=data,
@@ -125,6 +137,18 @@ def evaluate(
     write_evaluation(out, joined, metrics, f"{scores} against {trials or data or key}")
     mark.write(work)
     log.info("EER %.2f %% (%s); all of it in %s", 100 * metrics["pooled"]["eer"], scores, out / "metrics.txt")
+
+
+def _evaluate_sasv(scores: Path, key: Path | None, out: Path, verifier: str) -> None:
+    from masd.metrics.sasv import read_tandem, sasv_metrics
+    from masd.stage.files import sha256, write_json
+
+    if key is None:
+        raise MasdError("--sasv needs the trials' labels: --key FILE")
+    result = sasv_metrics(read_tandem(scores, key), verifier)
+    inputs = {"scores": str(scores), "key": str(key), "sha256": [sha256(scores), sha256(key)]}
+    write_json(out / "sasv.json", {**result, "inputs": inputs})
+    log.info("a-DCF %.5f of %d trials; all of it in %s", result["a_dcf"], result["trials"], out / "sasv.json")
 
 
 def _names(words: str) -> list[str]:

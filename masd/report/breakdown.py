@@ -9,7 +9,7 @@ import numpy as np
 
 from masd.data.keys import Key
 from masd.errors import MasdError
-from masd.report.trials import Trials
+from masd.report.scored_trials import Trials
 
 CROSS = "*"
 ENOUGH = 5  # bona fide trials; with fewer, an EER is hardly more than one of them
@@ -91,3 +91,13 @@ def mean_of_cells(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the mean EER of the cells with `ENOUGH` bona fide trials or more, and how many these are."""
     eers = [cell["eer"] for cell in cells if "eer" in cell and cell["bonafide"] >= ENOUGH]
     return {"eer": float(np.mean(eers)) if eers else None, "cells": len(eers)}
+
+
+def crossed(part: Mapping[str, Any]) -> tuple[list[str], list[list[str | float | None]]]:
+    """Return header and rows of the EERs of crossed conditions, the values of the last in columns."""
+    cells = {tuple(cell["values"]): cell.get("eer") for cell in part["cells"]}
+    columns = sorted({values[-1] for values in cells})
+    rows = sorted({values[:-1] for values in cells})
+    names = part["name"].split(CROSS)
+    header = [*(names[:-1] if len(names) > 2 else [f"{names[0]} × {names[1]}"]), *columns]
+    return header, [[*row, *(cells.get((*row, column)) for column in columns)] for row in rows]

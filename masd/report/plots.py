@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import matplotlib
@@ -12,13 +14,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from masd.metrics.eer import det, eer, split
-from masd.report.ablation import Row
-from masd.report.trials import Trials
+from masd.report.introspection import with_name
+from masd.report.scored_trials import Trials
+from masd.report.table_two import Row
 
 if TYPE_CHECKING:
-    from masd.report.insight import Explanation, Projection
+    from masd.report.introspection import Explanation, Projection
 
 # it logs every table of the fonts it cuts down for PDF
 logging.getLogger("fontTools").setLevel(logging.WARNING)
@@ -162,56 +166,84 @@ def histogram_plot(trials: Trials, threshold: float | None) -> Draw:
     return draw
 
 
-def reliability_plot(calibrations: Sequence[Mapping[str, Any]]) -> Draw:
-    """Share of fakes against mean P(fake) per bin, for each calibration; a dot's area is the bin's share."""
+def reliability_plot(calibrations: Sequence[Mapping[str, Any]]) -> tuple[Draw, float]:
+    """Share of fakes against mean P(fake) per bin, a panel for each calibration, and the figure's height.
+
+    A dot's area is the bin's share of the trials.
+    """
+    columns = min(len(calibrations), 3)
+    lines = -(-len(calibrations) // columns)
 
     def draw(ax: Axes) -> None:
-        ax.plot([0, 1], [0, 1], ":", lw=1.2, color=matplotlib.rcParams["axes.edgecolor"])
-        for entry in calibrations:
+        figure = ax.figure
+        ax.remove()
+        panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).flat
+        for panel, entry in zip_longest(panels, calibrations):
+            if entry is None:
+                panel.set_axis_off()
+                continue
             diagram = entry["reliability"]
             bins = zip(diagram["confidence"], diagram["frequency"], diagram["share"], strict=True)
-            points = np.array([[c, f, s] for c, f, s in bins if c is not None])
-            label = f"{entry['name']}: ECE {100 * entry['ece'][0]['ece']:.1f} %"
-            (line,) = ax.plot(points[:, 0], points[:, 1], lw=1.3, label=label)
-            ax.scatter(
-                points[:, 0], points[:, 1], s=8 + 200 * points[:, 2], color=line.get_color(), alpha=0.6
+            x, y, share = np.array([each for each in bins if each[0] is not None]).T
+            panel.plot([0, 1], [0, 1], ":", lw=1.2, color=matplotlib.rcParams["axes.edgecolor"])
+            panel.vlines(x, x, y, lw=1, alpha=0.5)
+            panel.scatter(x, y, s=6 + 150 * share, alpha=0.7)
+            panel.set(
+                xlim=(-0.05, 1.05), ylim=(-0.05, 1.05), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1), aspect="equal"
             )
-        ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal")
-        ax.set(xlabel="mean P(fake) in the bin", ylabel="share of fakes in the bin")
-        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13))
+            name = re.sub(r"( \(T = .*)?$", "", entry["name"]).replace(", fitted", "\nfitted")
+            panel.set_title(f"{name}\nECE {100 * entry['ece'][0]['ece']:.1f} %", fontsize=8)
+        figure.supxlabel("mean P(fake) in the bin", fontsize=10)
+        figure.supylabel("share of fakes in the bin", fontsize=10)
 
-    return draw
+    return draw, 0.6 + 2.2 * lines
 
 
-def attacks_plot(metrics: Mapping[str, Any]) -> Draw:
-    """EER of each attack with its 95 % interval over source recordings, coloured by kind."""
-    attacks = metrics["attacks"]
-    names = metrics.get("attack_names", {})
+def _interval_bars(
+    ax: Axes, labels: Sequence[str], parts: Sequence[Mapping[str, Any]], colours: Sequence[str]
+) -> None:
+    """Draw horizontal bars of the EERs with their 95 % intervals over source recordings."""
+    for row, (part, colour) in enumerate(zip(parts, colours, strict=True)):
+        rate, interval = 100 * part["eer"], part["by_source"]
+        ax.barh(row, rate, 0.62, color=colour, alpha=0.75)
+        if interval:
+            bar = [[max(0, rate - 100 * interval["lo"])], [max(0, 100 * interval["hi"] - rate)]]
+            ax.errorbar(rate, row, xerr=bar, color=matplotlib.rcParams["text.color"], capsize=3, lw=1.1)
+    _named_rows(ax, labels)
+    ax.set_xlim(left=0)
+
+
+def _named_rows(ax: Axes, labels: Sequence[str]) -> None:
+    ax.set_yticks(range(len(labels)), labels)
+    ax.invert_yaxis()
+    ax.grid(axis="y", visible=False)
+
+
+def attacks_plot(metrics: Mapping[str, Any]) -> tuple[Draw, float]:
+    """EER of each attack with its interval, coloured by kind, and the figure's height."""
+    attacks, names = metrics["attacks"], metrics.get("attack_names", {})
+    kinds = list(dict.fromkeys(part["pool"] for part in attacks.values()))
 
     def draw(ax: Axes) -> None:
-        colours = matplotlib.rcParams["axes.prop_cycle"].by_key()["color"]
-        kinds = list(dict.fromkeys(part["pool"] for part in attacks.values()))
-        labels = [f"{a} {names[a]}" if names.get(a, a) != a else a for a in attacks]
-        for row, part in enumerate(attacks.values()):
-            rate, interval = 100 * part["eer"], part["by_source"]
-            colour = colours[kinds.index(part["pool"])]
-            first = next(i for i, p in enumerate(attacks.values()) if p["pool"] == part["pool"]) == row
-            ax.barh(row, rate, 0.62, color=colour, alpha=0.75, label=part["pool"] if first else None)
-            if interval:
-                bar = [
-                    [rate - 100 * min(interval["lo"], part["eer"])],
-                    [100 * max(interval["hi"], part["eer"]) - rate],
-                ]
-                ax.errorbar(rate, row, xerr=bar, color=matplotlib.rcParams["text.color"], capsize=3, lw=1.1)
-        ax.set_yticks(range(len(labels)), labels)
-        ax.invert_yaxis()
-        ax.grid(axis="y", visible=False)
+        colours = [f"C{kinds.index(part['pool'])}" for part in attacks.values()]
+        _interval_bars(ax, [with_name(attack, names) for attack in attacks], list(attacks.values()), colours)
         ax.set(xlabel="EER (%) against all bona fide")
-        ax.set_xlim(left=0)
         if len(kinds) > 1:
-            ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=len(kinds))
+            patches = [Patch(color=f"C{i}", alpha=0.75, label=kind) for i, kind in enumerate(kinds)]
+            ax.legend(handles=patches, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(kinds))
 
-    return draw
+    return draw, 1.5 + 0.36 * len(attacks)
+
+
+def conditions_plot(part: Mapping[str, Any]) -> tuple[Draw, float]:
+    """EER of each value of a condition with its interval, and the figure's height."""
+    cells = [cell for cell in part["cells"] if "eer" in cell]
+
+    def draw(ax: Axes) -> None:
+        _interval_bars(ax, [" × ".join(cell["values"]) for cell in cells], cells, ["C0"] * len(cells))
+        ax.set(xlabel=f"EER (%) by {part['name'].replace('*', ' × ')}")
+
+    return draw, 1.3 + 0.32 * len(cells)
 
 
 def coverage_plot(coverage: Sequence[Mapping[str, Any]]) -> Draw:
@@ -239,9 +271,7 @@ def ablation_plot(rows: Sequence[Row]) -> Draw:
             ax.plot(
                 [100 * e for e in row.eers], [number + 0.22] * len(row.eers), ".", ms=4, color=ink, alpha=0.7
             )
-        ax.set_yticks(range(len(rows)), [row.system for row in rows])
-        ax.invert_yaxis()
-        ax.grid(axis="y", visible=False)
+        _named_rows(ax, [row.system for row in rows])
         ax.set(xlabel="EER (%): mean and 95 % interval; small dots: seeds")
         ax.set_xlim(left=0)
 
@@ -250,71 +280,44 @@ def ablation_plot(rows: Sequence[Row]) -> Draw:
 
 def training_plot(history: Sequence[Mapping[str, Any]]) -> Draw:
     """Each loss over its level of chance by epoch: solid on held-out speakers, dashed in training."""
-    names = sorted({n for record in history for n in record["dev"] if f"chance_{n}" in record["dev"]})
-    losses = [name for name in names if name.startswith("loss_")]
+    names = {name for record in history for name in record["dev"] if name.startswith("loss_")}
+    losses = sorted(name for name in names if all(r["dev"].get(f"chance_{name}") for r in history))
 
     def draw(ax: Axes) -> None:
         for number, name in enumerate(losses):
             for part, style in (("dev", "-"), ("train", "--")):
-                points = [(r["epoch"], r[part].get(name), r[part].get(f"chance_{name}")) for r in history]
-                kept = [
-                    (epoch, value / chance) for epoch, value, chance in points if value is not None and chance
-                ]
+                known = [r for r in history if name in r[part] and r[part].get(f"chance_{name}")]
+                shares = [record[part][name] / record[part][f"chance_{name}"] for record in known]
                 label = name.removeprefix("loss_") if part == "dev" else None
-                if kept:
-                    ax.plot(
-                        *zip(*kept, strict=True), style, marker=".", lw=1.4, color=f"C{number}", label=label
-                    )
+                looks = {"marker": ".", "lw": 1.4, "color": f"C{number}", "label": label}
+                ax.plot([record["epoch"] for record in known], shares, style, **looks)
         ax.axhline(1, ls=":", lw=1.2, color=matplotlib.rcParams["axes.edgecolor"])
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.set(xlabel="epoch", ylabel="loss / chance")
-        ax.legend(ncols=2)
+        if losses:
+            ax.legend(ncols=2)
 
     return draw
 
 
-def conditions_plot(part: Mapping[str, Any]) -> Draw:
-    """EER of each value of a condition with its 95 % interval over source recordings."""
-    cells = [cell for cell in part["cells"] if "eer" in cell]
+def shares_plot(rows: Mapping[str, np.ndarray], parts: Sequence[str], label: str) -> tuple[Draw, float]:
+    """Weights that sum to 1 as stacked bars, {row: (J,)}, one colour a part, and the figure's height."""
+    weights = np.array(list(rows.values()))
+    starts = np.cumsum(weights, axis=1) - weights
 
     def draw(ax: Axes) -> None:
-        for row, cell in enumerate(cells):
-            rate, interval = 100 * cell["eer"], cell["by_source"]
-            ax.barh(row, rate, 0.62, color="C0", alpha=0.75)
-            if interval:
-                bar = [[max(0, rate - 100 * interval["lo"])], [max(0, 100 * interval["hi"] - rate)]]
-                ax.errorbar(rate, row, xerr=bar, color=matplotlib.rcParams["text.color"], capsize=3, lw=1.1)
-        ax.set_yticks(range(len(cells)), [" × ".join(cell["values"]) for cell in cells])
-        ax.invert_yaxis()
-        ax.grid(axis="y", visible=False)
-        ax.set(xlabel=f"EER (%) by {part['name'].replace('*', ' × ')}")
-        ax.set_xlim(left=0)
-
-    return draw
-
-
-def shares_plot(rows: Mapping[str, np.ndarray], parts: Sequence[str], label: str) -> Draw:
-    """Weights that sum to 1 as stacked bars, {row: (J,)}, one colour a part."""
-
-    def draw(ax: Axes) -> None:
-        ink = matplotlib.rcParams["axes.facecolor"]
-        for number, weights in enumerate(rows.values()):
-            starts = np.concatenate([[0], np.cumsum(weights)[:-1]])
-            for index, (start, weight) in enumerate(zip(starts, weights, strict=True)):
-                name = parts[index] if number == 0 else None
-                ax.barh(number, weight, 0.66, left=start, color=f"C{index}", alpha=0.85, label=name)
-                if weight > 0.09:
-                    ax.text(
-                        *(start + weight / 2, number, f"{weight:.2f}"),
-                        **{"ha": "center", "va": "center", "fontsize": 8, "color": ink},
-                    )
-        ax.set_yticks(range(len(rows)), list(rows))
-        ax.invert_yaxis()
+        for start, width, name in zip(starts.T, weights.T, parts, strict=True):
+            bars = ax.barh(range(len(rows)), width, 0.66, left=start, alpha=0.85, label=name)
+            told = [f"{share:.2f}" if share > 0.09 else "" for share in width]
+            ax.bar_label(
+                bars, told, label_type="center", fontsize=8, color=matplotlib.rcParams["axes.facecolor"]
+            )
+        _named_rows(ax, list(rows))
         ax.grid(visible=False)
         ax.set(xlabel=label, xlim=(0, 1))
         ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(parts))
 
-    return draw
+    return draw, 1.4 + 0.34 * len(rows)
 
 
 def projection_plot(found: Projection) -> Draw:

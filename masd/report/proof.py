@@ -1,17 +1,58 @@
-"""A results page with every file behind it in one archive, so that anyone can verify it elsewhere."""
+"""The proof of a results page: a manifest of what it was made from, the check that redoes it, the archive."""
 
 from __future__ import annotations
 
 import lzma
+import math
+import re
 import tarfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path, PurePosixPath
+from typing import Any, get_args, get_origin
 
 from masd.errors import MasdError
-from masd.report.manifest import read_manifest
-from masd.stage.files import atomic, sha256
+from masd.report.evaluate import Request, compute
+from masd.report.evaluated_runs import Run
+from masd.report.page_content import Page
+from masd.report.provenance import git_version
+from masd.report.render import sections
+from masd.report.results_page import appendix_path, gather, pages
+from masd.report.scored_trials import Trials, read_excused
+from masd.stage.files import atomic, plain, read_json, read_text, sha256, write_json
 
+FORMAT = 3  # raise it when a page comes to be laid out in another way: its own code verifies an older one
+SHAPE: dict[str, Any] = {
+    "format": int,
+    "pages": dict[str, str],
+    "arguments": {
+        **dict.fromkeys(("system", "eval_set", "dev_set", "command", "out", "report", "title"), str),
+        **dict.fromkeys(("exp", "reported", "data"), str | None),
+        **dict.fromkeys(("bootstrap", "seed"), int),
+        **dict.fromkeys(("sets", "protocol"), list[str]),
+        "evaluated": dict[str, str],
+    },
+    "evaluations": list[str],
+    "weights": dict[str, int],
+    "files": dict[str, str],
+}
+TOLERANCE = 1e-9  # of numbers: other versions of numpy may add up in another order
 SUFFIX = ".proof.tar.xz"
 OUTSIDE = "_outside"
+
+# sections of when, where and how long, which no score file can give again, and of what is not on the page,
+# whose key may have been replaced since
+NOT_RECOMPUTED = ("Systems left out", "Time and memory taken", "How this was made")
+
+Place = Callable[[str | Path], Path]
+"""Tells where a file or folder lies that a manifest or an evaluation names."""
+
+
+def manifest_path(page: Path) -> Path:
+    """Return where the manifest of a results page lies: RESULTS.md has RESULTS.manifest.json."""
+    return page.with_suffix(".manifest.json")
 
 
 def proof_path(manifest: Path) -> Path:
@@ -19,8 +60,230 @@ def proof_path(manifest: Path) -> Path:
     return manifest.with_name(manifest.name.removesuffix(".manifest.json") + SUFFIX)
 
 
+def write_manifest(page: Page, arguments: dict[str, Any], shown: list[Path]) -> None:
+    """Write the manifest of `page.out`: arguments, evaluations, and the sha256 of every file behind it.
+
+    Args:
+        page: the page as it was written.
+        arguments: what `gather` was called with, and the title.
+        shown: files other than evaluations that the page shows (model.yaml, histories, protocols).
+    """
+    evaluations = sorted(
+        {
+            path.parent
+            for run in page.runs
+            for path in run.results.parent.glob("*/metrics.json")
+            if path.parent.name in (run.set, page.dev_set)
+        }
+    )
+    files: dict[str, str] = {str(path): sha256(path) for path in shown}
+    for folder in evaluations:
+        path = folder / "metrics.json"
+        metrics = read_json(path)
+        if "request" not in metrics.get("inputs", {}):
+            raise MasdError(f"{path}: of an earlier version; run the evaluate entry point again")
+        files |= metrics["inputs"]["files"] | {str(path): sha256(path)}
+    content = {
+        "format": FORMAT,
+        "pages": {str(path): sha256(path) for path in (page.out, appendix_path(page.report))},
+        "arguments": plain(arguments),
+        "evaluations": [str(folder) for folder in evaluations],
+        "weights": {str(run.folder): run.weights for run in page.runs},
+        "files": files,
+    }
+    write_json(manifest_path(page.out), content)
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Return what a manifest holds, all of it there and of its kind.
+
+    Raises:
+        MasdError: it is unreadable, of another format, or not what `write_manifest` writes.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise MasdError(
+            f"{path}: not a manifest of format {FORMAT}; verify it with the commit that its page names "
+            "(git checkout), or make the page again"
+        )
+    wrong = next(_misfits(content, SHAPE), None)
+    if wrong:
+        raise MasdError(f"{path}: {wrong} is missing, unknown or of the wrong kind; make the page again")
+    return content
+
+
+def _misfits(value: Any, kind: Any, where: str = "") -> Iterator[str]:
+    """Yield the place of each value that is missing, unknown or not of its kind.
+
+    A kind is a type, list[...], dict[str, ...], or {name: kind}.
+    """
+    inner = get_args(kind)
+    if get_origin(kind) is list and isinstance(value, list):
+        value, kind = dict(enumerate(value)), dict.fromkeys(range(len(value)), inner[0])
+    elif get_origin(kind) is dict and isinstance(value, dict):
+        kind = dict.fromkeys(value, inner[1])
+    elif get_origin(kind) in (list, dict):
+        yield where
+        return
+    if isinstance(kind, dict) and isinstance(value, dict):
+        for name in dict.fromkeys([*kind, *value]):
+            place = f"{where}.{name}" if where else str(name)
+            if name in kind and name in value:
+                yield from _misfits(value[name], kind[name], place)
+            else:
+                yield place
+    elif isinstance(kind, dict) or not isinstance(value, kind):
+        yield where
+
+
+@dataclass
+class Evaluated:
+    """An evaluation computed again: its trials, figures, and {list it was given: trials that failed}."""
+
+    trials: Trials
+    metrics: dict[str, Any]
+    excused: dict[str, set[str]]
+
+
+def verify(manifest: Path, place: Place = Path) -> list[str]:
+    """Return every disagreement between a results page and what its score files give, one line each.
+
+    The files must have the stated sha256; every evaluation is computed again from scores and keys and must
+    give its metrics.json, each number within 1e-9; page and appendix made of those must be those that are
+    there, but for their sections on when, where, by what code they were made and how long that took (see
+    `origin`).
+
+    Raises:
+        MasdError: the manifest is unreadable, or the evaluations cannot be computed at all.
+    """
+    content = read_manifest(manifest)
+    problems = list(_changed(content["files"], place))
+    if problems:
+        return problems
+    found: dict[Path, Evaluated] = {}
+    for folder in map(place, content["evaluations"]):
+        path = folder / "metrics.json"
+        stated = read_json(path)
+        inputs = stated.get("inputs") if isinstance(stated, dict) else None
+        request = Request.from_dict(inputs.get("request") if isinstance(inputs, dict) else {}, path)
+        there = request.placed(place)
+        trials, metrics = compute(there)
+        problems += [f"{path}: {line}" for line in differences(metrics, stated, skip=("inputs",))]
+        failed = [(str(a), read_excused([b])) for a, b in zip(request.excused, there.excused, strict=True)]
+        found[folder] = Evaluated(trials, plain(metrics), dict(failed))
+    # what was evaluated, trained or probed in the folder since does not make the page wrong
+    only = {place(name) for name in content["files"]} | {folder / "metrics.json" for folder in found}
+    for name, made in zip(content["pages"], _pages(content, found, only, place), strict=True):
+        page = place(name)
+        problems += [f"{page}: {line}" for line in line_differences(made, read_text(page))]
+    return problems
+
+
+def _changed(files: dict[str, str], place: Place) -> Iterator[str]:
+    for name, stated in sorted(files.items()):
+        if not place(name).is_file():
+            yield f"{name}: is not there"
+        elif sha256(place(name)) != stated:
+            yield f"{name}: its sha256 is not the stated one; it was changed after the results were made"
+
+
+def _pages(
+    content: dict[str, Any], found: dict[Path, Evaluated], only: set[Path], place: Place
+) -> tuple[str, str]:
+    """Return page and appendix made of the files `only`, trials and figures being those just computed."""
+    weights = {place(folder): size for folder, size in content["weights"].items()}
+
+    def recomputed(run: Run) -> Run:
+        done = found[run.results]
+        run.trials, run.metrics, run.excused = done.trials, done.metrics, done.excused
+        run.weights = run.weights or weights.get(run.folder, 0)  # the models may not be here
+        return run
+
+    info = dict(content["arguments"])
+    title = info.pop("title")
+    for name in ("exp", "reported", "data", "out", "report"):
+        info[name] = None if info[name] is None else place(info[name])
+    info["protocol"] = [place(name) for name in info["protocol"]]
+    info["evaluated"] = {name: place(folder) for name, folder in info["evaluated"].items()}
+    return pages(gather(prepare=recomputed, only=only, **info), title)
+
+
+def origin(manifest: Path, place: Place = Path) -> list[str]:
+    """Return what is to be said of a page besides its numbers: which code made it, and which this is."""
+    stated = {place(name): digest for name, digest in read_manifest(manifest)["pages"].items()}
+    page = next(iter(stated))
+    made = re.search(r"^Code: (.+)$", read_text(page), re.MULTILINE)
+    by, this = (made[1] if made else "-"), git_version([page])
+    lines = [f"code: made by {by}, as this is" if by == this else f"code: made by {by}, this is {this}"]
+    again = "made again since the manifest was written; its origin or times differ, no number"
+    return lines + [f"{path}: {again}" for path, digest in stated.items() if sha256(path) != digest]
+
+
+def differences(now: Any, stated: Any, where: str = "", skip: tuple[str, ...] = ()) -> Iterator[str]:
+    """Yield a line for each value that differs between two nestings of plain values."""
+    now = plain(now)
+    if isinstance(now, dict) and isinstance(stated, dict):
+        for name in sorted(now.keys() | stated.keys()):
+            if name in skip:
+                continue
+            place = f"{where}.{name}" if where else name
+            if name not in now or name not in stated:
+                yield f"{place} is {'not computed' if name not in now else 'missing'}"
+            else:
+                yield from differences(now[name], stated[name], place)
+    elif isinstance(now, list) and isinstance(stated, list) and len(now) == len(stated):
+        for index, (a, b) in enumerate(zip(now, stated, strict=True)):
+            yield from differences(a, b, f"{where}[{index}]")
+    elif not _same(now, stated):
+        yield f"{where} is {stated!r}, computed {now!r}"
+
+
+def _same(a: Any, b: Any) -> bool:
+    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in (a, b))
+    return math.isclose(a, b, rel_tol=TOLERANCE, abs_tol=TOLERANCE) if numbers else a == b
+
+
+def line_differences(made: str, there: str) -> Iterator[str]:
+    """Yield a line for each line of a page that differs from the page made again.
+
+    Its sections must be those of the page made again, once each and in their order.
+    """
+    for line in _strange_headings(there):
+        yield f"section {line}: is not computed"
+    new, old = (sections(text) for text in (made, there))
+    for title, count in Counter(title for title, _ in old[1:]).items():
+        if count > 1:
+            yield f"section {title}: stands {count} times"
+    ours, theirs = ([part for part in parts if part[0] not in NOT_RECOMPUTED] for parts in (new, old))
+    yield from _order_differences([title for title, _ in ours[1:]], [title for title, _ in theirs[1:]])
+    stated = dict(reversed(theirs[1:]))  # of equal titles the first
+    pairs = [(title, body, stated.get(title, body)) for title, body in ours[1:]]
+    for title, a, b in [("title", "\n".join(ours[0]), "\n".join(theirs[0])), *pairs]:
+        for mine, yours in zip_longest(a.splitlines(), b.splitlines(), fillvalue=""):
+            if mine != yours:
+                yield f"section {title}: has {yours!r}, computed {mine!r}"
+
+
+def _strange_headings(text: str) -> Iterator[str]:
+    """Yield headings of another level than a page has, or indented: they would be read as sections."""
+    for number, line in enumerate(text.splitlines()):
+        if re.match(r" {0,3}#{1,6}\s", line) and not line.startswith("## ") and number:
+            yield line.strip()
+
+
+def _order_differences(made: list[str], there: list[str]) -> Iterator[str]:
+    made, there = list(dict.fromkeys(made)), list(dict.fromkeys(there))
+    yield from (f"section {title}: is not there" for title in made if title not in there)
+    yield from (f"section {title}: is not computed" for title in there if title not in made)
+    places = [title for title in made if title in there]
+    found = [title for title in there if title in made]
+    for right, title in zip(places, found, strict=True):
+        if right != title:
+            yield f"section {title}: stands where {right} belongs"
+
+
 def pack(manifest: Path, out: Path) -> int:
-    """Write `out`, an archive of a manifest, its page and all files it names; return their number.
+    """Write `out`, an archive of a manifest, its pages and all files it names; return their number.
 
     Called in the folder where the page was made. The same files give the same archive. The manifest lies at
     its top, every other file where `packed` says.
@@ -29,7 +292,7 @@ def pack(manifest: Path, out: Path) -> int:
         MasdError: a file is missing or was changed, or two would have one place in the archive.
     """
     content = read_manifest(manifest)
-    files = {**content["files"], content["page"]: content["page_sha256"]}
+    files = content["files"] | content["pages"]
     for name, stated in sorted(files.items()):
         if not Path(name).is_file() or sha256(name) != stated:
             raise MasdError(f"{name}: missing, or changed since {manifest} was written; make the page again")
@@ -38,15 +301,12 @@ def pack(manifest: Path, out: Path) -> int:
         other = places.setdefault(str(packed(name)), name)
         if other != name:
             raise MasdError(f"{name}: would lie where {other} does in {out}; rename one, make the page again")
-    with atomic(out) as tmp, _new_archive(tmp) as archive:
+    # of links what they lead to, for `unpack` takes plain files alone
+    options = {"preset": 9 | lzma.PRESET_EXTREME, "dereference": True}
+    with atomic(out) as tmp, tarfile.open(tmp, "w:xz", **options) as archive:
         for place, name in sorted(places.items()):
             archive.add(name, place, filter=_anonymous)
     return len(places)
-
-
-def _new_archive(path: Path) -> tarfile.TarFile:
-    # of links what they lead to, for `unpack` takes plain files alone
-    return tarfile.open(path, "w:xz", preset=9 | lzma.PRESET_EXTREME, dereference=True)
 
 
 def packed(name: str | Path) -> Path:
@@ -85,7 +345,7 @@ def unpack(proof: Path, folder: Path) -> Path:
                 target.write_bytes(content.read())
     except (OSError, EOFError, tarfile.TarError, lzma.LZMAError) as error:
         raise MasdError(
-            f"{proof}: no whole archive of pack_results ({error}); get or make it again"
+            f"{proof}: no whole archive of `proof pack` ({error}); get or make it again"
         ) from None
     manifest = folder / (proof.name.removesuffix(SUFFIX) + ".manifest.json")
     if not manifest.is_file():

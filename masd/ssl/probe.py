@@ -80,7 +80,7 @@ def probe(
     most: int = 400,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Measure a pretrained encoder on recordings and their vocoded copies; see `masd.bin.probe_encoder`.
+    """Measure a pretrained encoder on recordings and their vocoded copies; see `masd.bin.probe encoder`.
 
     Returns:
         the measurements by name, and `gates`: for each value its limit and whether it holds.

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from masd.bin.evaluate_sasv import evaluate_sasv
+from masd.bin.evaluate import evaluate
 from masd.errors import MasdError
 from masd.metrics.adcf import min_adcf
 from masd.metrics.sasv import ASVSPOOF5, read_tandem, sasv_metrics
@@ -38,8 +38,11 @@ def test_both_costs_by_their_own_definitions(made):
     assert found["min_tdcf"] == min_tdcf(bona, parts[0][2], ASVSPOOF5, "2021")[0]
     own = sasv_metrics(tandem, "own")
     assert own["min_tdcf"] == min_tdcf(bona, parts[0][2], asv_errors(*parts[1]), "2021")[0]
-    evaluate_sasv(folder / "scores", folder / "key", folder / "out")
+    options = {"scores": folder / "scores", "out": folder / "out", "sasv": "asvspoof5"}
+    evaluate(key=folder / "key", **options)
     assert read_json(folder / "out" / "sasv.json")["a_dcf"] == found["a_dcf"]
+    with pytest.raises(MasdError, match="--sasv needs the trials' labels: --key FILE"):
+        evaluate(**options)
 
 
 def test_a_joint_score_alone_gives_the_adcf_alone(made):

@@ -11,8 +11,8 @@ from masd.metrics.accuracy import accuracy_f1
 from masd.metrics.dcf import DetectionCosts, act_dcf, cost_at, least_cost
 from masd.metrics.eer import det, eer
 from masd.metrics.tdcf import AsvErrors, min_tdcf
-from masd.report.evaluation import Calibration, _decisions
-from masd.report.trials import Trials
+from masd.report.metrics_json import Calibration, _decisions
+from masd.report.scored_trials import Trials
 from masd.stage.files import read_json
 
 EVEN = DetectionCosts(0.5, 1, 1)

@@ -483,6 +483,6 @@ def test_streams_of_chance_are_of_one_speaker(monkeypatch):
 def test_the_gate_of_cues_reads_train_and_dev_alone():
     """What eval tells is reported by run.sh's own call and stops nothing."""
     text = (RECIPE / "local" / "prepare.sh").read_text()
-    (call,) = [line for line in text.splitlines() if "masd.bin.probe_cues" in line]
+    (call,) = [line for line in text.splitlines() if "masd.bin.probe cues" in line]
     assert '--data "[$data/train,$data/dev]" --gate true' in call
     assert "--gate" not in (ROOT / "utils" / "stages.sh").read_text()

@@ -156,7 +156,7 @@ def test_a_second_run_is_idle_until_the_corpus_is_filled(trained, model, tmp_pat
         "`zero_shot_full_s0` is left out, for it was evaluated on other trials: 16 of its 16 are among the 24"
     )
     assert said in page and "## zero_shot_other_s0 on eval" in page
-    verify = ("-m", "masd.bin.verify_results", "--manifest", "exp/tiny/RESULTS.manifest.json")
+    verify = ("-m", "masd.bin.proof verify", "--manifest", "exp/tiny/RESULTS.manifest.json")
     assert recipe.python(*verify).returncode == 0
     recipe.run(*TINY, "--corpus", corpus, "--model", model)
     page = (recipe.path / "exp/tiny/RESULTS.md").read_text()

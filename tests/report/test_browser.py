@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from masd.report import plots
-from masd.report.document import Document, Figure, Section, Table, Text, to_html
+from masd.report.render import html
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not CHROMIUM, reason="no Chromium to open the page in")]
@@ -26,13 +26,13 @@ def browse(path, *options):
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     """A page with a wide table, a long word and a figure."""
-    wide = Table([f"column {i}" for i in range(30)], [["1.00"] * 30], "a note")
-    figure = Figure("shares", "a caption", "bars")
-    blocks = [Text("x" * 300), wide, figure]
+    row = "|" + " 1.00 |" * 30
+    table = f"|{' column |' * 30}\n|{' --: |' * 30}\n{row}\n\na note"
     rows = {"A01": np.array([0.2, 0.5, 0.3]), "A02": np.array([0.1, 0.1, 0.8])}
-    drawn = plots.render(plots.shares_plot(rows, ("PCS", "HFER", "SFI"), "attention"), 2.0)
+    drawn = plots.render(*plots.shares_plot(rows, ("PCS", "HFER", "SFI"), "attention"))
     folder = tmp_path_factory.mktemp("page")
-    text = to_html(Document("A report", [Section("One", blocks)]), {"shares": drawn})
+    one = f'## One\n\n{"x" * 300}\n\n{table}\n\n![bars](shares "a caption")\n'
+    text = html(f"# A report\n\n{one}", f"# More\n\n{one}", {"shares": drawn})
     (folder / "report.html").write_text(text)
     (folder / "probe.html").write_text(text.replace("</body>", PROBE))
     return folder

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from masd.bin.probe_cues import probe_cues
+from masd.bin.probe import cues as probe_cues
 from masd.data.folder import read_folder, write_folder
 from masd.errors import MasdError
 from masd.metrics.auc import auc, auc_interval
+from masd.report.cue_probe import ALL, Sample, choose, probe_rows, verdict
 from masd.report.cues import NUMBERS, describe, file_facts, utterance_cues
-from masd.report.probe import ALL, Sample, choose, probe_rows, verdict
 from masd.stage.files import read_json
 
 RATE = 16000

@@ -9,8 +9,8 @@ from masd.errors import MasdError
 from masd.metrics.ece import ece
 from masd.metrics.eer import eer
 from masd.metrics.tdcf import asv_errors, min_tdcf, read_asv_scores
-from masd.report.evaluation import Bootstrap, Calibration, evaluate_trials, read_calibration, tandem
-from masd.report.trials import load_trials
+from masd.report.metrics_json import Bootstrap, Calibration, evaluate_trials, read_calibration, tandem
+from masd.report.scored_trials import load_trials
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ from types import SimpleNamespace
 import pytest
 
 from masd.errors import MasdError
+from masd.report.evaluated_runs import Run
 from masd.report.key_results import key_results
-from masd.report.paper_tables import paper_tables
+from masd.report.page_content import paper_tables
 from masd.stage.files import read_yaml
 
 ROOT = Path(__file__).parents[2]
@@ -29,56 +30,56 @@ def metrics(eer, model="exp/full_s0/model"):
     }
 
 
-def run_of(system, eer, training=None, ours=True):
-    model = {"training": training}
-    named = {"system": system, "name": f"{system}_s0", "set": "eval", "ours": ours}
-    return SimpleNamespace(**named, metrics=metrics(eer), model=model)
+def run_of(system, eer, ours=True, weak=False):
+    named = {"system": system, "name": f"{system}_s0", "ours": ours, "under_trained": weak}
+    return SimpleNamespace(**named, metrics=metrics(eer))
+
+
+def table_of(text):
+    """{first cell: the others} of a page's first table."""
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+    return {row[0]: row[1:] for row in rows}
 
 
 def test_tables_one_and_three_have_a_measured_figure_where_the_system_was_run():
-    page = SimpleNamespace(
-        reported=REPORTED, runs=[run_of("full", 0.02), run_of("full", 0.04), run_of("aasist", 0.5)]
-    )
-    first, table_one, third, table_three = paper_tables(page).blocks
-    assert (first.text, third.text) == ("Table I:", "Table III:")
-    rows = {row[0]: row[1:] for row in table_one.rows}
+    runs = [run_of("full", 0.02), run_of("full", 0.04), run_of("aasist", 0.5)]
+    (first, header, one, weak), (third, _, three, also_weak) = paper_tables(REPORTED, runs)
+    assert (first, third) == ("Table I", "Table III") and header[1] == "accuracy, reported"
+    rows = {row[0]: row[1:] for row in one}
     assert rows["MASD"] == ["98.23", "0.39", "97.84", "90.00 ± 0.00", "3.00 ± 1.41", "80.00 ± 0.00"]
     assert rows["AASIST"][4] == "50.00" and rows["RawNet2"][3:] == ["-", "-", "-"]
-    assert {row[0]: row[1:] for row in table_three.rows}["MASD"] == ["0.39", "3.00 ± 1.41"]
-    assert "reported by the paper on ASVspoof 2019 LA eval" in table_one.note
-    assert "Under-trained" not in table_one.note + table_three.note
+    assert {row[0]: row[1:] for row in three}["MASD"] == ["0.39", "3.00 ± 1.41"]
+    assert weak == also_weak == []
 
 
 def test_somebodys_scores_are_no_measurement_of_the_papers_tables():
     """Whatever a score file is called, it stands in the main table alone."""
     runs = [run_of("full", 0.02), run_of("aasist", 0.5, ours=False)]
-    table = paper_tables(SimpleNamespace(reported=REPORTED, runs=runs)).blocks[1]
-    assert {row[0]: row[5] for row in table.rows} == {"RawNet2": "-", "AASIST": "-", "MASD": "2.00"}
+    rows = paper_tables(REPORTED, runs)[0][2]
+    assert {row[0]: row[5] for row in rows} == {"RawNet2": "-", "AASIST": "-", "MASD": "2.00"}
 
 
 def test_a_score_file_named_full_is_no_key_result(egs):
     path = egs / "for/exp/tiny/zero_shot_full/results/eval/metrics.json"
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(metrics(0.001, model=None)))
-    rows = key_results(egs, REPORTED, "tiny", "full").sections[0].blocks[0].rows
-    assert {row[0]: row[3] for row in rows}["FoR"] == "-"
+    assert table_of(key_results(egs, REPORTED, "tiny", "full"))["FoR"][2] == "-"
 
 
 def test_a_system_whose_budget_ended_too_early_is_said_to_be_under_trained():
-    falling, done = {"dev_loss_falling": True}, {"dev_loss_falling": False}
-    runs = [
-        run_of("full", 0.02, [{"set": "train"}]),
-        run_of("aasist", 0.5, falling),
-        run_of("samo", 0.4, done),
-    ]
-    _, table_one, _, table_three = paper_tables(SimpleNamespace(reported=REPORTED, runs=runs)).blocks
-    assert table_one.note.endswith("nothing follows from their figures: aasist_s0.")
-    assert "Under-trained" not in table_three.note
+    runs = [run_of("full", 0.02), run_of("aasist", 0.5, weak=True), run_of("samo", 0.4)]
+    (*_, weak), (*_, none) = paper_tables(REPORTED, runs)
+    assert (weak, none) == (["aasist_s0"], [])
+    for training, said in (([{"set": "train"}], False), ({"dev_loss_falling": True}, True)):
+        run = Run(Path("aasist_s0"), "aasist", 0, Path("results"), {})
+        run.model = {"training": training}
+        assert run.under_trained == said
 
 
 def test_a_page_whose_numbers_name_no_systems_has_no_such_tables():
     mini = read_yaml(ROOT / "egs/mini/conf/reported.yaml")
-    assert paper_tables(SimpleNamespace(reported=mini, runs=[run_of("full", 0.1)])) is None
+    assert paper_tables(mini, [run_of("full", 0.1)]) == []
 
 
 @pytest.fixture
@@ -97,7 +98,7 @@ def egs(tmp_path):
 
 
 def test_four_corpora_from_whichever_were_run(egs):
-    rows = {row[0]: row[1:] for row in key_results(egs, REPORTED, "tiny", "full").sections[0].blocks[0].rows}
+    rows = table_of(key_results(egs, REPORTED, "tiny", "full"))
     ece = "15.10 -> 1.10"
     assert rows["ASVspoof 2019 LA"] == [
         "in domain",
@@ -122,7 +123,7 @@ def test_the_script_prints_it_with_cautions_and_says_what_was_not_run(egs):
     environment = {"PATH": "/usr/bin:/bin", "MASD_VENV": sys.prefix}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
-    assert "| ASVspoof 2019 LA | in domain | 0.39 | 3.00 ± 1.41 |" in done.stdout
+    assert table_of(done.stdout)["ASVspoof 2019 LA"][:3] == ["in domain", "0.39", "3.00 ± 1.41"]
     assert "FoR: not run;" in done.stdout and "for/run.sh --size tiny" in done.stdout
     assert "Caution: On the full 2019 LA eval set" in done.stdout
     assert "2021 DF match the 2021 LA trial count" in done.stdout

@@ -13,17 +13,17 @@ import pytest
 from matplotlib.figure import Figure
 
 from masd.bin.evaluate import evaluate
-from masd.bin.results import results
+from masd.bin.results import page as results
 from masd.errors import MasdError
 from masd.metrics.bootstrap import bootstrap_eer, paired_test
 from masd.metrics.eer import eer
 from masd.metrics.scores import write_scores
-from masd.report.ablation import ablation_rows, ablation_table
-from masd.report.evaluation import Bootstrap
-from masd.report.experiments import find_runs
-from masd.report.page import draw_plots, gather
+from masd.report.evaluated_runs import find_runs
+from masd.report.metrics_json import Bootstrap
 from masd.report.plots import det_plot
 from masd.report.provenance import Cost, costs, stage_of
+from masd.report.results_page import draw_plots, gather
+from masd.report.table_two import table_rows
 from masd.stage.files import read_json, write_json, write_lines, write_yaml
 
 REPORTED = Path(__file__).parents[2] / "egs" / "mini" / "conf" / "reported.yaml"
@@ -69,8 +69,14 @@ def judge(corpus, out, **options):
 def make(root, **options):
     out = root / "RESULTS.md"
     settings = {"data": root, "bootstrap": 40, "command": "./run.sh --size tiny", "reported": REPORTED}
-    results(exp=root / "exp" / "tiny", out=out, **settings | options)
-    return out.read_text()
+    results(exp=root / "exp" / "tiny", out=out, **{"system": "full"} | settings | options)
+    return text_of(root)
+
+
+def text_of(root):
+    """Page and appendix as one text."""
+    both = (root / "RESULTS.md").read_text() + (root / "exp/tiny/report/appendix.md").read_text()
+    return re.sub(" {2,}", " ", both)
 
 
 def runs_of(root):
@@ -85,7 +91,7 @@ def test_evaluate_writes_figures_to_compute_with_and_to_read(made):
 
 
 def test_the_page_has_every_part_and_its_numbers(made):
-    text = (made.root / "RESULTS.md").read_text()
+    text = text_of(made.root)
     assert "Trained in: ssl_multi_s0 bf16 on cpu (processes 2, threads of each 1)." in text
     for title in ("Ablation", "Paper and measurement", "full_s0 on eval", "Calibration", "Development set"):
         assert f"## {title}" in text
@@ -98,6 +104,13 @@ def test_the_page_has_every_part_and_its_numbers(made):
     assert "611,829" not in text, "a count of another corpus"
     assert "./run.sh --size tiny" in text
     assert re.search(r"\| full MASD \(`full`\) .*\| 0.39 \|", text)
+
+
+def test_the_page_is_short_and_begins_with_what_it_means(made):
+    page = (made.root / "RESULTS.md").read_text()
+    assert len(page.splitlines()) <= 120 and "(exp/tiny/report/appendix.md)" in page
+    first = page.split("\n## ")[1]
+    assert first.startswith("What it means\n") and first.count("\n- ") == 5
 
 
 def test_the_html_page_embeds_every_plot(made):
@@ -138,21 +151,21 @@ def test_an_evaluation_is_made_again_only_when_something_changed(corpus):
 def test_ablation_rows_follow_the_paper_and_pair_by_seed(made):
     runs = runs_of(made.root)
     listed = [{"system": "full", "name": "F", "eer": 0.39}, {"system": "absent", "name": "-", "eer": 1}]
-    rows = ablation_rows(runs, listed, Bootstrap(40))
+    rows = table_rows(runs, listed, Bootstrap(40))
     assert [row.system for row in rows] == ["full", "attention", "full_paper_literal", "handcrafted"]
     full, attention, _, handcrafted = rows
     assert full.to_full is None
     rate = {run.name: run.metrics["pooled"]["eer"] for run in runs}
     differences = [rate[f"attention_s{s}"] - rate[f"full_s{s}"] for s in (0, 1)]
-    assert attention.to_full.value == pytest.approx(np.mean(differences))
+    assert attention.to_full.interval.value == pytest.approx(np.mean(differences))
     assert attention.to_full == attention.to_before
     matrices = [
         np.stack([r.trials.pooled.scores for r in runs if r.system == s]) for s in ("attention", "full")
     ]
     pooled = runs[0].trials.pooled
-    assert attention.to_full == paired_test(*matrices, pooled.fake, pooled.source, n=40)[0]
+    assert attention.to_full.interval == paired_test(*matrices, pooled.fake, pooled.source, n=40)[0]
     assert full.interval == bootstrap_eer(matrices[1], pooled.fake, pooled.source, n=40)
-    assert handcrafted.to_full.lo > 0
+    assert handcrafted.to_full.interval.lo > 0
     trials = runs[0].trials.pooled
     assert rate[runs[0].name] == eer(trials.scores[~trials.fake], trials.scores[trials.fake])[0]
 
@@ -163,13 +176,10 @@ def test_ablation_rows_follow_the_paper_and_pair_by_seed(made):
 def test_systems_of_one_seed_have_an_interval_each_and_no_difference(made, seeds, said):
     """The sign of such a difference turned from one published page to the next."""
     names = [f"full_s{seeds[0]}", f"attention_s{seeds[1]}"]
-    rows = ablation_rows([run for run in runs_of(made.root) if run.name in names], [], Bootstrap(20))
-    assert [(row.to_full, row.to_before, row.sd) for row in rows] == [(None, None, None)] * 2
-    table = ablation_table(rows, 20, "x")
-    compared = table.header.index("to the row above")
-    assert [row[compared:] for row in table.rows] == [["-", said], [said, "-"]]
-    assert all(row[table.header.index("95 %")].startswith("[") for row in table.rows)
-    assert "fewer than 2 seeds in common are not compared" in table.note
+    rows = table_rows([run for run in runs_of(made.root) if run.name in names], [], Bootstrap(20))
+    assert [row.sd for row in rows] == [None, None]
+    differences = [row.to_before or row.to_full for row in rows]
+    assert [(one.interval, str(one)) for one in filter(None, differences)] == [(None, said)] * 2
 
 
 def test_a_system_that_has_seen_other_attacks_stands_beside_the_rest(made, root):
@@ -190,7 +200,7 @@ def test_the_page_keeps_the_commands_that_made_scores_and_page(root):
     assert make(root, command="./run.sh --stage 7 --nj 2") == text
     write_json(runs[-1].folder / "scores" / "eval" / ".done.json", {"digest": "x", "command": made_by})
     text = make(root, command=made_by, force=True)
-    assert f"```\n{made_by}\npython3 -m masd.bin.verify_results" in text, "one command made it all"
+    assert f"```\n{made_by}\npython3 -m masd.bin.proof verify" in text, "one command made it all"
 
 
 def test_a_page_whose_html_is_gone_is_made_again(root):
@@ -204,7 +214,7 @@ def test_a_page_whose_html_is_gone_is_made_again(root):
 def test_an_unpublished_corpus_has_no_column_of_reported_numbers(root):
     """Nor a heading of the paper's."""
     text = make(root, reported=None)
-    assert "\n## Systems\n" in text and "paper*" not in text and "Reported" not in text
+    assert "\n## Systems\n" in text and "paper†" not in text and "Reported" not in text
     assert "Table II" not in text
 
 
@@ -212,7 +222,7 @@ def test_one_reported_figure_makes_no_table_two(root):
     reported = root / "reported.yaml"
     reported.write_text("ablation:\n  - {system: full, name: full MASD, eer: 5.93}\n")
     text = make(root, reported=reported)
-    assert "\n## Systems\n" in text and "| paper* |" in text and "| 5.93 |" in text
+    assert "\n## Systems\n" in text and "| paper† |" in text and "| 5.93 |" in text
 
 
 def test_sections_and_tables_with_nothing_in_them_are_left_out(made, root):
@@ -225,7 +235,7 @@ def test_sections_and_tables_with_nothing_in_them_are_left_out(made, root):
     page = make(root, system="attention")
     assert "| speaker |" not in page and page.count("\n| A05 ") == 1
     text = (out / "metrics.txt").read_text()
-    assert "Per speaker" not in text and text.count("\nA05 world") == 1
+    assert "Per speaker" not in text and text.count("\n| A05 world") == 1
     html = (root / "exp" / "tiny" / "report" / "report.html").read_text()
     assert "What the system looks at" not in html
 
@@ -253,7 +263,7 @@ def test_none_seen_is_said(made, root):
     assert "| seen attacks (none) | - | - |" in make(root, system="attention")
     assert read_json(out / "metrics.json")["unseen"]["attacks"] == ["A01", "A05", "A07"]
     judge(made, out, seen_attacks="", bootstrap=0)
-    assert "seen attacks" not in make(root, system="attention")
+    assert "| seen attacks" not in make(root, system="attention")
 
 
 def test_what_is_missing_is_named(root):
@@ -329,7 +339,8 @@ def test_the_page_begins_with_what_cues_that_are_not_synthesis_tell(root):
     ):
         write_json(root / "cues" / "eval.json", cues(auc, finding))
         text = make(root)
-        assert words in text.split("\n## ")[1].split("\n|")[0], "above the first table"
+        said_first = text.split("\n## ")[1].split("\n- ")[1 if finding == "found" else 5]
+        assert words in said_first
         assert f"| eval | all attacks | 60 | 180 | {auc:.3f} |" in text and f"| format | {auc:.3f} |" in text
         assert words in (root / "exp" / "tiny" / "report" / "report.html").read_text()
 

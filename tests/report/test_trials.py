@@ -5,7 +5,14 @@ import pytest
 
 from masd.errors import MasdError
 from masd.metrics.scores import read_scores, write_scores
-from masd.report.trials import attack_names, join_apart, load_trials, read_key, read_trials, write_trials
+from masd.report.scored_trials import (
+    attack_names,
+    join_apart,
+    load_trials,
+    read_key,
+    read_trials,
+    write_trials,
+)
 
 
 def load(corpus, **options):

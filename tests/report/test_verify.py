@@ -11,13 +11,12 @@ from pathlib import Path
 import pytest
 
 from masd.bin.evaluate import evaluate
-from masd.bin.pack_results import pack_results
-from masd.bin.results import results
-from masd.bin.verify_results import verify_results
+from masd.bin.proof import pack as pack_results
+from masd.bin.proof import verify as verify_results
+from masd.bin.results import page as results
 from masd.errors import MasdError
 from masd.metrics.scores import write_scores
-from masd.report.manifest import differences, line_differences, verify
-from masd.report.proof import packed, unpack
+from masd.report.proof import differences, line_differences, packed, unpack, verify
 from masd.stage.files import read_json, sha256, write_json
 
 
@@ -69,23 +68,23 @@ def page(made, tmp_path, monkeypatch):
 def test_an_untouched_page_comes_out_again(page):
     assert verify(page / "RESULTS.manifest.json") == []
     verify_results(page / "RESULTS.manifest.json")
-    assert "masd.bin.verify_results --manifest" in (page / "RESULTS.md").read_text()
+    assert "masd.bin.proof verify --manifest" in (page / "RESULTS.md").read_text()
 
 
 def test_another_commit_is_told_apart_from_the_numbers(page, caplog, monkeypatch):
     """An empty commit or a new comment changes no number: status 0, and a line on the code."""
-    monkeypatch.setattr("masd.report.manifest.git_version", lambda ignore: "beef")
+    monkeypatch.setattr("masd.report.proof.git_version", lambda ignore: "beef")
     path, manifest = Path("RESULTS.md"), Path("RESULTS.manifest.json")
-    path.write_text(
-        re.sub(r"(?m)^\| code \| .+ \|$", "| code | cafe with 1 changed files |", path.read_text())
-    )
+    path.write_text(re.sub(r"(?m)^Code: .+$", "Code: cafe with 1 changed files", path.read_text()))
     with caplog.at_level("INFO"):
         verify_results(manifest)
     assert "RESULTS.md: numbers: all come out again (4 evaluations" in caplog.text
     assert "code: made by cafe with 1 changed files, this is beef" in caplog.text
     assert "RESULTS.md: made again since the manifest was written" in caplog.text
     path.write_text(path.read_text().replace("cafe with 1 changed files", "beef"))
-    write_json(manifest, read_json(manifest) | {"page_sha256": sha256(path)})
+    content = read_json(manifest)
+    content["pages"]["RESULTS.md"] = sha256(path)
+    write_json(manifest, content)
     caplog.clear()
     with caplog.at_level("INFO"):
         verify_results(manifest)
@@ -95,7 +94,7 @@ def test_another_commit_is_told_apart_from_the_numbers(page, caplog, monkeypatch
 def test_a_page_made_again_by_other_code_is_still_that_of_its_proof(page, caplog):
     pack_results(Path("RESULTS.manifest.json"))
     path = Path("RESULTS.md")
-    path.write_text(re.sub(r"(?m)^\| code \| .+ \|$", "| code | cafe |", path.read_text()))
+    path.write_text(re.sub(r"(?m)^Code: .+$", "Code: cafe", path.read_text()))
     with caplog.at_level("INFO"):
         verify_results(Path("RESULTS.proof.tar.xz"))
     assert "RESULTS.md: made again since RESULTS.proof.tar.xz was packed" in caplog.text
@@ -219,9 +218,13 @@ def test_a_proof_verifies_far_from_where_it_was_made(page, shared_corpus, tmp_pa
         shutil.copy(page / name, there / name)
     monkeypatch.chdir(there)
     verify_results(Path("RESULTS.proof.tar.xz"))
+    unpack(Path("RESULTS.proof.tar.xz"), there / "unpacked")
+    appendix = (there / "unpacked/exp/report/appendix.md").read_text()
+    assert f" {len(shared_corpus.key) * 0.01:.2f} |" in appendix, (
+        "the hours of a set that no score belongs to"
+    )
     text = (there / "RESULTS.md").read_text()
-    assert f"| {len(shared_corpus.key) * 0.01:.2f} |" in text, "the hours of a set that no score belongs to"
-    (there / "RESULTS.md").write_text(text.replace("| system |", "| System |", 1))
+    (there / "RESULTS.md").write_text(text.replace("| system ", "| System ", 1))
     with pytest.raises(MasdError, match=r"RESULTS.md: not the page of RESULTS.proof.tar.xz: section"):
         verify_results(Path("RESULTS.proof.tar.xz"))
 
@@ -236,15 +239,15 @@ def test_a_proof_is_the_same_for_the_same_files_and_refuses_changed_ones(page):
     with pytest.raises(MasdError, match=r"scores/eval/scores: missing, or changed"):
         pack_results(manifest)
     (page / "RESULTS.proof.tar.xz").write_bytes(b"no archive")
-    with pytest.raises(MasdError, match="no whole archive of pack_results"):
+    with pytest.raises(MasdError, match="no whole archive"):
         verify_results(Path("RESULTS.proof.tar.xz"))
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda content: [], "not a manifest of format 2"),
-        (lambda content: {"format": 2}, "page is missing, unknown or of the wrong kind"),
+        (lambda content: [], "not a manifest of format 3"),
+        (lambda content: {"format": 3}, "pages is missing, unknown or of the wrong kind"),
         (lambda content: content | {"files": ["a"]}, "files is missing, unknown"),
         (lambda content: content | {"files": {"a": None}}, "files.a is missing, unknown"),
         (lambda content: content | {"evaluations": [1]}, "evaluations.0 is missing, unknown"),
@@ -281,7 +284,7 @@ def test_a_proof_cut_short_is_one_clear_line(made, tmp_path, monkeypatch, share)
     proof = tmp_path / "RESULTS.proof.tar.xz"
     pack_results(Path("RESULTS.manifest.json"), proof)
     proof.write_bytes(proof.read_bytes()[: int(share * proof.stat().st_size)])
-    with pytest.raises(MasdError, match=r"RESULTS.proof.tar.xz: no whole archive of pack_results"):
+    with pytest.raises(MasdError, match=r"RESULTS.proof.tar.xz: no whole archive"):
         verify_results(proof)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from masd.bin.probe_encoder import probe_encoder
+from masd.bin.probe import encoder as probe_encoder
 from masd.errors import MasdError
 from masd.feats.config import FeatsConfig
 from masd.models.encoder import Encoder, EncoderConfig, load_encoder, save_encoder

@@ -59,6 +59,6 @@ $cmd "$data/log/finish_sets.log" python3 local/make_sets.py finish --protocol "$
 
 # The gate reads what the guards may be mended by; sizes tiny and small have too few recordings to judge.
 if [ "$strict" = true ] && { [ "$size" = report ] || [ "$size" = full ]; }; then
-  python3 -m masd.bin.probe_cues --data "[$data/train,$data/dev]" --gate true --out "$data/cues" ||
+  python3 -m masd.bin.probe cues --data "[$data/train,$data/dev]" --gate true --out "$data/cues" ||
     { echo "prepare.sh: mend conf/condition.yaml, or go on with --strict false" >&2; exit 1; }
 fi

@@ -74,7 +74,7 @@ ours() {
 ours masd full --dump "dump/$size/eval" --embeddings "$exp/ssl_adversarial_s$seed/emb/eval"
 ours plus plus --dump "dump/${size}_plus/eval"
 
-single systems_table python3 -m masd.bin.systems_table --systems "[$(IFS=,; echo "${rows[*]}")]" --out "$results" \
+single systems_table python3 -m masd.bin.results systems --systems "[$(IFS=,; echo "${rows[*]}")]" --out "$results" \
   --title "Comparison systems on the mini corpus, size $size" \
   --command "local/run_systems.sh --size $size --trials $trials --seed $seed${aasist_checkpoint:+ --aasist-checkpoint ${aasist_checkpoint##*/}}"
 log "done, $results"

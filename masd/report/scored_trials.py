@@ -1,14 +1,13 @@
-"""The trials of one evaluation: scores joined to labels, attacks, speakers and source recordings."""
+"""Scores joined to their key: labels, attacks, speakers and source recordings of the trials."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from masd.data.folder import LABELS
 from masd.data.keys import Key, file_key, folder_key
 from masd.data.sheets import read_text_of
 from masd.errors import MasdError
@@ -112,24 +111,34 @@ def load_trials(
     """
     key = read_key(data, trials)
     utts, values = _joined(scores, key, excused, others, polarity)
-    attack = np.array([key.attack[utt] for utt in utts])
-    fake = np.array([key.label[utt] == "spoof" for utt in utts])
-    if fake.all() or not fake.any():
-        raise MasdError(
-            f"{key.name}: all scored trials are {LABELS[int(fake.all())]}; nothing can be evaluated"
-        )
-    present = set(key.attack.values())
+    labels = {key.label[utt] for utt in utts}
+    if len(labels) < 2:
+        raise MasdError(f"{key.name}: all scored trials are {labels.pop()}; nothing can be evaluated")
     for name in apart:
-        if name not in present:
+        if name not in key.attack.values():
             raise MasdError(f"--apart names attack {name}, which has no trial in {key.name}")
+
+    def pool(attack: str) -> str:
+        if attack in apart:
+            return "apart"
+        return "spoof" if not seen else "seen" if attack in seen else "unseen"
+
+    return _trials(key, utts, values, pool)
+
+
+def _trials(key: Key, utts: list[str], values: np.ndarray, pool: Callable[[str], str]) -> Trials:
+    """Return the joined trials; `pool` says of an attack which pool its trials are of."""
+    speakers, sources = (key.tables.get(name, {}) for name in ("spk", "source"))
+    fake = [key.label[utt] == "spoof" for utt in utts]
+    attack = [key.attack[utt] for utt in utts]
     return Trials(
         utts=np.array(utts),
         scores=values,
-        fake=fake,
-        attack=attack,
-        speaker=_column(key.tables.get("spk", {}), utts, ""),
-        source=_column(key.tables.get("source", {}), utts, None),
-        pool=np.array([_pool(f, a, seen, apart) for f, a in zip(fake, attack, strict=True)]),
+        fake=np.array(fake),
+        attack=np.array(attack),
+        speaker=np.array([speakers.get(utt, "") for utt in utts]),
+        source=np.array([sources.get(utt, utt) for utt in utts]),
+        pool=np.array([pool(a) if f else "bonafide" for f, a in zip(fake, attack, strict=True)]),
     )
 
 
@@ -186,15 +195,7 @@ def join_apart(
     both = sorted(set(utts) & set(trials.utts.tolist()))
     if both:
         raise MasdError(f"{scores}: trial {both[0]} is in the other score file too; ids must be unique")
-    added = Trials(
-        utts=np.array(utts),
-        scores=values,
-        fake=np.ones(len(utts), dtype=bool),
-        attack=np.array([key.attack[utt] for utt in utts]),
-        speaker=_column(key.tables.get("spk", {}), utts, ""),
-        source=_column(key.tables.get("source", {}), utts, None),
-        pool=np.full(len(utts), "apart"),
-    )
+    added = _trials(key, utts, values, lambda attack: "apart")
     columns = (np.concatenate([getattr(trials, n), getattr(added, n)]) for n in Trials.__dataclass_fields__)
     merged = Trials(*columns)
     return merged.take(np.argsort(merged.utts))
@@ -202,23 +203,12 @@ def join_apart(
 
 def attack_names(data: str | Path | Key, trials: Trials) -> dict[str, str]:
     """Return {attack: vocoder} of the attacks that utt2vocoder gives one vocoder, for tables to read."""
-    vocoder = _column(read_key(data).tables.get("vocoder", {}), trials.utts.tolist(), "")
-    names = {a: set(vocoder[trials.attack == a].tolist()) - {""} for a in trials.attacks}
-    return {a: v.pop() for a, v in names.items() if len(v) == 1}
-
-
-def _column(table: Mapping[str, str], utts: list[str], default: str | None) -> np.ndarray:
-    return np.array([table.get(utt, utt if default is None else default) for utt in utts])
-
-
-def _pool(fake: bool, attack: str, seen: Collection[str], apart: Collection[str]) -> str:
-    if not fake:
-        return "bonafide"
-    if attack in apart:
-        return "apart"
-    if not seen:
-        return "spoof"
-    return "seen" if attack in seen else "unseen"
+    table = read_key(data).tables.get("vocoder", {})
+    names = {
+        a: {table.get(utt, "") for utt in trials.utts[trials.attack == a].tolist()} for a in trials.attacks
+    }
+    known = {attack: found - {""} for attack, found in names.items()}
+    return {attack: found.pop() for attack, found in known.items() if len(found) == 1}
 
 
 def write_trials(path: str | Path, trials: Trials) -> None:

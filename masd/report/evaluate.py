@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,7 @@ from masd.data.keys import Key, file_key, folder_key, key_tables
 from masd.errors import MasdError
 from masd.metrics.dcf import DetectionCosts
 from masd.report.breakdown import parse_breakdown, read_conditions
-from masd.report.document import to_text
-from masd.report.evaluation import (
+from masd.report.metrics_json import (
     Bootstrap,
     breakdowns,
     evaluate_trials,
@@ -23,8 +23,15 @@ from masd.report.evaluation import (
     read_calibration,
     tandem,
 )
-from masd.report.tables import metrics_document
-from masd.report.trials import Trials, attack_names, join_apart, load_trials, read_excused, write_trials
+from masd.report.render import markdown
+from masd.report.scored_trials import (
+    Trials,
+    attack_names,
+    join_apart,
+    load_trials,
+    read_excused,
+    write_trials,
+)
 from masd.stage.files import sha256, write_json, write_text
 
 log = logging.getLogger(__name__)
@@ -107,6 +114,18 @@ class Request:
                 paths += key_tables(folder)
         return [path for path in paths if path is not None]
 
+    def placed(self, place: Callable[[str | Path], Path]) -> Request:
+        """Return the request of the same files where they are now, as `place` tells."""
+
+        def moved(value: Any) -> Any:
+            if isinstance(value, list):
+                return [moved(one) for one in value]
+            return place(value) if isinstance(value, Path) else value
+
+        return dataclasses.replace(
+            self, **{f.name: moved(getattr(self, f.name)) for f in dataclasses.fields(self)}
+        )
+
     def digests(self) -> dict[str, str]:
         """Return {file: sha256} of `files`."""
         return {str(path): sha256(path) for path in self.files()}
@@ -184,4 +203,4 @@ def write_evaluation(out: Path, trials: Trials, metrics: dict[str, Any], title: 
     """Write trials.tsv, metrics.json and metrics.txt into `out`."""
     write_trials(out / "trials.tsv", trials)
     write_json(out / "metrics.json", metrics)
-    write_text(out / "metrics.txt", to_text(metrics_document(metrics, title)))
+    write_text(out / "metrics.txt", markdown("metrics.txt", metrics=metrics, title=title))

@@ -12,8 +12,8 @@ import numpy as np
 
 from masd.errors import Failures, MasdError
 from masd.judge.explain import MEASURES
-from masd.report.experiments import Run
-from masd.report.trials import Trials
+from masd.report.evaluated_runs import Run
+from masd.report.scored_trials import Trials
 from masd.stage.files import read_text, read_yaml
 from masd.stage.seeding import generator
 
@@ -207,8 +207,6 @@ def _observed(made: Scored, utt: str) -> tuple[np.ndarray, np.ndarray | None, fl
     return mel, hand if uses else None, config.hop_length / config.sample_rate
 
 
-def with_names(weights: Mapping[str, np.ndarray], names: Mapping[str, str]) -> dict[str, np.ndarray]:
-    """Return `attention_by_attack` with each attack called by its id and its vocoder's name."""
-    return {
-        f"{kind} {names[kind]}" if names.get(kind, kind) != kind else kind: w for kind, w in weights.items()
-    }
+def with_name(attack: str, names: Mapping[str, str]) -> str:
+    """Return an attack's id with its vocoder's name, where it has another one."""
+    return f"{attack} {names[attack]}" if names.get(attack, attack) != attack else attack

@@ -1,4 +1,4 @@
-"""All figures of one system on one set: error rates with intervals, decisions, calibration."""
+"""What metrics.json holds of one system on one set: error rates with intervals, decisions, calibration."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from masd.metrics.proper import brier, nll
 from masd.metrics.scores import join, p_fake, read_scores
 from masd.metrics.tdcf import asv_errors, min_tdcf, read_asv_scores
 from masd.report.breakdown import break_down, mean_of_cells
-from masd.report.trials import Trials
+from masd.report.scored_trials import Trials
 from masd.stage.files import read_yaml
 from masd.svm.calibration import METHODS, ScoreMap, fit_map
 from masd.svm.selective import coverage_curve
@@ -152,7 +152,7 @@ def evaluate_trials(
         "costs": asdict(costs),
         "pooled": _rate(pooled, bootstrap, costs),
         "attacks": {a: _attack(trials, a, bootstrap, costs) for a in trials.attacks},
-        "speakers": _by_value(pooled, lambda t: t.speaker, bootstrap, costs),
+        "speakers": _by_speaker(pooled, bootstrap, costs),
         "decisions": _decisions(pooled, calibration, ratio, costs),
         "calibration": _calibrations(pooled, calibration, ratio, (prior, costs)),
         "coverage": _coverage(pooled),
@@ -243,17 +243,16 @@ def _attack(trials: Trials, attack: str, bootstrap: Bootstrap, costs: DetectionC
     return {"pool": str(part.pool[part.fake][0]), **_rate(part, bootstrap, costs)}
 
 
-def _by_value(
-    trials: Trials, value: Callable[[Trials], np.ndarray], bootstrap: Bootstrap, costs: DetectionCosts
-) -> dict[str, dict[str, Any]]:
-    """Return rates of the trials of each value (speaker, codec) that has both classes."""
-    values = value(trials)
-    out = {}
-    for name in sorted(set(values.tolist()) - {""}):
-        part = trials.take(values == name)
-        if part.fake.any() and not part.fake.all():
-            out[name] = _rate(part, bootstrap, costs)
-    return out
+def _by_speaker(trials: Trials, bootstrap: Bootstrap, costs: DetectionCosts) -> dict[str, dict[str, Any]]:
+    """Return rates of the trials of each speaker who has both classes."""
+    parts = {
+        name: trials.take(trials.speaker == name) for name in sorted(set(trials.speaker.tolist()) - {""})
+    }
+    return {
+        name: _rate(part, bootstrap, costs)
+        for name, part in parts.items()
+        if part.fake.any() and not part.fake.all()
+    }
 
 
 def _decisions(
@@ -361,6 +360,12 @@ def _coverage(trials: Trials) -> list[dict[str, Any]]:
     """Return the EER among the most confident trials, by |f|, for coverages up to 1."""
     points = [asdict(point) for point in coverage_curve(*split(trials.scores, trials.fake))]
     return [point for point in points if np.isfinite(point["eer"])]
+
+
+def at_coverage(metrics: Mapping[str, Any], share: float) -> dict[str, Any] | None:
+    """Return the point of metrics.json's `coverage` at a share of the trials, None if none is near."""
+    point = min(metrics["coverage"], key=lambda p: abs(p["coverage"] - share), default=None)
+    return point if point is not None and abs(point["coverage"] - share) < 0.03 else None
 
 
 def _ties(trials: Trials) -> float:

@@ -1,4 +1,4 @@
-"""masd.bin.report on a small fitted system: a page that needs nothing else, and what the system looks at."""
+"""The page of a small fitted system: it needs nothing else, and shows what the system looks at."""
 
 import re
 
@@ -9,7 +9,7 @@ import torch
 from masd.audio import write_wav
 from masd.bin.evaluate import evaluate
 from masd.bin.fit_svm import fit_svm
-from masd.bin.report import report
+from masd.bin.results import page
 from masd.bin.score import score
 from masd.data.folder import write_folder
 from masd.errors import MasdError
@@ -17,10 +17,9 @@ from masd.feats.config import FeatsConfig
 from masd.feats.dump import dump_shard, finish_dump
 from masd.metrics.scores import read_scores
 from masd.models.encoder import Encoder, EncoderConfig, save_encoder
-from masd.report.document import Document, Figure, Section, to_html, to_markdown
-from masd.report.experiments import find_runs
-from masd.report.insight import attention_by_attack, band_weights, explain, projection
-from masd.report.page import gather, make_document
+from masd.report.evaluated_runs import find_runs
+from masd.report.introspection import attention_by_attack, band_weights, explain, projection
+from masd.report.results_page import gather, pages
 from masd.stage.files import write_yaml
 from masd.stage.seeding import generator
 from masd.svm.config import FitConfig
@@ -78,6 +77,10 @@ def world(tmp_path_factory):
     return root
 
 
+def report(out, **options):
+    page(out / "RESULTS.md", report=out, **options)
+
+
 def run_of(world, system="full"):
     return next(run for run in find_runs(world / "exp") if run.system == system)
 
@@ -92,7 +95,13 @@ def test_the_page_needs_nothing_but_itself(world):
     figures = {p.stem for p in out.glob("*.pdf")}
     assert {"attention", "bands", "projection", "explanation", "det_systems"} <= figures
     assert text.count("<figure>") == len(figures)
-    for word in ("What the system looks at", "prefers-color-scheme: dark", "@media print", 'name="viewport"'):
+    for word in (
+        "What the system looks at",
+        "<details",
+        "prefers-color-scheme: dark",
+        "@media print",
+        'name="viewport"',
+    ):
         assert word in text
 
 
@@ -114,12 +123,10 @@ def test_the_command_that_made_the_scores_stays_with_them(world):
 
 def test_a_section_whose_figures_were_not_drawn_is_left_out(world):
     """The HTML page has what the Markdown one cannot show, and neither has an empty section."""
-    page = gather(world / "exp", "handcrafted", "eval", None, 20)
-    assert "What the system looks at" not in to_markdown(make_document(page, "A page"))
+    gathered = gather(world / "exp", "handcrafted", "eval", None, 20)
+    assert "What the system looks at" not in "".join(pages(gathered, "A page"))
     report(world / "hand", exp=world / "exp", system="handcrafted", bootstrap=20)
     assert "What the system looks at" in (world / "hand" / "report.html").read_text()
-    bare = to_html(Document("A page", [Section("Empty", [Figure("none", "", "")])]), {})
-    assert "Empty" not in bare
 
 
 def test_attention_is_averaged_by_attack(world):

@@ -1,0 +1,177 @@
+"""The results page: RESULTS.md, its appendix, report.html and the plots as files."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from masd.errors import MasdError
+from masd.models.bands import NAMES
+from masd.report import render
+from masd.report.evaluated_runs import (
+    Run,
+    common_utts,
+    comparable,
+    find_runs,
+    of_system,
+    restricted,
+    runs_of_folders,
+)
+from masd.report.metrics_json import Bootstrap
+from masd.report.page_content import Page, content, read_history
+from masd.report.summary import meaning, verdicts
+from masd.report.table_two import table_rows
+from masd.stage.files import atomic, read_yaml, write_text
+
+if TYPE_CHECKING:
+    from masd.report.plots import Draw, Plot
+
+log = logging.getLogger(__name__)
+
+
+def gather(
+    exp: Path | None,
+    system: str,
+    eval_set: str,
+    reported: Path | None,
+    bootstrap: int,
+    seed: int = 0,
+    prepare: Callable[[Run], Run] = lambda run: run,
+    evaluated: Mapping[str, Path] | None = None,
+    only: Collection[Path] | None = None,
+    **info: Any,
+) -> Page:
+    """Collect what the page is made of; `info` are further attributes of `Page`.
+
+    Systems that were evaluated on other trials than the page's are left out and named (`Page.left_out`).
+
+    Args:
+        exp: exp/<size>; None for `evaluated` alone.
+        system: the system the page is about; empty for the first.
+        eval_set: the evaluation set's name.
+        reported: YAML file of the paper's numbers.
+        bootstrap: draws for each interval of Table II.
+        seed: of the draws.
+        prepare: called with each run before anything is computed of it.
+        evaluated: {system: folder that evaluate wrote} of systems elsewhere.
+        only: the files below `exp` that the page is made of, where later ones may have come; all without.
+        info: further attributes of `Page`.
+
+    Raises:
+        MasdError: nothing was evaluated, or the system was not.
+    """
+    found = (find_runs(exp, eval_set, only) if exp else []) + runs_of_folders(evaluated or {})
+    if not found:
+        raise MasdError("nothing to report on; give --exp FOLDER, --evaluated NAME=FOLDER or both")
+    runs = [prepare(run) for run in found]
+    numbers = read_yaml(reported) if reported else {}
+    if not isinstance(numbers, dict):
+        raise MasdError(f"{reported}: must be a mapping of tables to numbers")
+    main = of_system(runs, system or runs[0].system)
+    runs, left_out = comparable(runs, main)
+    main = of_system(runs, main[0].system)
+    draws = Bootstrap(bootstrap, seed)
+    rows = table_rows(runs, numbers.get("ablation", []), draws)
+    return Page(
+        exp or runs[0].results, runs, main, rows, numbers, draws, left_out=left_out, only=only, **info
+    )
+
+
+def appendix_path(report: Path) -> Path:
+    """Return where the appendix of a page lies, given the folder of its report."""
+    return report / "appendix.md"
+
+
+def pages(page: Page, title: str, figures: Collection[str] = ()) -> tuple[str, str]:
+    """Return RESULTS.md and its appendix as Markdown; `figures`, if they are to be in it, by their names."""
+    near = os.path.relpath(appendix_path(page.report), page.out.parent)
+    context = {"page": page, "title": title, "figures": figures, "appendix": near, "meaning": meaning(page)}
+    context |= {"verdicts": verdicts(page), **content(page)}
+    return render.markdown("results.md", **context), render.markdown("appendix.md", **context)
+
+
+def write_pages(page: Page, title: str, explain: str = "") -> None:
+    """Write RESULTS.md, and into `page.report` its appendix, report.html and each plot as PNG and PDF.
+
+    Args:
+        page: what is on it.
+        title: of the page.
+        explain: the utterance whose score is explained; empty for the spoof the system is surest of.
+    """
+    images = draw_plots(page, explain)
+    for name, plot in images.items():
+        for suffix, image in ((".png", plot.light), ("_dark.png", plot.dark), (".pdf", plot.pdf)):
+            with atomic(page.report / f"{name}{suffix}") as tmp:
+                tmp.write_bytes(image)
+    write_text(page.report / "report.html", render.html(*pages(page, title, images), images))
+    text, appendix = pages(page, title)
+    write_text(appendix_path(page.report), appendix)
+    write_text(page.out, text)
+
+
+def draw_plots(page: Page, explain: str = "") -> dict[str, Plot]:
+    """Return every plot the page can show by its name."""
+    from masd.report import plots
+
+    run = page.first
+    trials, metrics = run.trials, run.metrics
+    curves = {"pooled": trials.pooled}
+    for pool in ("seen", "unseen", "apart"):
+        if pool in metrics:
+            curves[pool] = trials.against_all_bonafide(trials.pool == pool)
+    drawn: dict[str, tuple[Draw, float]] = {
+        "det": (plots.det_plot(curves), 5.4),
+        "histogram": (plots.histogram_plot(trials, _threshold(metrics)), 3.8),
+        "reliability": plots.reliability_plot(metrics["calibration"]),
+        "attacks": plots.attacks_plot(metrics),
+        "ablation": (plots.ablation_plot(page.rows), 1.3 + 0.4 * len(page.rows)),
+    }
+    if any(point["eer"] for point in metrics["coverage"]):  # without an error the frame would be blank
+        drawn["coverage"] = plots.coverage_plot(metrics["coverage"]), 3.2
+    if len(page.rows) > 1:
+        common = common_utts(page.runs)
+        firsts = {row.system: next(r for r in page.runs if r.system == row.system) for row in page.rows}
+        pooled = {name: restricted(r.trials, common).pooled for name, r in firsts.items()}
+        drawn["det_systems"] = plots.det_plot(pooled), 5.8
+    for part in metrics.get("breakdowns", []):
+        if any("eer" in cell for cell in part["cells"]) and part["name"] != "attack":  # drawn already
+            drawn[f"condition_{part['name'].replace('*', '_')}"] = plots.conditions_plot(part)
+    for folder in page.encoders:
+        others = re.search(r"_s\d+$", folder.name) and not folder.name.endswith(f"_s{run.seed}")
+        if not others and (history := read_history(folder)):
+            drawn[f"training_{folder.name}"] = plots.training_plot(history), 3.4
+    return {name: plots.render(*each) for name, each in (drawn | _insight_plots(page, explain)).items()}
+
+
+def _insight_plots(page: Page, explain: str) -> dict[str, tuple[Draw, float]]:
+    """Return the plots of what the main system looks at; those whose inputs are gone are left out."""
+    from masd.report import introspection, plots
+
+    out = {}
+    if page.attention:
+        names = page.first.metrics.get("attack_names", {})
+        named = {introspection.with_name(kind, names): row for kind, row in page.attention.items()}
+        out["attention"] = plots.shares_plot(named, introspection.MEASURES, "mean attention")
+    if page.alpha and len(next(iter(page.alpha.values()))) == len(NAMES["multi"]):
+        bands = [f"{name} band" for name in NAMES["multi"]]
+        out["bands"] = plots.shares_plot(page.alpha, bands, "weight of the band")
+    try:
+        out["projection"] = plots.projection_plot(introspection.projection(page.first)), 4.8
+    except MasdError as error:
+        log.info("the plot projection is left out: %s", error)
+    try:
+        out["explanation"] = plots.explanation_plot(introspection.explain(page.first, explain)), 6.0
+    except MasdError as error:
+        if explain:
+            raise
+        log.info("the plot explanation is left out: %s", error)
+    return out
+
+
+def _threshold(metrics: Mapping[str, Any]) -> float | None:
+    found = (d["threshold"] for d in metrics["decisions"] if d["at"] == "development threshold")
+    return next(found, None)
