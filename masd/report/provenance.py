@@ -121,7 +121,7 @@ STAGES = {
     4: ("pretrain", "probe_encoder"),
     5: ("extract_embeddings", "finish_embeddings", "fit_svm", "train_detector", "calibrate", "export_model"),
     6: ("score", "score_detector", "finish_scores", "time_model", "fuse_scores"),
-    7: ("evaluate", "evaluate_sasv", "compare", "results", "report", "systems_table", "key_results"),
+    7: ("evaluate", "compare", "results_page", "results_systems", "results_key"),
 }
 
 

@@ -55,7 +55,7 @@ def test_the_papers_rows_are_trained_with_every_seed_and_the_recipes_own_options
     expected |= {("0", "paper_literal", "full"), ("0", "masd", "plus")}
     assert set(rows) == expected and len(rows) == len(expected)
     assert done.returncode == 1, "the toy recipe leaves no encoder to probe"
-    assert "probe_encoder" in done.stderr and "Traceback" not in done.stderr
+    assert "probe encoder: error" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_after_a_failure_every_row_is_looked_at_again(recipe):
