@@ -7,9 +7,10 @@ import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import matplotlib
+import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -27,71 +28,29 @@ if TYPE_CHECKING:
 # it logs every table of the fonts it cuts down for PDF
 logging.getLogger("fontTools").setLevel(logging.WARNING)
 
-DPI = 160
-COLOURS = {
-    "light": ["#0b62a8", "#c2410c", "#15803d", "#86389c", "#8a6100", "#0e7490", "#be185d"],
-    "dark": ["#6bb5f2", "#f79a5b", "#69c98a", "#cf9be6", "#e3c15c", "#5fd0e0", "#f58bb5"],
-}
-PAGES = {
-    "light": {"ink": "#1c1e21", "soft": "#6a717a", "page": "#ffffff", "grid": "#e3e6ea"},
-    "dark": {"ink": "#e4e7eb", "soft": "#a0a8b2", "page": "#16181b", "grid": "#33383e"},
-}
 DET_TICKS = (0.001, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9)
-Draw = Callable[[Axes], None]
+STYLES = Path(__file__).parent / "templates"
 
 
-class Plot(NamedTuple):
-    """One plot: PNG for light pages, PNG for dark pages, PDF for papers."""
-
-    light: bytes
-    dark: bytes
-    pdf: bytes
-
-
-def render(draw: Draw, height: float = 3.8) -> Plot:
-    """Return a plot as PNG for light and for dark pages and as PDF.
+def render(draw: Callable[..., None], height: float, *what: Any) -> dict[str, bytes]:
+    """Return a plot as {suffix of its file: content}: PNG for light and for dark pages, PDF for papers.
 
     Args:
-        draw: draws into the axes it is given, with the colours of its property cycle.
+        draw: called with the axes to draw into and `what`; it takes the colours of their cycle.
         height: of the figure in inches; the width is 5.2.
+        what: is drawn.
     """
-    return Plot(
-        *(_drawn(draw, height, theme, "png") for theme in ("light", "dark")),
-        pdf=_drawn(draw, height, "light", "pdf"),
-    )
-
-
-def _drawn(draw: Draw, height: float, theme: str, form: str) -> bytes:
-    page = PAGES[theme]
-    style = {
-        "axes.prop_cycle": matplotlib.cycler(color=COLOURS[theme]),
-        "axes.edgecolor": page["soft"],
-        "axes.labelcolor": page["ink"],
-        "axes.facecolor": page["page"],
-        "axes.grid": True,
-        "axes.axisbelow": True,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "figure.facecolor": page["page"],
-        "grid.color": page["grid"],
-        "text.color": page["ink"],
-        "xtick.color": page["soft"],
-        "ytick.color": page["soft"],
-        "xtick.labelcolor": page["ink"],
-        "ytick.labelcolor": page["ink"],
-        "legend.frameon": False,
-        "legend.fontsize": 9,
-        "font.size": 10,
-        "pdf.fonttype": 42,
-    }
-    with matplotlib.rc_context(style):
-        figure = Figure(figsize=(5.2, height), layout="constrained")
-        FigureCanvasAgg(figure)
-        draw(figure.add_subplot())
-        stream = io.BytesIO()
-        undated = {"Software": None} if form == "png" else {"CreationDate": None}
-        figure.savefig(stream, format=form, dpi=DPI, metadata=undated)
-    return stream.getvalue()
+    files = {}
+    for suffix, style in ((".png", "light"), ("_dark.png", "dark"), (".pdf", "light")):
+        with matplotlib.style.context(STYLES / f"{style}.mplstyle"):
+            figure = Figure(figsize=(5.2, height))
+            FigureCanvasAgg(figure)
+            draw(figure.add_subplot(), *what)
+            stream = io.BytesIO()
+            undated = {"CreationDate": None} if suffix == ".pdf" else {"Software": None}
+            figure.savefig(stream, format=suffix[-3:], metadata=undated)
+        files[suffix] = stream.getvalue()
+    return files
 
 
 def _probit(share: np.ndarray) -> np.ndarray:
@@ -110,7 +69,7 @@ def _thinned(frr: np.ndarray, far: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return frr[rows], far[rows]
 
 
-def det_plot(curves: Mapping[str, Trials]) -> Draw:
+def det_plot(ax: Axes, curves: Mapping[str, Trials]) -> None:
     """DET curves on normal-deviate axes, {name: trials}; a dot marks each EER.
 
     Curves of systems without an error lie outside the axes: a sentence says so, or the frame would be blank.
@@ -122,81 +81,69 @@ def det_plot(curves: Mapping[str, Trials]) -> Draw:
     low = float(np.clip(max(0.5 / smallest, min(rates.values()) / 20), 5e-4, 0.02))
     top = min(0.95, max(0.5, 2 * max(rates.values())))
 
-    def draw(ax: Axes) -> None:
-        for name, (bona, spoof) in parts.items():
-            frr, far = _thinned(*det(bona, spoof)[:2])
-            rate = rates[name]
-            (line,) = ax.plot(_probit(far), _probit(frr), lw=1.6, label=f"{name}: EER {100 * rate:.2f} %")
-            ax.plot(*_probit(np.array([[rate], [rate]])), "o", ms=5, color=line.get_color())
-        ticks = [t for t in DET_TICKS if low <= t <= top]
-        for axis in (ax.xaxis, ax.yaxis):
-            axis.set_ticks(_probit(np.array(ticks)), [f"{100 * t:g}" for t in ticks])
-        limits = _probit(np.array([low, top]))
-        ax.plot(limits, limits, ":", lw=1, color=matplotlib.rcParams["grid.color"], zorder=1)
-        ax.set(xlim=limits, ylim=limits, aspect="equal")
-        perfect = [name for name, rate in rates.items() if rate == 0]
-        if perfect:
-            told = f"no error, so no curve: {', '.join(perfect)}"
-            place = {"ha": "center", "va": "center", "wrap": True, "transform": ax.transAxes}
-            ax.text(0.5, 0.5 if len(perfect) == len(rates) else 0.95, told, **place)
-        ax.set(xlabel="spoofed accepted (%)", ylabel="bona fide rejected (%)")
-        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=1 if len(parts) < 5 else 2)
-
-    return draw
+    for name, (bona, spoof) in parts.items():
+        frr, far = _thinned(*det(bona, spoof)[:2])
+        rate = rates[name]
+        (line,) = ax.plot(_probit(far), _probit(frr), lw=1.6, label=f"{name}: EER {100 * rate:.2f} %")
+        ax.plot(*_probit(np.array([[rate], [rate]])), "o", ms=5, color=line.get_color())
+    ticks = [t for t in DET_TICKS if low <= t <= top]
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_ticks(_probit(np.array(ticks)), [f"{100 * t:g}" for t in ticks])
+    limits = _probit(np.array([low, top]))
+    ax.plot(limits, limits, ":", lw=1, color=matplotlib.rcParams["grid.color"], zorder=1)
+    ax.set(xlim=limits, ylim=limits, aspect="equal")
+    perfect = [name for name, rate in rates.items() if rate == 0]
+    if perfect:
+        told = f"no error, so no curve: {', '.join(perfect)}"
+        place = {"ha": "center", "va": "center", "wrap": True, "transform": ax.transAxes}
+        ax.text(0.5, 0.5 if len(perfect) == len(rates) else 0.95, told, **place)
+    ax.set(xlabel="spoofed accepted (%)", ylabel="bona fide rejected (%)")
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=1 if len(parts) < 5 else 2)
 
 
-def histogram_plot(trials: Trials, threshold: float | None) -> Draw:
+def histogram_plot(ax: Axes, trials: Trials, threshold: float | None) -> None:
     """Score histograms, each kind of trial scaled to area 1, with the development threshold."""
-    names = {"bonafide": "bona fide", "spoof": "spoofed", "seen": "seen attacks", "unseen": "unseen attacks"}
-    names["apart"] = "apart"
+    names = {"bonafide": "bona fide", "spoof": "spoofed", "apart": "apart"}
+    names |= {"seen": "seen attacks", "unseen": "unseen attacks"}
     lo, hi = np.quantile(trials.scores, [0.002, 0.998])
     edges = np.linspace(lo, hi if hi > lo else lo + 1, 31)
-
-    def draw(ax: Axes) -> None:
-        for pool, name in names.items():
-            scores = trials.scores[trials.pool == pool]
-            if scores.size:
-                ax.hist(np.clip(scores, lo, hi), edges, density=True, histtype="step", lw=1.6, label=name)
-        for place, style, name in ((0.0, ":", "P(fake) = 0.5"), (threshold, "--", "development threshold")):
-            if place is not None and lo <= place <= hi:
-                ax.axvline(place, ls=style, lw=1.2, color=matplotlib.rcParams["axes.edgecolor"], label=name)
-        ax.set(xlabel="score (higher: more bona fide)", ylabel="density", yticks=[])
-        ax.legend()
-
-    return draw
+    for pool, name in names.items():
+        scores = trials.scores[trials.pool == pool]
+        if scores.size:
+            ax.hist(np.clip(scores, lo, hi), edges, density=True, histtype="step", lw=1.6, label=name)
+    for place, style, name in ((0.0, ":", "P(fake) = 0.5"), (threshold, "--", "development threshold")):
+        if place is not None and lo <= place <= hi:
+            ax.axvline(place, ls=style, lw=1.2, color=matplotlib.rcParams["axes.edgecolor"], label=name)
+    ax.set(xlabel="score (higher: more bona fide)", ylabel="density", yticks=[])
+    ax.legend()
 
 
-def reliability_plot(calibrations: Sequence[Mapping[str, Any]]) -> tuple[Draw, float]:
-    """Share of fakes against mean P(fake) per bin, a panel for each calibration, and the figure's height.
+def reliability_plot(ax: Axes, calibrations: Sequence[Mapping[str, Any]]) -> None:
+    """Share of fakes against mean P(fake) per bin, a panel for each calibration.
 
     A dot's area is the bin's share of the trials.
     """
-    columns = min(len(calibrations), 3)
+    figure, columns = ax.figure, min(len(calibrations), 3)
     lines = -(-len(calibrations) // columns)
-
-    def draw(ax: Axes) -> None:
-        figure = ax.figure
-        ax.remove()
-        panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).flat
-        for panel, entry in zip_longest(panels, calibrations):
-            if entry is None:
-                panel.set_axis_off()
-                continue
-            diagram = entry["reliability"]
-            bins = zip(diagram["confidence"], diagram["frequency"], diagram["share"], strict=True)
-            x, y, share = np.array([each for each in bins if each[0] is not None]).T
-            panel.plot([0, 1], [0, 1], ":", lw=1.2, color=matplotlib.rcParams["axes.edgecolor"])
-            panel.vlines(x, x, y, lw=1, alpha=0.5)
-            panel.scatter(x, y, s=6 + 150 * share, alpha=0.7)
-            panel.set(
-                xlim=(-0.05, 1.05), ylim=(-0.05, 1.05), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1), aspect="equal"
-            )
-            name = re.sub(r"( \(T = .*)?$", "", entry["name"]).replace(", fitted", "\nfitted")
-            panel.set_title(f"{name}\nECE {100 * entry['ece'][0]['ece']:.1f} %", fontsize=8)
-        figure.supxlabel("mean P(fake) in the bin", fontsize=10)
-        figure.supylabel("share of fakes in the bin", fontsize=10)
-
-    return draw, 0.6 + 2.2 * lines
+    ax.remove()
+    panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).flat
+    for panel, entry in zip_longest(panels, calibrations):
+        if entry is None:
+            panel.set_axis_off()
+            continue
+        diagram = entry["reliability"]
+        bins = zip(diagram["confidence"], diagram["frequency"], diagram["share"], strict=True)
+        x, y, share = np.array([each for each in bins if each[0] is not None]).T
+        panel.plot([0, 1], [0, 1], ":", lw=1.2, color=matplotlib.rcParams["axes.edgecolor"])
+        panel.vlines(x, x, y, lw=1, alpha=0.5)
+        panel.scatter(x, y, s=6 + 150 * share, alpha=0.7)
+        panel.set(
+            xlim=(-0.05, 1.05), ylim=(-0.05, 1.05), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1), aspect="equal"
+        )
+        name = re.sub(r"( \(T = .*)?$", "", entry["name"]).replace(", fitted", "\nfitted")
+        panel.set_title(f"{name}\nECE {100 * entry['ece'][0]['ece']:.1f} %", fontsize=8)
+    figure.supxlabel("mean P(fake) in the bin", fontsize=10)
+    figure.supylabel("share of fakes in the bin", fontsize=10)
 
 
 def _interval_bars(
@@ -219,152 +166,109 @@ def _named_rows(ax: Axes, labels: Sequence[str]) -> None:
     ax.grid(axis="y", visible=False)
 
 
-def attacks_plot(metrics: Mapping[str, Any]) -> tuple[Draw, float]:
-    """EER of each attack with its interval, coloured by kind, and the figure's height."""
+def attacks_plot(ax: Axes, metrics: Mapping[str, Any]) -> None:
+    """EER of each attack with its interval, coloured by kind."""
     attacks, names = metrics["attacks"], metrics.get("attack_names", {})
     kinds = list(dict.fromkeys(part["pool"] for part in attacks.values()))
-
-    def draw(ax: Axes) -> None:
-        colours = [f"C{kinds.index(part['pool'])}" for part in attacks.values()]
-        _interval_bars(ax, [with_name(attack, names) for attack in attacks], list(attacks.values()), colours)
-        ax.set(xlabel="EER (%) against all bona fide")
-        if len(kinds) > 1:
-            patches = [Patch(color=f"C{i}", alpha=0.75, label=kind) for i, kind in enumerate(kinds)]
-            ax.legend(handles=patches, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(kinds))
-
-    return draw, 1.5 + 0.36 * len(attacks)
+    colours = [f"C{kinds.index(part['pool'])}" for part in attacks.values()]
+    _interval_bars(ax, [with_name(attack, names) for attack in attacks], list(attacks.values()), colours)
+    ax.set(xlabel="EER (%) against all bona fide")
+    if len(kinds) > 1:
+        patches = [Patch(color=f"C{i}", alpha=0.75, label=kind) for i, kind in enumerate(kinds)]
+        ax.legend(handles=patches, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(kinds))
 
 
-def conditions_plot(part: Mapping[str, Any]) -> tuple[Draw, float]:
-    """EER of each value of a condition with its interval, and the figure's height."""
-    cells = [cell for cell in part["cells"] if "eer" in cell]
-
-    def draw(ax: Axes) -> None:
-        _interval_bars(ax, [" × ".join(cell["values"]) for cell in cells], cells, ["C0"] * len(cells))
-        ax.set(xlabel=f"EER (%) by {part['name'].replace('*', ' × ')}")
-
-    return draw, 1.3 + 0.32 * len(cells)
+def conditions_plot(ax: Axes, name: str, cells: Sequence[Mapping[str, Any]]) -> None:
+    """EER of each value of a condition with its interval."""
+    _interval_bars(ax, [" × ".join(cell["values"]) for cell in cells], cells, ["C0"] * len(cells))
+    ax.set(xlabel=f"EER (%) by {name.replace('*', ' × ')}")
 
 
-def coverage_plot(coverage: Sequence[Mapping[str, Any]]) -> Draw:
+def coverage_plot(ax: Axes, coverage: Sequence[Mapping[str, Any]]) -> None:
     """EER among the most confident trials against the share of trials kept."""
-
-    def draw(ax: Axes) -> None:
-        x, y = ([100 * p[key] for p in coverage] for key in ("coverage", "eer"))
-        ax.plot(x, y, "o-", ms=3.5, lw=1.4)
-        ax.set(xlabel="coverage: most confident trials kept (%)", ylabel="EER (%)", xlim=(0, 102))
-        ax.set_ylim(bottom=0)
-
-    return draw
+    x, y = ([100 * p[key] for p in coverage] for key in ("coverage", "eer"))
+    ax.plot(x, y, "o-", ms=3.5, lw=1.4)
+    ax.set(xlabel="coverage: most confident trials kept (%)", ylabel="EER (%)", xlim=(0, 102))
+    ax.set_ylim(bottom=0)
 
 
-def ablation_plot(rows: Sequence[Row]) -> Draw:
+def ablation_plot(ax: Axes, rows: Sequence[Row]) -> None:
     """Mean EER of each system with its interval; small dots are the seeds."""
-
-    def draw(ax: Axes) -> None:
-        ink = matplotlib.rcParams["text.color"]
-        for number, row in enumerate(rows):
-            mean, lo, hi = (100 * v for v in (row.mean, row.interval.lo, row.interval.hi))
-            ax.errorbar(
-                mean, number, xerr=[[max(0, mean - lo)], [max(0, hi - mean)]], fmt="o", capsize=3, color="C0"
-            )
-            ax.plot(
-                [100 * e for e in row.eers], [number + 0.22] * len(row.eers), ".", ms=4, color=ink, alpha=0.7
-            )
-        _named_rows(ax, [row.system for row in rows])
-        ax.set(xlabel="EER (%): mean and 95 % interval; small dots: seeds")
-        ax.set_xlim(left=0)
-
-    return draw
+    ink = matplotlib.rcParams["text.color"]
+    for number, row in enumerate(rows):
+        mean, lo, hi = (100 * v for v in (row.mean, row.interval.lo, row.interval.hi))
+        ax.errorbar(
+            mean, number, xerr=[[max(0, mean - lo)], [max(0, hi - mean)]], fmt="o", capsize=3, color="C0"
+        )
+        ax.plot([100 * e for e in row.eers], [number + 0.22] * len(row.eers), ".", ms=4, color=ink, alpha=0.7)
+    _named_rows(ax, [row.system for row in rows])
+    ax.set(xlabel="EER (%): mean and 95 % interval; small dots: seeds")
+    ax.set_xlim(left=0)
 
 
-def training_plot(history: Sequence[Mapping[str, Any]]) -> Draw:
+def training_plot(ax: Axes, history: Sequence[Mapping[str, Any]]) -> None:
     """Each loss over its level of chance by epoch: solid on held-out speakers, dashed in training."""
     names = {name for record in history for name in record["dev"] if name.startswith("loss_")}
     losses = sorted(name for name in names if all(r["dev"].get(f"chance_{name}") for r in history))
-
-    def draw(ax: Axes) -> None:
-        for number, name in enumerate(losses):
-            for part, style in (("dev", "-"), ("train", "--")):
-                known = [r for r in history if name in r[part] and r[part].get(f"chance_{name}")]
-                shares = [record[part][name] / record[part][f"chance_{name}"] for record in known]
-                label = name.removeprefix("loss_") if part == "dev" else None
-                looks = {"marker": ".", "lw": 1.4, "color": f"C{number}", "label": label}
-                ax.plot([record["epoch"] for record in known], shares, style, **looks)
-        ax.axhline(1, ls=":", lw=1.2, color=matplotlib.rcParams["axes.edgecolor"])
-        ax.xaxis.get_major_locator().set_params(integer=True)
-        ax.set(xlabel="epoch", ylabel="loss / chance")
-        if losses:
-            ax.legend(ncols=2)
-
-    return draw
+    for number, name in enumerate(losses):
+        for part, style in (("dev", "-"), ("train", "--")):
+            known = [r for r in history if name in r[part] and r[part].get(f"chance_{name}")]
+            shares = [record[part][name] / record[part][f"chance_{name}"] for record in known]
+            label = name.removeprefix("loss_") if part == "dev" else None
+            looks = {"marker": ".", "lw": 1.4, "color": f"C{number}", "label": label}
+            ax.plot([record["epoch"] for record in known], shares, style, **looks)
+    ax.axhline(1, ls=":", lw=1.2, color=matplotlib.rcParams["axes.edgecolor"])
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.set(xlabel="epoch", ylabel="loss / chance")
+    if losses:
+        ax.legend(ncols=2)
 
 
-def shares_plot(rows: Mapping[str, np.ndarray], parts: Sequence[str], label: str) -> tuple[Draw, float]:
-    """Weights that sum to 1 as stacked bars, {row: (J,)}, one colour a part, and the figure's height."""
+def shares_plot(ax: Axes, rows: Mapping[str, np.ndarray], parts: Sequence[str], label: str) -> None:
+    """Weights that sum to 1 as stacked bars, {row: (J,)}, one colour a part."""
     weights = np.array(list(rows.values()))
     starts = np.cumsum(weights, axis=1) - weights
-
-    def draw(ax: Axes) -> None:
-        for start, width, name in zip(starts.T, weights.T, parts, strict=True):
-            bars = ax.barh(range(len(rows)), width, 0.66, left=start, alpha=0.85, label=name)
-            told = [f"{share:.2f}" if share > 0.09 else "" for share in width]
-            ax.bar_label(
-                bars, told, label_type="center", fontsize=8, color=matplotlib.rcParams["axes.facecolor"]
-            )
-        _named_rows(ax, list(rows))
-        ax.grid(visible=False)
-        ax.set(xlabel=label, xlim=(0, 1))
-        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(parts))
-
-    return draw, 1.4 + 0.34 * len(rows)
+    for start, width, name in zip(starts.T, weights.T, parts, strict=True):
+        bars = ax.barh(range(len(rows)), width, 0.66, left=start, alpha=0.85, label=name)
+        told = [f"{share:.2f}" if share > 0.09 else "" for share in width]
+        ax.bar_label(bars, told, label_type="center", fontsize=8, color=matplotlib.rcParams["axes.facecolor"])
+    _named_rows(ax, list(rows))
+    ax.grid(visible=False)
+    ax.set(xlabel=label, xlim=(0, 1))
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(parts))
 
 
-def projection_plot(found: Projection) -> Draw:
+def projection_plot(ax: Axes, found: Projection) -> None:
     """Utterances on the first two principal components of the SVM's inputs, by kind."""
     kinds = ["bona fide", *sorted(set(found.kinds.tolist()) - {"bona fide"})]
-
-    def draw(ax: Axes) -> None:
-        marks = "osv^D<>ph*"
-        for index, kind in enumerate(kinds):
-            at = found.points[found.kinds == kind]
-            style = {"s": 9, "alpha": 0.55, "lw": 0, "marker": marks[index % len(marks)]}
-            ax.scatter(at[:, 0], at[:, 1], color=f"C{index % 7}", label=kind, **style)
-        first, second = (
-            f"component {i + 1} ({100 * s:.0f} % of variance)" for i, s in enumerate(found.shares)
-        )
-        ax.set(xlabel=first, ylabel=second)
-        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=4, markerscale=2)
-
-    return draw
+    marks = "osv^D<>ph*"
+    for index, kind in enumerate(kinds):
+        at = found.points[found.kinds == kind]
+        style = {"s": 9, "alpha": 0.55, "lw": 0, "marker": marks[index % len(marks)]}
+        ax.scatter(at[:, 0], at[:, 1], color=f"C{index % 7}", label=kind, **style)
+    first, second = (f"component {i + 1} ({100 * s:.0f} % of variance)" for i, s in enumerate(found.shares))
+    ax.set(xlabel=first, ylabel=second)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=4, markerscale=2)
 
 
-def explanation_plot(found: Explanation) -> Draw:
+def explanation_plot(ax: Axes, found: Explanation) -> None:
     """One utterance: its log-mel, and the effect of each stretch of time, each band and each measure."""
-
-    def draw(ax: Axes) -> None:
-        figure = ax.figure
-        ax.remove()
-        mel_ax, time_ax, part_ax = figure.subplots(3, 1, height_ratios=[1.4, 1, 1.1])
-        seconds = len(found.mel) * found.hop
-        mel_ax.imshow(
-            *(found.mel.T,),
-            **{"origin": "lower", "aspect": "auto", "extent": (0, seconds, 0, found.mel.shape[1])},
-            cmap="magma",
-        )
-        mel_ax.grid(visible=False)
-        mel_ax.set(ylabel="mel bin", title=f"{found.utt} ({found.kind}), score {found.effects.score:.2f}")
-        mel_ax.title.set_fontsize(10)
-        starts, stops, effects = (np.array(column) for column in zip(*found.effects.windows, strict=True))
-        colours = np.where(effects >= 0, "C0", "C1")
-        time_ax.bar((starts + stops) / 2, effects, stops - starts, color=colours, alpha=0.85)
-        time_ax.set(xlim=(0, seconds), xlabel="time (s)", ylabel="effect")
-        bands, measures = found.effects.bands, found.effects.measures
-        parts = {**{f"{name} band": v for name, v in bands.items()}, **measures}
-        values = np.array(list(parts.values()))
-        part_ax.barh(range(len(parts)), values, 0.66, color=np.where(values >= 0, "C0", "C1"), alpha=0.85)
-        part_ax.set_yticks(range(len(parts)), list(parts))
-        part_ax.invert_yaxis()
-        part_ax.set(xlabel="effect on the score: right speaks for bona fide, left for fake")
-
-    return draw
+    figure = ax.figure
+    ax.remove()
+    mel_ax, time_ax, part_ax = figure.subplots(3, 1, height_ratios=[1.4, 1, 1.1])
+    seconds = len(found.mel) * found.hop
+    place = (0, seconds, 0, found.mel.shape[1])
+    mel_ax.imshow(found.mel.T, origin="lower", aspect="auto", extent=place, cmap="magma")
+    mel_ax.grid(visible=False)
+    mel_ax.set(ylabel="mel bin", title=f"{found.utt} ({found.kind}), score {found.effects.score:.2f}")
+    mel_ax.title.set_fontsize(10)
+    starts, stops, effects = (np.array(column) for column in zip(*found.effects.windows, strict=True))
+    colours = np.where(effects >= 0, "C0", "C1")
+    time_ax.bar((starts + stops) / 2, effects, stops - starts, color=colours, alpha=0.85)
+    time_ax.set(xlim=(0, seconds), xlabel="time (s)", ylabel="effect")
+    bands, measures = found.effects.bands, found.effects.measures
+    parts = {**{f"{name} band": v for name, v in bands.items()}, **measures}
+    values = np.array(list(parts.values()))
+    part_ax.barh(range(len(parts)), values, 0.66, color=np.where(values >= 0, "C0", "C1"), alpha=0.85)
+    _named_rows(part_ax, list(parts))
+    part_ax.set(xlabel="effect on the score: right speaks for bona fide, left for fake")

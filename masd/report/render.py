@@ -123,7 +123,7 @@ def sections(text: str) -> list[tuple[str, str]]:
     return [tuple(re.sub("^# ", "", part).partition("\n")[::2]) for part in (first, *rest)]
 
 
-def html(page: str, appendix: str, images: Mapping[str, Sequence[bytes]]) -> str:
+def html(page: str, appendix: str, images: Mapping[str, Mapping[str, bytes]]) -> str:
     """Return two Markdown pages as one HTML file that needs nothing else: no network, no script.
 
     The sections of `page` are open, those of `appendix` are folded under their headings.
@@ -131,8 +131,8 @@ def html(page: str, appendix: str, images: Mapping[str, Sequence[bytes]]) -> str
     Args:
         page: the page; its title is the file's.
         appendix: the rest, whose own title is left out.
-        images: {figure: (PNG for light pages, PNG for dark pages, ...)}; a figure `![alt](name "caption")`
-            without an image is left out.
+        images: {figure: its files}, see `masd.report.plots.render`; a figure `![alt](name "caption")` without
+            is left out.
     """
     (title, lead), *opened = _sections_html(page, images)
     folded = _sections_html(appendix, images)[1:]
@@ -140,11 +140,11 @@ def html(page: str, appendix: str, images: Mapping[str, Sequence[bytes]]) -> str
     return _environment().get_template("report.html").render(context) + "\n"
 
 
-def _sections_html(text: str, images: Mapping[str, Sequence[bytes]]) -> list[tuple[Markup, Markup]]:
+def _sections_html(text: str, images: Mapping[str, Mapping[str, bytes]]) -> list[tuple[Markup, Markup]]:
     return [(Markup(_parser().renderInline(title)), _html(body, images)) for title, body in sections(text)]
 
 
-def _html(text: str, images: Mapping[str, Sequence[bytes]]) -> Markup:
+def _html(text: str, images: Mapping[str, Mapping[str, bytes]]) -> Markup:
     parser, env = _parser(), {"images": images}
     # neither an interval nor a percentage is broken in two
     text = re.sub(r"(?<=\d) %", "\u00a0%", re.sub(r"\[([-+\d.]+), (?=[-+\d.]+\])", "[\\1,\u00a0", text))
@@ -189,7 +189,10 @@ def _image(_: Any, tokens: Sequence[Token], number: int, __: Any, env: Mapping[s
     found = env["images"].get(token.attrs["src"])
     if found is None:
         return ""
-    light, dark = (f"data:image/png;base64,{base64.b64encode(image).decode()}" for image in found[:2])
+    light, dark = (
+        f"data:image/png;base64,{base64.b64encode(found[suffix]).decode()}"
+        for suffix in (".png", "_dark.png")
+    )
     return (
         f'<figure><picture><source media="screen and (prefers-color-scheme: dark)" srcset="{dark}">'
         f'<img src="{light}" alt="{Markup.escape(token.content)}"></picture>'

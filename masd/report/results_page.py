@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from masd.errors import MasdError
 from masd.models.bands import NAMES
@@ -26,9 +26,6 @@ from masd.report.page_content import Page, content, read_history
 from masd.report.summary import meaning, verdicts
 from masd.report.table_two import table_rows
 from masd.stage.files import atomic, read_yaml, write_text
-
-if TYPE_CHECKING:
-    from masd.report.plots import Draw, Plot
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +101,7 @@ def write_pages(page: Page, title: str, explain: str = "") -> None:
     """
     images = draw_plots(page, explain)
     for name, plot in images.items():
-        for suffix, image in ((".png", plot.light), ("_dark.png", plot.dark), (".pdf", plot.pdf)):
+        for suffix, image in plot.items():
             with atomic(page.report / f"{name}{suffix}") as tmp:
                 tmp.write_bytes(image)
     write_text(page.report / "report.html", render.html(*pages(page, title, images), images))
@@ -113,41 +110,43 @@ def write_pages(page: Page, title: str, explain: str = "") -> None:
     write_text(page.out, text)
 
 
-def draw_plots(page: Page, explain: str = "") -> dict[str, Plot]:
-    """Return every plot the page can show by its name."""
+def draw_plots(page: Page, explain: str = "") -> dict[str, dict[str, bytes]]:
+    """Return every plot the page can show by its name, see `plots.render`."""
     from masd.report import plots
 
     run = page.first
-    trials, metrics = run.trials, run.metrics
+    trials, metrics, maps = run.trials, run.metrics, run.metrics["calibration"]
     curves = {"pooled": trials.pooled}
     for pool in ("seen", "unseen", "apart"):
         if pool in metrics:
             curves[pool] = trials.against_all_bonafide(trials.pool == pool)
-    drawn: dict[str, tuple[Draw, float]] = {
-        "det": (plots.det_plot(curves), 5.4),
-        "histogram": (plots.histogram_plot(trials, _threshold(metrics)), 3.8),
-        "reliability": plots.reliability_plot(metrics["calibration"]),
-        "attacks": plots.attacks_plot(metrics),
-        "ablation": (plots.ablation_plot(page.rows), 1.3 + 0.4 * len(page.rows)),
+    drawn: dict[str, tuple[Any, ...]] = {
+        "det": (plots.det_plot, 5.4, curves),
+        "histogram": (plots.histogram_plot, 3.8, trials, _threshold(metrics)),
+        "reliability": (plots.reliability_plot, 0.6 + 2.2 * -(-len(maps) // 3), maps),
+        "attacks": (plots.attacks_plot, 1.5 + 0.36 * len(metrics["attacks"]), metrics),
+        "ablation": (plots.ablation_plot, 1.3 + 0.4 * len(page.rows), page.rows),
     }
     if any(point["eer"] for point in metrics["coverage"]):  # without an error the frame would be blank
-        drawn["coverage"] = plots.coverage_plot(metrics["coverage"]), 3.2
+        drawn["coverage"] = plots.coverage_plot, 3.2, metrics["coverage"]
     if len(page.rows) > 1:
         common = common_utts(page.runs)
         firsts = {row.system: next(r for r in page.runs if r.system == row.system) for row in page.rows}
         pooled = {name: restricted(r.trials, common).pooled for name, r in firsts.items()}
-        drawn["det_systems"] = plots.det_plot(pooled), 5.8
+        drawn["det_systems"] = plots.det_plot, 5.8, pooled
     for part in metrics.get("breakdowns", []):
-        if any("eer" in cell for cell in part["cells"]) and part["name"] != "attack":  # drawn already
-            drawn[f"condition_{part['name'].replace('*', '_')}"] = plots.conditions_plot(part)
+        cells = [cell for cell in part["cells"] if "eer" in cell]
+        if cells and part["name"] != "attack":  # drawn already
+            name = f"condition_{part['name'].replace('*', '_')}"
+            drawn[name] = plots.conditions_plot, 1.3 + 0.32 * len(cells), part["name"], cells
     for folder in page.encoders:
         others = re.search(r"_s\d+$", folder.name) and not folder.name.endswith(f"_s{run.seed}")
         if not others and (history := read_history(folder)):
-            drawn[f"training_{folder.name}"] = plots.training_plot(history), 3.4
+            drawn[f"training_{folder.name}"] = plots.training_plot, 3.4, history
     return {name: plots.render(*each) for name, each in (drawn | _insight_plots(page, explain)).items()}
 
 
-def _insight_plots(page: Page, explain: str) -> dict[str, tuple[Draw, float]]:
+def _insight_plots(page: Page, explain: str) -> dict[str, tuple[Any, ...]]:
     """Return the plots of what the main system looks at; those whose inputs are gone are left out."""
     from masd.report import introspection, plots
 
@@ -155,16 +154,18 @@ def _insight_plots(page: Page, explain: str) -> dict[str, tuple[Draw, float]]:
     if page.attention:
         names = page.first.metrics.get("attack_names", {})
         named = {introspection.with_name(kind, names): row for kind, row in page.attention.items()}
-        out["attention"] = plots.shares_plot(named, introspection.MEASURES, "mean attention")
+        height = 1.4 + 0.34 * len(named)
+        out["attention"] = plots.shares_plot, height, named, introspection.MEASURES, "mean attention"
     if page.alpha and len(next(iter(page.alpha.values()))) == len(NAMES["multi"]):
         bands = [f"{name} band" for name in NAMES["multi"]]
-        out["bands"] = plots.shares_plot(page.alpha, bands, "weight of the band")
+        height = 1.4 + 0.34 * len(page.alpha)
+        out["bands"] = plots.shares_plot, height, page.alpha, bands, "weight of the band"
     try:
-        out["projection"] = plots.projection_plot(introspection.projection(page.first)), 4.8
+        out["projection"] = plots.projection_plot, 4.8, introspection.projection(page.first)
     except MasdError as error:
         log.info("the plot projection is left out: %s", error)
     try:
-        out["explanation"] = plots.explanation_plot(introspection.explain(page.first, explain)), 6.0
+        out["explanation"] = plots.explanation_plot, 6.0, introspection.explain(page.first, explain)
     except MasdError as error:
         if explain:
             raise

@@ -29,7 +29,7 @@ def page(tmp_path_factory):
     row = "|" + " 1.00 |" * 30
     table = f"|{' column |' * 30}\n|{' --: |' * 30}\n{row}\n\na note"
     rows = {"A01": np.array([0.2, 0.5, 0.3]), "A02": np.array([0.1, 0.1, 0.8])}
-    drawn = plots.render(*plots.shares_plot(rows, ("PCS", "HFER", "SFI"), "attention"))
+    drawn = plots.render(plots.shares_plot, 2.0, rows, ("PCS", "HFER", "SFI"), "attention")
     folder = tmp_path_factory.mktemp("page")
     one = f'## One\n\n{"x" * 300}\n\n{table}\n\n![bars](shares "a caption")\n'
     text = html(f"# A report\n\n{one}", f"# More\n\n{one}", {"shares": drawn})

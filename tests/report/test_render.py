@@ -51,7 +51,7 @@ def test_sections_are_told_apart_by_their_headings():
 
 
 def test_html_is_self_contained_folds_the_appendix_and_has_no_script():
-    text = html(PAGE, APPENDIX, {"det": (b"light", b"dark")})
+    text = html(PAGE, APPENDIX, {"det": {".png": b"light", "_dark.png": b"dark"}})
     assert "<title>A page</title>" in text and "&lt;script&gt;" in text and "<script" not in text
     assert '<td>a|b</td>\n<td style="text-align:right">1.5</td>' in text
     assert text.count("data:image/png;base64,") == 2 and "left out" not in text

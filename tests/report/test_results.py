@@ -380,8 +380,9 @@ def test_a_system_without_an_error_has_no_blank_frames(made, root):
     page = gather(root / "exp" / "tiny", "full", "eval", None, 20)
     assert "coverage" not in draw_plots(page)
     axes = Figure().add_subplot()
-    det_plot({"pooled": page.first.trials.pooled})(axes)
+    det_plot(axes, {"pooled": page.first.trials.pooled})
     assert [text.get_text() for text in axes.texts] == ["no error, so no curve: pooled"]
     axes = Figure().add_subplot()
-    det_plot({"other": next(run for run in page.runs if run.system == "handcrafted").trials.pooled})(axes)
+    other = next(run for run in page.runs if run.system == "handcrafted")
+    det_plot(axes, {"other": other.trials.pooled})
     assert not axes.texts
