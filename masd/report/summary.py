@@ -93,10 +93,10 @@ def _peers(page: Page, row: Row) -> str:
         paper = f" The paper reports {row.reported:.2f} % on {page.reported.get('set', 'its own set')}."
     if not others:
         return f"No other system was evaluated on these trials.{paper}"
-    ranked = sorted(page.rows, key=lambda each: each.mean)
+    place = 1 + sum(other.mean < row.mean for other in others)
     best = min(others, key=lambda each: each.mean)
     return (
-        f"Of {len(ranked)} systems on the same trials it is number {ranked.index(row) + 1} by fewest errors; "
+        f"Of {len(page.rows)} systems on the same trials it is number {place} by fewest errors; "
         f"the best of the others is `{best.system}` with {percent(best.mean)} % {interval(best.interval)}."
         f"{paper}"
     )

@@ -95,6 +95,7 @@ def test_peers_are_those_on_the_same_trials():
     told = meaning(page(rows))[3]
     assert "Of 3 systems on the same trials it is number 2 by fewest errors" in told
     assert "`plus` with 10.00 % [9.00, 11.00]. The paper reports 0.39 % on 2019 LA." in told
+    assert "it is number 1 by" in meaning(page([rows[1], row("same", 0.1)]))[3], "nobody is before an equal"
     assert meaning(page(rows[1:2]))[3] == "No other system was evaluated on these trials."
 
 

@@ -251,7 +251,7 @@ def test_a_proof_is_the_same_for_the_same_files_and_refuses_changed_ones(page):
         (lambda content: content | {"files": ["a"]}, "files is missing, unknown"),
         (lambda content: content | {"files": {"a": None}}, "files.a is missing, unknown"),
         (lambda content: content | {"evaluations": [1]}, "evaluations.0 is missing, unknown"),
-        (lambda content: content | {"arguments": {}}, "arguments.exp is missing, unknown"),
+        (lambda content: content | {"arguments": {}}, "arguments.system is missing, unknown"),
         (lambda content: content | {"more": 1}, "more is missing, unknown"),
         (
             lambda content: content | {"arguments": content["arguments"] | {"prepare": "x"}},
