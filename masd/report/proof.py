@@ -9,6 +9,7 @@ import tarfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from itertools import zip_longest
 from pathlib import Path, PurePosixPath
 from typing import Any, get_args, get_origin
@@ -18,7 +19,6 @@ from masd.report.evaluate import Request, compute
 from masd.report.evaluated_runs import Run
 from masd.report.page_content import Page
 from masd.report.provenance import git_version
-from masd.report.render import sections
 from masd.report.results_page import appendix_path, gather, pages
 from masd.report.scored_trials import Trials, read_excused
 from masd.stage.files import atomic, plain, read_json, read_text, sha256, write_json
@@ -244,42 +244,31 @@ def _same(a: Any, b: Any) -> bool:
 
 
 def line_differences(made: str, there: str) -> Iterator[str]:
-    """Yield a line for each line of a page that differs from the page made again.
-
-    Its sections must be those of the page made again, once each and in their order.
-    """
-    for line in _strange_headings(there):
-        yield f"section {line}: is not computed"
-    new, old = (sections(text) for text in (made, there))
-    for title, count in Counter(title for title, _ in old[1:]).items():
+    """Yield a line for each line of a page that the page made again has not, and for each doubled section."""
+    (mine, _), (yours, titles) = _recomputed(made), _recomputed(there)
+    for title, count in Counter(titles).items():
         if count > 1:
             yield f"section {title}: stands {count} times"
-    ours, theirs = ([part for part in parts if part[0] not in NOT_RECOMPUTED] for parts in (new, old))
-    yield from _order_differences([title for title, _ in ours[1:]], [title for title, _ in theirs[1:]])
-    stated = dict(reversed(theirs[1:]))  # of equal titles the first
-    pairs = [(title, body, stated.get(title, body)) for title, body in ours[1:]]
-    for title, a, b in [("title", "\n".join(ours[0]), "\n".join(theirs[0])), *pairs]:
-        for mine, yours in zip_longest(a.splitlines(), b.splitlines(), fillvalue=""):
-            if mine != yours:
-                yield f"section {title}: has {yours!r}, computed {mine!r}"
+    matcher = SequenceMatcher(None, mine, yours, autojunk=False)
+    for _, i, j, k, m in matcher.get_opcodes():
+        for computed, stated in zip_longest(mine[i:j], yours[k:m], fillvalue=""):
+            if computed != stated:
+                yield f"has {stated!r}, computed {computed!r}"
 
 
-def _strange_headings(text: str) -> Iterator[str]:
-    """Yield headings of another level than a page has, or indented: they would be read as sections."""
-    for number, line in enumerate(text.splitlines()):
-        if re.match(r" {0,3}#{1,6}\s", line) and not line.startswith("## ") and number:
-            yield line.strip()
+def _recomputed(text: str) -> tuple[list[str], list[str]]:
+    """Return a page's lines without the sections `NOT_RECOMPUTED`, and the titles of all its sections.
 
-
-def _order_differences(made: list[str], there: list[str]) -> Iterator[str]:
-    made, there = list(dict.fromkeys(made)), list(dict.fromkeys(there))
-    yield from (f"section {title}: is not there" for title in made if title not in there)
-    yield from (f"section {title}: is not computed" for title in there if title not in made)
-    places = [title for title in made if title in there]
-    found = [title for title in there if title in made]
-    for right, title in zip(places, found, strict=True):
-        if right != title:
-            yield f"section {title}: stands where {right} belongs"
+    A heading of any level ends a section: it would be read as one.
+    """
+    kept, titles, title = [], [], ""
+    for line in text.splitlines():
+        if re.match(r" {0,3}#{1,6}\s", line):
+            title = line.removeprefix("## ")
+            titles.append(title)
+        if title not in NOT_RECOMPUTED:
+            kept.append(line)
+    return kept, titles
 
 
 def pack(manifest: Path, out: Path) -> int:

@@ -175,14 +175,14 @@ PAGE = "# Results\n\n## Corpus\n\n1 h\n\n## Checks\n\nholds\n\n## How this was m
             ["section Corpus: stands 2 times", "9 h"],
         ),
         (PAGE + "\n## How this was made\n\nEER 0.39\n", ["section How this was made: stands 2 times"]),
-        (PAGE + "\n### EER\n\n0.39\n", ["section ### EER: is not computed"]),
-        (PAGE + "\n ## Corpus\n\n9 h\n", ["section ## Corpus: is not computed"]),
-        (PAGE.replace("## Corpus\n\n1 h\n\n", ""), ["section Corpus: is not there"]),
+        (PAGE + "\n### EER\n\n0.39\n", ["has '### EER', computed ''"]),
+        (PAGE + "\n ## Corpus\n\n9 h\n", ["has ' ## Corpus', computed ''"]),
+        (PAGE.replace("## Corpus\n\n1 h\n\n", ""), ["has '', computed '## Corpus'"]),
         (
             PAGE.replace("## Corpus\n\n1 h\n\n", "").replace("## How", "## Corpus\n\n1 h\n\n## How"),
-            ["section Checks: stands where Corpus belongs", "section Corpus: stands where Checks belongs"],
+            ["has '', computed '## C", "has '## C"],
         ),
-        (PAGE.replace("1 h", "9 h"), ["section Corpus: has '9 h', computed '1 h'"]),
+        (PAGE.replace("1 h", "9 h"), ["has '9 h', computed '1 h'"]),
         (PAGE.replace("today", "yesterday"), []),
     ],
 )
@@ -225,7 +225,7 @@ def test_a_proof_verifies_far_from_where_it_was_made(page, shared_corpus, tmp_pa
     )
     text = (there / "RESULTS.md").read_text()
     (there / "RESULTS.md").write_text(text.replace("| system ", "| System ", 1))
-    with pytest.raises(MasdError, match=r"RESULTS.md: not the page of RESULTS.proof.tar.xz: section"):
+    with pytest.raises(MasdError, match=r"RESULTS.md: not the page of RESULTS.proof.tar.xz: has"):
         verify_results(Path("RESULTS.proof.tar.xz"))
 
 
