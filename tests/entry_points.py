@@ -1,6 +1,12 @@
 """The entry points of masd.bin and their sub-commands, for tests of all of them."""
 
+import contextlib
 import importlib
+import io
+import logging
+import runpy
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -23,3 +29,19 @@ def functions(entry_point):
 def parser_of(name):
     """The parser of a command."""
     return build_parser(functions(name.split()[0])[name], name)
+
+
+def call(name, *words, cwd=ROOT):
+    """Do what `python3 -m masd.bin.<name> WORDS` does, in this process: imports take most of the time."""
+    out, err, root = io.StringIO(), io.StringIO(), logging.getLogger()
+    before, handlers, level = sys.argv, root.handlers[:], root.level
+    sys.argv, status = [name, *map(str, words)], 0
+    try:
+        with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            runpy.run_path(str(ROOT / "masd" / "bin" / f"{name}.py"), run_name="__main__")
+    except SystemExit as end:
+        status = end.code or 0
+    finally:
+        sys.argv, root.handlers[:] = before, handlers
+        root.setLevel(level)
+    return subprocess.CompletedProcess(words, status, out.getvalue(), err.getvalue())

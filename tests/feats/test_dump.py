@@ -5,8 +5,6 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import kaldiio
@@ -14,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from entry_points import call
 
 from masd.data.archive import Writer
 from masd.data.folder import write_folder
@@ -26,7 +25,6 @@ from masd.stage import shards
 from masd.stage.files import input_digest
 
 CONFIG = FeatsConfig()
-ROOT = Path(__file__).parents[2]
 LISTS = {"feats.scp", "hand.scp", "utt2num_frames", "feats.yaml", "failures", ".done.json"}
 
 
@@ -391,30 +389,20 @@ def test_damaged_dumps_are_named(data, tmp_path):
         open_dump(tmp_path / "nowhere")
 
 
-def entry(name, *words, cwd):
-    return subprocess.run(
-        [sys.executable, "-m", f"masd.bin.{name}", *map(str, words)],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-
-
 def test_the_entry_points_do_it_with_paths_as_given(data, tmp_path):
     for job in (1, 2):
-        done = entry(
+        done = call(
             *("dump_feats", "--data", "data", "--out", "dump/set", "--feats.max_seconds", "0.5"),
             *("--feats-format", "h5", "--compress", "true", "--job", job, "--num-jobs", 2),
             cwd=tmp_path,
         )
         assert done.returncode == 0, done.stderr
         assert "5 of 5 utterances, 0 failed" in done.stderr
-    done = entry("finish", "dump", "--out", "dump/set", "--num-jobs", 2, cwd=tmp_path)
+    done = call("finish", "dump", "--out", "dump/set", "--num-jobs", 2, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     out = tmp_path / "dump" / "set"
     assert (out / "feats.scp").read_text().splitlines()[7] == "s-7 dump/set/feats.2.h5:s-7"
     assert open_dump(out, FeatsConfig(max_seconds=0.5)).feats.num_frames("s-9") == 51
-    done = entry("finish", "dump", "--out", "nowhere", cwd=tmp_path)
+    done = call("finish", "dump", "--out", "nowhere", cwd=tmp_path)
     assert done.returncode == 1 and "nowhere: shard 1 of 1 is not finished" in done.stderr
     assert len(done.stderr.splitlines()) == 1

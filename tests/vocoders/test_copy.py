@@ -1,13 +1,11 @@
 """Copy-synthesis of data folders: resumable, sharded, shared, and what happens to failures."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from entry_points import call
 from vocoder_samples import save_hifigan, speech
 
 from masd.audio import write_wav
@@ -260,18 +258,8 @@ def test_the_entry_points_from_the_command_line(tmp_path):
     write_yaml(tmp_path / "v.yaml", {"type": "hifigan"} | save_hifigan(tmp_path))
 
     def run(stage, *arguments):
-        command = [
-            sys.executable,
-            "-m",
-            *f"masd.bin.{stage}".split(),
-            "--data",
-            str(data),
-            "--vocoder",
-            "tiny",
-        ]
-        command += ["--out", str(tmp_path / "out"), *arguments]
-        env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
-        return subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+        words = ("--data", data, "--vocoder", "tiny", "--out", tmp_path / "out")
+        return call(*stage.split(), *words, *arguments)
 
     synthesise = ["--wav-dir", str(tmp_path / "wav"), "--vocoder-config", str(tmp_path / "v.yaml")]
     done = run("copy_synthesis", *synthesise, "--audio-format", "flac", "--num-jobs", "1")
