@@ -181,6 +181,6 @@ def test_a_sub_command_is_no_folder_that_has_its_name(tmp_path, monkeypatch):
     for name in ("dump/train", "merge", "a"):
         (tmp_path / name).mkdir(parents=True)
     command = import_module("fresh").Command
-    assert command("python3 -m masd.bin.finish dump --out dump/train".split()).read == {}
-    merge = command("python3 -m masd.bin.data merge --data [a] --out b".split())
+    assert command(["python3", "-m", "masd.bin.finish", "dump", "--out", "dump/train"]).read == {}
+    merge = command(["python3", "-m", "masd.bin.data", "merge", "--data", "[a]", "--out", "b"])
     assert merge.read == {"a": True} and merge.own("a/data_merge.yaml")
