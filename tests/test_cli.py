@@ -128,8 +128,8 @@ def test_a_folder_may_have_a_dot_in_its_name(tmp_path):
     (tmp_path / "scores").write_text("u1 1.0\n")
     call("masd.bin.calibrate", "--scores", "scores", "--dev_scores", "none", "--out", "o.v2", cwd=tmp_path)
     assert (tmp_path / "o.v2" / "calibrate.yaml").is_file()
-    call("masd.bin.results systems", "--systems", "[none]", "--out", "table.md", cwd=tmp_path)
-    assert (tmp_path / "table.md.systems_table.yaml").is_file()
+    call("masd.bin.results", "systems", "--systems", "[none]", "--out", "table.md", cwd=tmp_path)
+    assert (tmp_path / "table.md.results_systems.yaml").is_file()
 
 
 def test_failures_are_counted_against_their_share():
@@ -150,7 +150,7 @@ def test_a_script_of_a_recipe_says_in_its_help_how_it_is_called(tmp_path):
     words = [sys.executable, "local/own.py", "--help"]
     done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path)
     assert done.stdout.startswith("usage: python3 local/own.py ")
-    assert call("masd.bin.proof pack", "--help", cwd=tmp_path).stdout.startswith(
+    assert call("masd.bin.proof", "pack", "--help", cwd=tmp_path).stdout.startswith(
         "usage: python3 -m masd.bin.proof pack "
     )
 

@@ -109,5 +109,7 @@ def encoder(
         raise MasdError(f"{out}: these gates do not hold: {', '.join(failed)}")
 
 
+COMMANDS = (Command(cues, output=""), Command(encoder, file=True))
+
 if __name__ == "__main__":
-    run_commands([Command(cues, output=""), Command(encoder, file=True)])
+    run_commands(COMMANDS)

@@ -95,5 +95,7 @@ def _verify(manifest: Path, place: Callable[[str | Path], Path] = Path) -> None:
         log.info("%s", line)
 
 
+COMMANDS = (Command(pack, output=""), Command(verify, output=""))
+
 if __name__ == "__main__":
-    run_commands([Command(pack, output=""), Command(verify, output="")])
+    run_commands(COMMANDS)

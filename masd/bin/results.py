@@ -165,5 +165,7 @@ def _pair(word: str) -> tuple[str, Path]:
     return name, Path(folder)
 
 
+COMMANDS = (Command(page, file=True), Command(systems, file=True), Command(key, output=""))
+
 if __name__ == "__main__":
-    run_commands([Command(page, file=True), Command(systems, file=True), Command(key, output="")])
+    run_commands(COMMANDS)

@@ -131,7 +131,7 @@ def test_every_command_is_one_that_its_entry_point_takes(noted, name, system, mo
     assert ("fit_svm" in found) == ("score" in found) == (not waveforms)
     assert ("train_detector" in found) == (waveforms or system == "+tokens")
     assert ("pretrain" in found) == (system not in {"handcrafted", *SYSTEMS} or system == "tokens")
-    assert found[-1] == "results" and found.count("evaluate") == 2
+    assert found[-1] == "results page" and found.count("evaluate") == 2
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -165,7 +165,7 @@ def test_a_detector_or_released_weights_score_without_training(noted, name, monk
         (("--checkpoint", weights, "--system", "aasist"), "zero_shot_aasist_released"),
     ):
         calls = recipe.calls("--zero-shot", "true", *options)
-        assert entries(calls) == ["score_detector", "finish scores", "evaluate", "results"]
+        assert entries(calls) == ["score_detector", "finish scores", "evaluate", "results page"]
         found = [parsed(recipe, call, monkeypatch) for call in calls]
         assert str(found[0].out) == str(found[1].out) == f"exp/tiny/{tag}/scores/eval"
         assert found[3].system == tag.removesuffix("_s0")
@@ -216,7 +216,7 @@ def test_a_model_says_which_system_it_is(noted):
     calls = recipe.calls(
         *model, "--system", "plus", "--seed", 0, "--variant", "masd", "--ngpu", 0, "--nproc", 1
     )
-    assert entries(calls)[-1] == "results"
+    assert entries(calls)[-1] == "results page"
     (recipe.path / "AASIST.pth").touch()
     weights = ("--checkpoint", "AASIST.pth", "--system", "aasist")
     assert_one_line(recipe.run(*weights, "--features", "+tokens"), "--features +tokens: changes nothing")
@@ -251,7 +251,7 @@ def test_a_set_apart_is_scored_and_reported_with_eval(noted, monkeypatch):
     assert eval_.excused == ",".join(
         f"exp/tiny/handcrafted_s0/scores/{n}/failures" for n in ("eval", "eval_tts")
     )
-    assert by["results"][0].sets == "train,dev,eval,eval_tts"
+    assert by["results page"][0].sets == "train,dev,eval,eval_tts"
 
 
 def test_samo_is_told_the_enrolment_that_stage_1_found_and_no_other_system_is(noted):
@@ -389,7 +389,7 @@ def test_scores_are_told_the_command_that_made_them(noted, system):
     calls = noted["for"].calls("--zero-shot", "false", "--system", system, "--stage", 6, "--command", "a b")
     told = {entry(call)[0]: call[call.index("--command") + 1] for call in calls if "--command" in call}
     by = {"handcrafted": ["score"], "lfcc_gmm": ["score_detector", "finish scores"]}[system]
-    assert told == dict.fromkeys([*by, "results"], "a b")
+    assert told == dict.fromkeys([*by, "results page"], "a b")
 
 
 @pytest.mark.parametrize(
