@@ -6,10 +6,9 @@ On the shared file system a folder `.jobs/<log's name>` beside the logs holds, f
     exit.JOB           the job's exit status, written by the job itself when its command has ended
     queue.K.INDEX.txt  what the scheduler says to the task, such as why it was killed
     submitted.json     which task of the scheduler each job is
-    done.json          after a failure: the jobs that need not run again (jobs.Memory)
 
 The exit file is believed first. A job that has left the queue without one is waited for (a shared file
-system may show files late), then the scheduler is asked for its fate. The folder goes when all ended well.
+system may show files late), then the scheduler is asked for its fate. The folder goes at the end.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ import contextlib
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -28,6 +28,27 @@ from pathlib import Path
 
 import jobs
 
+USAGE = """
+
+usage: {name} [options] [JOB=1:N] LOG COMMAND [ARGUMENT ...]
+
+Called as run.py is. The folder must be one that the nodes share. JOB in the log's name and in the
+command is replaced by the number of the job.
+
+options:
+  --mem 4G           memory of one job
+  --num-threads N    threads of one job, also set as OMP_NUM_THREADS (default: 1)
+  --gpu N            GPUs of one job
+  --time 1:00:00     how long one job may take
+  --max-jobs-run N   how many jobs of the array run at once
+  --config FILE      what these and any other options mean to {title}, in Kaldi's format
+                     (default: {conf}, and if there is none, utils/{conf})
+  --poll S           the most seconds between two questions to {title} (default: 15)
+  --file-wait S      how long to wait for the exit file of a job that has left the queue (default: 90)
+
+The exit status is 0 if every job ended with 0, else 1; then the last lines of the first failed job's
+log are shown. When this process is told to stop, it takes the array out of the queue; its exit status
+is then 128 + the signal."""
 FIRST_PAUSE = 1.0  # seconds; the pauses between two questions grow from here to --poll
 STOP_WAIT = 90.0  # seconds that cancelled jobs have to leave the queue
 TRIES = 8  # how often a submission is tried that the scheduler could not answer
@@ -238,11 +259,10 @@ class Array:
         plain = self.call.log.replace(self.call.variable, "") if self.call.variable else self.call.log
         self.label = "masd_" + re.sub(r"[^\w-]+", "_", Path(plain).stem).strip("_")
 
-    def run(self, done: set[int]) -> None:
-        """Submit the jobs that are not `done`; stay until every one has ended or a signal says to stop."""
-        self.done = set(done)
+    def run(self) -> None:
+        """Submit the jobs; stay until every one has ended or a signal says to stop."""
         self.recover()
-        self.waiting = [job for job in self.call.jobs if job not in self.done and job not in self.live]
+        self.waiting = [job for job in self.call.jobs if job not in self.live]
         try:
             while (self.waiting or self.live) and not jobs.stopping.is_set():
                 self.submit()
@@ -265,9 +285,9 @@ class Array:
                 f"{self.scheduler.title} does not answer ({error}), and jobs of {self.folder} may still run"
             )
         active = {job: task for job, task in tasks.items() if task in states and states[task].active}
-        same = kept.get("call") == self.call.digest and not self.call.forced
+        same = kept.get("call") == self.call.digest
         if active and same:
-            self.live = {job: task for job, task in active.items() if job not in self.done}
+            self.live = active
             logs = kept.get("queue_logs", {})
             self.queue_logs = {job: Path(logs[str(job)]) for job in self.live}
             self.batches = len(list(self.folder.glob("batch.*.json")))
@@ -276,16 +296,14 @@ class Array:
             )
         elif active:
             jobs.say(f"ending {len(active)} jobs in the queue that an earlier call has left there")
-            done, self.live = set(self.done), active
+            self.live = active
             self.withdraw()
             # how the other call's jobs ended says nothing of this one's
-            self.done = done
+            self.done.clear()
             self.failed.clear()
         if not self.live:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            for path in self.folder.iterdir():
-                if path.name != "done.json":
-                    path.unlink(missing_ok=True)
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.folder.mkdir(parents=True)
 
     def submit(self) -> None:
         """Submit what can be submitted now, in as many arrays as the scheduler's limits ask for."""
@@ -454,11 +472,12 @@ def number(option: str, value: str) -> float:
     return seconds
 
 
-def launch(scheduler: Scheduler, usage: str) -> None:
+def launch(scheduler: Scheduler, summary: str) -> None:
     """Run the call that the command line makes on `scheduler`, to its end."""
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in {"-h", "--help"}:
-        sys.exit(print(usage.strip()))
+        about = {"name": jobs.name(), "title": scheduler.title, "conf": scheduler.conf}
+        sys.exit(print(summary + USAGE.format(**about)))
     call = jobs.parse(arguments, known=None)
     options = dict(call.options)
     conf = Path(options.pop("--config", ""))
@@ -475,18 +494,16 @@ def launch(scheduler: Scheduler, usage: str) -> None:
         threads=jobs.whole_number("--num-threads", options.get("--num-threads", "1")),
     )
     command = resources(conf, options)
-    memory = jobs.Memory(call)
     jobs.heed_signals()
     array = Array(call, scheduler, command, settings)
     try:
-        array.run(memory.done())
+        array.run()
     except OSError as error:
         jobs.fail(f"{error.filename or call.log}: {error.strerror}")
-    if not array.failed and array.done >= set(call.jobs):
-        memory.forget()
-        return
-    memory.keep(array.done)
     unsent = set(call.jobs) - array.done - array.failed.keys()
     array.failed |= dict.fromkeys(unsent, "was not submitted before this launcher was stopped")
-    jobs.report(call, array.failed)
-    sys.exit(128 + jobs.stopped_by[0] if jobs.stopped_by else 1)
+    shutil.rmtree(array.folder, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        array.folder.parent.rmdir()
+    if array.failed:
+        jobs.report(call, array.failed)

@@ -109,7 +109,13 @@ class Command:
         written = WRITTEN if "--out" in words else WRITTEN | {"--data"}
         self.read: dict[str, bool] = {}
         self.written: list[str] = []
+        entry = ""
         for option, word in pairs:
+            if option.startswith("masd.bin.") or option.endswith(".py"):
+                entry = option.removeprefix("masd.bin.")
+                if not word.startswith("-"):  # a sub-command, though there be a folder of its name
+                    entry += f"_{word.replace('-', '_')}"
+                    continue
             for part in filter(None, re.split(r"[=,\[\]]", word)):
                 path = os.path.normpath(part)
                 if option in written:
@@ -120,8 +126,7 @@ class Command:
         # a file is written with others of its name beside it
         self.beside = [f"{os.path.splitext(out)[0]}." for out in self.written if not os.path.isdir(out)]
         # and an entry point's arguments may be written where it reads
-        entry = [word.removeprefix("masd.bin.") for word in words if word.startswith("masd.bin.")]
-        self.arguments = {f"{path}/{name}.yaml" for path in self.read for name in entry}
+        self.arguments = {f"{path}/{entry}.yaml" for path in self.read}
 
     @property
     def name(self) -> str:

@@ -13,7 +13,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -26,8 +25,6 @@ from types import FrameType
 from typing import NoReturn
 
 RESOURCES = ("--max-jobs-run", "--num-threads", "--mem", "--gpu", "--time")
-# A folder with more entries is known by its own time alone: a million audio files are not looked at.
-MANY_FILES = 1000
 
 running: set[subprocess.Popen[bytes]] = set()
 lock = threading.Lock()
@@ -104,11 +101,6 @@ class Call:
         text = json.dumps([self.variable, list(self.jobs), self.log, self.command])
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
-    @property
-    def forced(self) -> bool:
-        """Whether the command itself asks for everything to be done again."""
-        return "--force true" in shlex.join(self.command).replace("--force=", "--force ")
-
 
 def parse(arguments: list[str], known: Iterable[str] | None = RESOURCES) -> Call:
     """Return the call that a command line makes; any option is taken if `known` is None."""
@@ -136,8 +128,9 @@ def parse(arguments: list[str], known: Iterable[str] | None = RESOURCES) -> Call
     return Call(options, variable, jobs, arguments[0], arguments[1:])
 
 
-def run_job(log: Path, command: list[str], threads: int) -> int:
+def run_job(call: Call, job: int, threads: int) -> int:
     """Run one job to its end, its output in its log, and return its exit status (128 + n for signal n)."""
+    log, command = call.log_of(job), call.command_of(job)
     log.parent.mkdir(parents=True, exist_ok=True)
     start = time.time()
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
@@ -237,86 +230,6 @@ def read_json(path: Path) -> dict:
     return value if isinstance(value, dict) else {}
 
 
-class Memory:
-    """Which jobs of an array that failed or was stopped ended well, so that the next call leaves them out.
-
-    They are left out only by the same call, only while every file and folder that its words name looks
-    as it did when the array ended, and never with `--force true`: in all other cases every job is run,
-    and the entry points know by their own marks what there is to do. An array that ends well as a whole
-    is forgotten. With MASD_REMEMBER=false nothing is remembered: for jobs whose words do not name all that
-    they read.
-    """
-
-    def __init__(self, call: Call) -> None:
-        self.call = call
-        self.path = call.folder / "done.json"
-        # taken out of the environment: it is for this array, not for those that its jobs start
-        value = os.environ.pop("MASD_REMEMBER", "true")
-        if value not in {"true", "false"}:
-            fail(f"MASD_REMEMBER is true or false, not {value!r}")
-        self.off = value == "false"
-
-    def done(self) -> set[int]:
-        """Return the jobs that need not be run."""
-        if self.off or self.call.forced:
-            return set()
-        kept = read_json(self.path)
-        if kept.get("call") != self.call.digest or kept.get("paths") != self.paths():
-            return set()
-        done = set(kept["done"]) & set(self.call.jobs)
-        if done:
-            rest = len(self.call.jobs) - len(done)
-            say(f"{len(done)} of {len(self.call.jobs)} jobs ended well the last time; only {rest} to run")
-        return done
-
-    def paths(self) -> str:
-        """Return a digest of the look of all that the command's words name."""
-        words = {part for word in self.call.command for part in re.split(r"[=,\[\]]", word)}
-        variable = self.call.variable
-        names = {
-            self.call.numbered(word, job)
-            for word in words
-            for job in (self.call.jobs if variable and variable in word else [0])
-        }
-        look = [[name, _look(Path(name))] for name in sorted(names - {"", ".", ".."})]
-        return hashlib.sha256(json.dumps(look).encode()).hexdigest()[:32]
-
-    def keep(self, done: Iterable[int]) -> None:
-        """Remember the jobs that ended well; call when no job runs any more."""
-        if self.off:
-            self.path.unlink(missing_ok=True)  # what a call that did remember has left is out of date
-            return
-        if not self.call.folder.is_dir() and len(self.call.jobs) == 1:
-            return
-        self.call.folder.mkdir(parents=True, exist_ok=True)
-        kept = {"call": self.call.digest, "paths": self.paths(), "done": sorted(done)}
-        write_json(self.path, kept)
-
-    def forget(self) -> None:
-        """Remove the memory: all jobs ended well, or they begin anew."""
-        shutil.rmtree(self.call.folder, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            self.call.folder.parent.rmdir()
-
-
-def _look(path: Path) -> list | None:
-    """What is seen of a file, or of the files directly in a folder, without reading them."""
-    try:
-        status = path.stat()
-        if not path.is_dir():
-            return [status.st_size, status.st_mtime_ns]
-        seen = []
-        with os.scandir(path) as entries:
-            for entry in entries:
-                if len(seen) == MANY_FILES:
-                    return [status.st_mtime_ns]
-                status_of = entry.stat() if entry.is_file() else None
-                seen.append([entry.name, *([status_of.st_size, status_of.st_mtime_ns] if status_of else [])])
-        return sorted(seen)
-    except OSError:
-        return None
-
-
 def describe(code: int) -> str:
     """Return how a job with this exit status ended, in words."""
     if code == 137 and not stopping.is_set():
@@ -324,8 +237,8 @@ def describe(code: int) -> str:
     return f"was ended by signal {code - 128}" if code > 128 else f"ended with status {code}"
 
 
-def report(call: Call, failed: dict[int, str]) -> None:
-    """Say which jobs failed and why, and show how the log of the first ends."""
+def report(call: Call, failed: dict[int, str]) -> NoReturn:
+    """Say which jobs failed and why, show how the log of the first ends, and end this process as failed."""
     (job, why), *others = sorted(failed.items())
     path = call.log_of(job)
     say(f"{len(failed)} of {len(call.jobs)} jobs failed; job {job} {why}; its log, {path}, ends:")
@@ -335,6 +248,7 @@ def report(call: Call, failed: dict[int, str]) -> None:
         say(f"job {job} {why}; its log is {call.log_of(job)}")
     if len(others) > 9:
         say(f"and {len(others) - 9} more jobs")
+    sys.exit(128 + stopped_by[0] if stopped_by else 1)
 
 
 def ending(path: Path) -> list[str]:
@@ -362,7 +276,7 @@ def run_task(batch_file: str, index: str) -> None:
     status = Path(batch_file).parent / f"exit.{job}"
     status.unlink(missing_ok=True)  # of a first run, if the scheduler has put the job into the queue again
     heed_signals()
-    code = run_job(call.log_of(job), call.command_of(job), batch["threads"])
+    code = run_job(call, job, batch["threads"])
     write_whole(status, f"{code}\n")
     # 99 and 100 would make Grid Engine run the job again, or put it into an error state
     sys.exit(1 if code in {99, 100} else code)

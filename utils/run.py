@@ -14,8 +14,7 @@ options:
                      what a cluster's launcher would ask for; this one takes them and does nothing with them
 
 The exit status is 0 if every job ended with 0, else 1; then the last lines of the first failed
-job's log are shown, and the same call runs the failed jobs alone (all of them if MASD_REMEMBER=false).
-A job killed by a signal has failed.
+job's log are shown. A job killed by a signal has failed.
 When this process is told to stop, so are its jobs, and its exit status is 128 + the signal; told a second
 time, it kills them.
 slurm.py and sge.py are called in the same way.
@@ -43,22 +42,15 @@ def main() -> None:
     share = int(inherited) if inherited.isdigit() and int(inherited) else max(1, cores // at_once)
     threads = jobs.whole_number("--num-threads", call.options.get("--num-threads", str(share)))
     jobs.heed_signals()
-    memory = jobs.Memory(call)
-    done = memory.done()
-    todo = [job for job in call.jobs if job not in done]
-
     try:
         with ThreadPoolExecutor(at_once) as pool:
-            codes = pool.map(lambda job: jobs.run_job(call.log_of(job), call.command_of(job), threads), todo)
-            failed = {job: jobs.describe(code) for job, code in zip(todo, codes, strict=True) if code != 0}
+            codes = pool.map(lambda job: jobs.run_job(call, job, threads), call.jobs)
+            ended = dict(zip(call.jobs, codes, strict=True))
     except OSError as error:  # a log that cannot be written
         jobs.fail(f"{error.filename or call.log}: {error.strerror}")
-    if not failed:
-        memory.forget()
-        return
-    memory.keep(set(call.jobs) - failed.keys())
-    jobs.report(call, failed)
-    sys.exit(128 + jobs.stopped_by[0] if jobs.stopped_by else 1)
+    failed = {job: jobs.describe(code) for job, code in ended.items() if code != 0}
+    if failed:
+        jobs.report(call, failed)
 
 
 if __name__ == "__main__":

@@ -59,9 +59,8 @@ fi
 [ "$literal" = false ] || ./run.sh "${common[@]}" --stage 3 --stop-stage 3 --variant paper_literal
 
 log "$(jobs | wc -l) jobs, $nj at a time (logs: $logs/table2.*.log)"
-# A run reads more than its words name (conf, data, dump), and knows by its own marks what is done.
 # shellcheck disable=SC2086,SC2154
-MASD_REMEMBER=false $train_cmd --max-jobs-run "$nj" --num-threads "$threads" JOB=1:"$(jobs | wc -l)" "$logs/table2.JOB.log" \
+$train_cmd --max-jobs-run "$nj" --num-threads "$threads" JOB=1:"$(jobs | wc -l)" "$logs/table2.JOB.log" \
   "$MASD_ROOT/utils/run_table2.sh" --size "$size" --seeds "$seeds" --threads "$threads" --literal "$literal" \
   --command "$command" --only-job JOB -- "$@"
 

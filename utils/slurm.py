@@ -1,26 +1,5 @@
 #!/usr/bin/env python3
-"""Run a command, or an array of them, as one job array of Slurm, and wait for its end.
-
-usage: slurm.py [options] [JOB=1:N] LOG COMMAND [ARGUMENT ...]
-
-Called as run.py is. The folder must be one that the nodes share. JOB in the log's name and in the
-command is replaced by the number of the job.
-
-options:
-  --mem 4G           memory of one job
-  --num-threads N    threads of one job, also set as OMP_NUM_THREADS (default: 1)
-  --gpu N            GPUs of one job
-  --time 1:00:00     how long one job may take
-  --max-jobs-run N   how many jobs of the array run at once
-  --config FILE      what these and any other options mean to sbatch, in Kaldi's format
-                     (default: conf/slurm.conf, and if there is none, utils/conf/slurm.conf)
-  --poll S           the most seconds between two questions to Slurm (default: 15)
-  --file-wait S      how long to wait for the exit file of a job that has left the queue (default: 90)
-
-The exit status is 0 if every job ended with 0, else 1; then the last lines of the first failed job's
-log are shown, and the same call submits the failed jobs alone (all of them if MASD_REMEMBER=false).
-When this process is told to stop, it cancels the array; its exit status is then 128 + the signal.
-"""
+"""Run a command, or an array of them, as one job array of Slurm, and wait for its end."""
 
 from __future__ import annotations
 

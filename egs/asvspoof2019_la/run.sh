@@ -14,8 +14,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 size=full             # how much of the corpus, and which budgets: full (as published), tiny
 corpus=""             # ASVspoof 2019 LA: the folder LA, or the one it is in
 librispeech=""        # LibriSpeech: the folder with SPEAKERS.TXT and train-clean-360, for pretraining
-vocoders=""           # vocoders of stage 2, e.g. "world griffin_lim" [those of the size in conf/vocoders.yaml]
-checkpoints=downloads/vocoders   # where the vocoders' weights are, as conf/vocoders.yaml names them
+vocoders=""           # vocoders of stage 2, e.g. "world griffin_lim" [those of the size in vocoders.yaml]
+checkpoints=downloads/vocoders   # where the vocoders' weights are, as vocoders.yaml names them
 . ../../utils/parse_options.sh
 . ./path.sh
 . ./cmd.sh

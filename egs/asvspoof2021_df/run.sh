@@ -13,8 +13,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 # options, beside those of every recipe in utils/options.sh
 size=full             # how much of the corpus, and which budgets: full (as published), tiny
 corpus=""             # ASVspoof 2021 DF: the folder with ASVspoof2021_DF_eval_part00..03 and keys
-vocoders=""           # vocoders of stage 2, e.g. "world griffin_lim" [those of the size in conf/vocoders.yaml]
-checkpoints=downloads/vocoders   # where the vocoders' weights are, as conf/vocoders.yaml names them
+vocoders=""           # vocoders of stage 2, e.g. "world griffin_lim" [those of the size in vocoders.yaml]
+checkpoints=downloads/vocoders   # where the vocoders' weights are, as vocoders.yaml names them
 zero_shot=true        # score with a trained model, --model, in place of training one
 . ../../utils/parse_options.sh
 . ./path.sh

@@ -18,8 +18,8 @@ downloads=downloads   # where clips of cloned repositories are kept
 repositories=""       # where repositories are cloned from [https://github.com/{repo}]
 track=""              # clean, comparable and unmasked, or conditioned, under noise and coding, in data/<size>_conditioned [clean]
 fold=""               # 1 to 5: train and test on that fold in place of the sets, in data/<size>_fold<n> (local/run_folds.sh)
-vocoders=""           # vocoders of stage 2, e.g. "world griffin_lim" [those of the size in conf/vocoders.yaml]
-checkpoints=downloads/vocoders   # where the vocoders' weights are, as conf/vocoders.yaml names them
+vocoders=""           # vocoders of stage 2, e.g. "world griffin_lim" [those of the size in vocoders.yaml]
+checkpoints=downloads/vocoders   # where the vocoders' weights are, as vocoders.yaml names them
 . ../../utils/parse_options.sh
 . ./path.sh
 . ./cmd.sh

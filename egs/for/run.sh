@@ -14,8 +14,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 size=full             # how much of the corpus, and which budgets: full (as published), tiny
 corpus=""             # FoR: the folder with for-norm, for-2sec, ..., or one of these
 versions=""           # which versions, e.g. "for-norm for-2sec" [all that are there but for-original]
-vocoders=""           # vocoders of stage 2, e.g. "world griffin_lim" [those of the size in conf/vocoders.yaml]
-checkpoints=downloads/vocoders   # where the vocoders' weights are, as conf/vocoders.yaml names them
+vocoders=""           # vocoders of stage 2, e.g. "world griffin_lim" [those of the size in vocoders.yaml]
+checkpoints=downloads/vocoders   # where the vocoders' weights are, as vocoders.yaml names them
 zero_shot=true        # score with a trained model, --model, in place of training one
 . ../../utils/parse_options.sh
 . ./path.sh

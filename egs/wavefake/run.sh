@@ -14,8 +14,8 @@ size=full             # how much of the corpus, and which budgets: full (as publ
 corpus=""             # WaveFake: the folder with generated_audio
 ljspeech=""           # LJSpeech-1.1, the bona fide part of its English copies [beside generated_audio]
 jsut=""               # jsut_ver1.1, the bona fide part of its Japanese copies [beside generated_audio]
-vocoders=""           # vocoders of stage 2, e.g. "world griffin_lim" [those of the size in conf/vocoders.yaml]
-checkpoints=downloads/vocoders   # where the vocoders' weights are, as conf/vocoders.yaml names them
+vocoders=""           # vocoders of stage 2, e.g. "world griffin_lim" [those of the size in vocoders.yaml]
+checkpoints=downloads/vocoders   # where the vocoders' weights are, as vocoders.yaml names them
 zero_shot=true        # score with a trained model, --model, in place of training one
 . ../../utils/parse_options.sh
 . ./path.sh

@@ -24,7 +24,7 @@ def validate(data: Path, strict: bool = False, allow_pipes: bool = False) -> Non
     for problem in problems:
         print(problem)
     if problems:
-        raise MasdError(f"{data}: {len(problems)} problem(s); masd data fix repairs what can be repaired")
+        raise MasdError(f"{data}: {len(problems)} problem(s); masd.bin.data fix repairs what can be repaired")
     folder = read_folder(data)
     print(f"{data}: valid, {len(folder.utt2spk)} utterances, {len(set(folder.utt2spk.values()))} speakers")
     if not checks.speaker_sorted(folder):

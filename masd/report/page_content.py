@@ -306,7 +306,8 @@ def _origin(page: Page) -> list[tuple[str, str]]:
         ("software", provenance.versions()),
         ("hardware", provenance.hardware()),
         ("seeds", ", ".join(map(str, seeds)) or "-"),
-        *((f"protocol {path.name}", input_digest(path)[:12]) for path in page.protocol),
+        # conf/x.yaml is the recipe's own, utils/conf/x.yaml the one of all recipes
+        *((f"protocol {'/'.join(path.parts[-3:])}", input_digest(path)[:12]) for path in page.protocol),
         *provenance.short_digests(files, page.exp),
     ]
 

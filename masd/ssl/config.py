@@ -145,7 +145,7 @@ def difficulty_of(difficulty: Mapping[str, float], vocoder: str) -> float:
     if vocoder not in difficulty:
         raise MasdError(
             f"ssl.difficulty: no value for the vocoder {vocoder}; give one from 1, easy, to 3, hard, in the "
-            f"recipe's conf/masd.yaml, pretrain: {{ssl: {{difficulty: {{{vocoder}: 2}}}}}} "
+            f"recipe's own copy of utils/conf/masd.yaml, pretrain: {{ssl: {{difficulty: {{{vocoder}: 2}}}}}} "
             f"(known: {', '.join(sorted(difficulty))})"
         )
     return difficulty[vocoder]

@@ -353,7 +353,8 @@ def test_librispeech_without_a_transcript_or_a_recording_says_which(damaged):
 
 @pytest.mark.slow
 def test_missing_weights_of_a_vocoder_are_a_line_each_and_it_can_be_left_out(finished):
-    words = ("--available", "conf/vocoders.yaml", "--checkpoints", "nowhere", "--out", "exp/vocoders")
+    words = ("--available", "../../utils/conf/vocoders.yaml", "--checkpoints", "nowhere")
+    words += ("--out", "exp/vocoders")
     done = finished.python("-m", "masd.bin.choose_vocoders", *words, "--size", "full")
     assert done.returncode == 1
     assert "vocoder waveglow: checkpoint nowhere/waveglow/" in done.stderr and "NGC" in done.stderr

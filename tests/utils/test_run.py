@@ -68,31 +68,6 @@ def test_two_jobs_that_write_one_log_write_over_no_line_of_each_other(tmp_path):
     assert "\0" not in text and text.index("\nthe second\n") < text.index("\nthe first\n")
 
 
-def test_the_same_call_runs_the_failed_jobs_alone(tmp_path):
-    command = ["sh", "-c", "echo JOB >> ran; [ JOB != 2 ] || [ -e mended ]"]
-    assert launch("JOB=1:3", "log/x.JOB.log", *command, cwd=tmp_path).returncode == 1
-    (tmp_path / "mended").touch()
-    done = launch("JOB=1:3", "log/x.JOB.log", *command, cwd=tmp_path)
-    assert done.returncode == 0
-    assert "2 of 3 jobs ended well the last time; only 1 to run" in done.stderr
-    assert sorted((tmp_path / "ran").read_text().split()) == ["1", "2", "2", "3"]
-    assert sorted(path.name for path in (tmp_path / "log").iterdir()) == ["x.1.log", "x.2.log", "x.3.log"]
-
-
-def test_an_array_without_memory_runs_whole_again(tmp_path):
-    """A job's own marks then tell what there is to do; and the arrays that it starts itself do remember."""
-    command = ["sh", "-c", "echo JOB${MASD_REMEMBER:-} >> ran; [ JOB != 2 ] || [ -e mended ]"]
-    call = [sys.executable, RUN, "JOB=1:3", "log/x.JOB.log", *command]
-    assert launch(*call[2:], cwd=tmp_path).returncode == 1, "which remembers"
-    environment = {**os.environ, "MASD_REMEMBER": "false"}
-    for _ in range(2):
-        assert subprocess.run(call, cwd=tmp_path, env=environment, capture_output=True).returncode == 1
-    assert sorted((tmp_path / "ran").read_text().split()) == sorted("123" * 3)
-    assert not (tmp_path / "log/.jobs/x.JOB/done.json").exists(), "what was remembered is out of date"
-    assert launch(*call[2:], cwd=tmp_path).returncode == 1
-    assert sorted((tmp_path / "ran").read_text().split()) == sorted("123" * 4)
-
-
 def test_a_log_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "log").touch()
     done = launch("log/x.log", "true", cwd=tmp_path)
@@ -158,7 +133,7 @@ def test_stopping_the_launcher_stops_its_jobs(tmp_path):
 def test_a_signal_while_a_job_is_started_is_not_lost(tmp_path):
     """Else a launcher that is stopped in that moment would wait for the job's end."""
     script = f"""
-import os, pathlib, signal, subprocess, sys
+import os, signal, subprocess, sys
 sys.path.insert(0, {str(RUN.parent)!r})
 import jobs
 class Interrupted(subprocess.Popen):
@@ -167,7 +142,7 @@ class Interrupted(subprocess.Popen):
         os.kill(os.getpid(), signal.SIGTERM)
 subprocess.Popen = Interrupted
 jobs.heed_signals()
-sys.exit(jobs.run_job(pathlib.Path("x.log"), ["sleep", "600"], 1))
+sys.exit(jobs.run_job(jobs.Call({{}}, "", range(1, 2), "x.log", ["sleep", "600"]), 1, 1))
 """
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, timeout=120)
     assert done.returncode == 128 + signal.SIGTERM

@@ -59,7 +59,7 @@ def test_the_papers_rows_are_trained_with_every_seed_and_the_recipes_own_options
 
 
 def test_after_a_failure_every_row_is_looked_at_again(recipe):
-    """A row reads conf, data and dump, which its array does not name: one that ended may be stale."""
+    """Each knows by its own marks what is done."""
     (recipe / "run.sh").write_text(f"{RUN}[[ $* != *handcrafted* ]] || [ -e mended ]\n")
     options = ("--size", "tiny", "--seeds", "0", "--")
     assert "1 of 8 jobs failed" in call(recipe, *options).stderr

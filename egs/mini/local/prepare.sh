@@ -30,8 +30,7 @@ else
   protocol=conf/protocol/$size.tsv
 fi
 
-# The shards read conf/corpus.yaml, which their words do not name: their own marks tell what is done.
-MASD_REMEMBER=false $cmd JOB=1:"$nj" "$data/log/make_source.JOB.log" python3 local/make_source.py cut --protocol "$protocol" \
+$cmd JOB=1:"$nj" "$data/log/make_source.JOB.log" python3 local/make_source.py cut --protocol "$protocol" \
   --downloads "$downloads" --corpus "$corpus" --data "$data" --job JOB --num-jobs "$nj"
 $cmd "$data/log/finish_source.log" python3 local/make_source.py finish --protocol "$protocol" \
   --size "$size" --downloads "$downloads" --data "$data" --corpus "$corpus"
@@ -51,8 +50,7 @@ while read -r attack; do
     --downloads "$downloads" --data "$data"
 done < "$data/tts_attacks"
 
-# these read conf/condition.yaml too
-MASD_REMEMBER=false $cmd JOB=1:"$nj" "$data/log/make_sets.JOB.log" python3 local/make_sets.py condition --protocol "$protocol" \
+$cmd JOB=1:"$nj" "$data/log/make_sets.JOB.log" python3 local/make_sets.py condition --protocol "$protocol" \
   --size "$size" --data "$data" --job JOB --num-jobs "$nj"
 $cmd "$data/log/finish_sets.log" python3 local/make_sets.py finish --protocol "$protocol" --size "$size" --data "$data" \
   --max-fail "$max_fail"
