@@ -12,7 +12,8 @@ SECTIONS = [
     (path, name)
     for path in sorted([*ROOT.glob("egs/*/conf/**/*.yaml"), *ROOT.glob("utils/conf/**/*.yaml")])
     for name, section in read_yaml(path).items()
-    if name in ENTRY_POINTS and not isinstance(section, list)
+    # a corpus's own facts have a `train` too
+    if name in ENTRY_POINTS and isinstance(section, dict) and path.stem not in ("published", "protocol")
 ]
 
 
@@ -24,7 +25,7 @@ def test_a_configuration_is_accepted_by_its_entry_point(path, name):
 
 
 def test_the_recipes_have_configurations():
-    assert {name for _, name in SECTIONS} >= {"dump_feats", "pretrain", "fit_svm"}
+    assert {name for _, name in SECTIONS} >= {"dump_feats", "pretrain", "train"}
 
 
 @pytest.mark.parametrize("name", COMMANDS)

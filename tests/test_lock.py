@@ -15,19 +15,19 @@ import pytest
 from masd.bin.copy_synthesis import copy_synthesis
 from masd.bin.finish import copy_synthesis as finish_copy_synthesis
 from masd.bin.finish import scores as finish_scores
-from masd.bin.fit_svm import fit_svm
-from masd.bin.score_detector import score_detector
-from masd.bin.train_detector import train_detector
+from masd.bin.score import score
+from masd.bin.train import train as train_system
 from masd.data.folder import write_folder
 from masd.errors import MasdError
 from masd.feats.config import FeatsConfig
 from masd.feats.dump import dump_shard, finish_dump
 from masd.models.config import EncoderConfig
+from masd.pretrained import PLUS
 from masd.ssl.config import PretrainConfig
 from masd.ssl.pretrain import pretrain
 from masd.stage.files import Mark, input_digest
 from masd.stage.lock import sole
-from masd.svm.embeddings import extract_shard
+from masd.systems.embeddings import extract_shard
 
 ROOT = Path(__file__).parents[1]
 HOLD = """
@@ -153,8 +153,7 @@ def join_copies(train, dev, train_dump, dev_dump, ssl, out):
 
 
 def score_part(train, dev, train_dump, dev_dump, ssl, out):
-    (ssl / "model.yaml").write_text("of a model\n")
-    score_detector(train, out, model=ssl, job=2, num_jobs=2)
+    score(out, train, model=PLUS, job=2, num_jobs=2)
 
 
 def join_scores(train, dev, train_dump, dev_dump, ssl, out):
@@ -167,15 +166,15 @@ def train_encoder(train, dev, train_dump, dev_dump, ssl, out):
 
 
 def fit(train, dev, train_dump, dev_dump, ssl, out):
-    fit_svm("handcrafted", train, dev, out, train_dump=train_dump, dev_dump=dev_dump)
+    train_system("handcrafted", train, dev, out, train_dump=train_dump, dev_dump=dev_dump)
 
 
 def train_mixtures(train, dev, train_dump, dev_dump, ssl, out):
-    train_detector("lfcc_gmm", train, dev, out)
+    train_system("lfcc_gmm", train, dev, out)
 
 
 def train_network(train, dev, train_dump, dev_dump, ssl, out):
-    train_detector("lfcc_lcnn", train, dev, out)
+    train_system("lfcc_lcnn", train, dev, out)
 
 
 WORKS = {

@@ -8,7 +8,7 @@
 #   apart=""                           a set of spoofed speech alone that is scored and reported apart
 #   places=corpus                      options that say where parts of the corpus are, separated by blanks
 #   budget=""                          whose conf/<budget>.yaml is taken, where that is not the size's
-#   training_options=()                what fit_svm and train_detector are told of the corpus
+#   training_options=()                what train is told of the corpus
 #   keys() { ...; }                    prints what evaluate is told of a set: keys SET
 
 # Say something, with the time. What begins with "stage N: " is the title of a part of a stage: it is said when the part's
@@ -114,8 +114,8 @@ warnings() {
 
 # Whether an entry point trains a network here; the others' models are fitted by one process: of_network ENTRY_POINT
 of_network() {
-  case "$1 $system" in
-    fit_svm* | train_detector\ lfcc_gmm | train_detector\ tokens) return 1 ;;
+  case "$1 $waveforms $system" in
+    train\ false* | *\ lfcc_gmm | train*\ tokens) return 1 ;;
   esac
 }
 
@@ -214,7 +214,7 @@ dump_set() {
 # Embeddings of the sets named, where the system has an encoder: embed SET...
 embed() {
   local name
-  [ -n "$ssl_kind" ] || return 0
+  [ "$waveforms" = false ] && [ -n "$ssl_kind" ] || return 0
   for name in "$@"; do
     sharded "embed_${tag}_$name" extract_embeddings "${conf[@]}" --model "$ssl" --dump "$mel/$name" --out "$emb/$name"
     single "embed_${tag}_$name.finish" python3 -m masd.bin.finish embeddings --out "$emb/$name" --num-jobs "$nj" \
@@ -230,7 +230,7 @@ tokens() {
   for name in "$@"; do
     by=(--model "$token_model")
     if [ "$name" = train ]; then
-      single "tokens_$tag" python3 -m masd.bin.train_detector "${config[@]}" "${training_options[@]}" --system tokens \
+      single "tokens_$tag" python3 -m masd.bin.train "${config[@]}" "${training_options[@]}" --system tokens \
         --train-data "$data/train" --dev-data "$data/dev" --ssl "$ssl" --out "$exp/tokens" --seed "$seed" \
         --max-fail "$max_fail" --force "$force"
       by=(--ssl "$ssl")
@@ -243,20 +243,19 @@ tokens() {
 # SAMO knows the speakers of a set by their enrolment, where stage 1 found some (data/<size>/enrol_<set>): enrolment SET
 enrolment() { [ "$system" != samo ] || [ ! -d "$data/enrol_$1" ] || echo --enrolment-data "$data/enrol_$1"; }
 
+# What a system takes in place of a set's recordings: stored SET [PREFIX], the options begin with --PREFIX
+stored() {
+  [ "$waveforms" = true ] || echo "--${2-}dump $hand/$1" "$(of_ssl "--${2-}embeddings $emb/$1")"
+}
+
 # Scores of one set: score SET
 score() {
   local to=(--out "$exp/scores/$1" --command "$command" --max-fail "$max_fail") name=score_${tag}_$1
-  if [ "${#detector[@]}" -gt 0 ]; then
-    # shellcheck disable=SC2046
-    sharded "$name" score_detector "${scorer[@]}" --data "$data/$1" $(enrolment "$1") "${to[@]}"
-    single "$name.finish" python3 -m masd.bin.finish scores --num-jobs "$nj" "${to[@]}"
-  else
-    embed "$1"
-    tokens "$1"
-    # shellcheck disable=SC2046
-    single "$name" python3 -m masd.bin.score "${scorer[@]}" --data "$data/$1" --dump "$hand/$1" \
-      $(of_ssl "--embeddings $emb/$1") "${to[@]}" --force "$force"
-  fi
+  embed "$1"
+  tokens "$1"
+  # shellcheck disable=SC2046
+  sharded "$name" score "${scorer[@]}" --data "$data/$1" $(stored "$1") $(enrolment "$1") "${to[@]}"
+  single "$name.finish" python3 -m masd.bin.finish scores --num-jobs "$nj" "${to[@]}"
 }
 
 # What evaluate is told of a set's scores, besides the corpus's keys: beside SET
@@ -299,7 +298,7 @@ results_page() {
 #   system, row  what is run, and its row in tables        tag                     its folder's name below exp/<size>
 #   ssl_kind     which encoder, "" for none                ssl, emb                its folder, its embeddings
 #   pretraining  whether it is trained here                kind                    options of that
-#   detector     a comparison system's options, or ()      waveforms               whether it reads no dumps
+#   trainer      what train is told of the system          waveforms               whether it reads no dumps
 #   mel, hand    dumps for embeddings, handcrafted ones    token_model             model of --features +tokens
 #   fitted       the set that stage 5 fits on              widened                 whether it has copies beside train
 #   scorer       what scores: options of the entry point   calibration             options of evaluate
@@ -324,7 +323,7 @@ begin() {
   mel=$dump mel_kind="" fitted=train widened=false
   model=${model%/}
   choose_system
-  conf=("${base[@]}" "${conf[@]}")
+  conf=("${published[@]}" "${base[@]}" "${conf[@]}")
   if [ "$variant" != masd ]; then
     conf+=(--config "$reading") base+=(--config "$reading") suffix=_$variant
     # dumps of its own where features differ
@@ -342,9 +341,11 @@ begin() {
 }
 
 # What --system is: a row of Table II, or a system that MASD is compared with, whose published settings stand in
-# utils/conf/systems; the recipe's own conf/systems/<system>.yaml changes some of them.
+# utils/conf/systems; the recipe's own conf/systems/<system>.yaml changes some of them, or is that of a system of your
+# own, whose class it names as train's `type`.
 choose_system() {
-  ssl_kind="" kind=() detector=() waveforms=false
+  local file type=""
+  ssl_kind="" kind=() published=() trainer=() waveforms=false code=()
   case $system in
     handcrafted) return ;;
     ssl_single) ssl_kind=single kind=(--encoder.bands single --ssl.objectives "[mask,cpc]"); return ;;
@@ -357,12 +358,15 @@ choose_system() {
     full | tokens) ssl_kind=adversarial kind=(--encoder.bands multi --ssl.objectives "[mask,cpc,adv]") ;;
   esac
   [ "$system" != full ] || return 0
-  [ -f "$systems/$system.yaml" ] ||
+  for file in "$systems/$system.yaml" "conf/systems/$system.yaml"; do
+    [ ! -f "$file" ] || { published+=(--config "$file"); type=$(sed -nE 's/^  type: *"?([^ "]+)"?.*/\1/p' "$file"); }
+  done
+  [ "${#published[@]}" -gt 0 ] ||
     fail "unknown --system $system; there are handcrafted, ssl_single, ssl_multi, concat, attention, full," \
       "plus, plus_encoder, $(basename -s .yaml "$systems"/*.yaml | paste -sd , | sed 's/,/, /g')"
-  waveforms=true detector=(--config "$systems/$system.yaml")
-  [ ! -f "conf/systems/$system.yaml" ] || detector+=(--config "conf/systems/$system.yaml")
-  [ -z "$front_ends" ] || detector+=(--detector.front_end.checkpoints "[${front_ends// /,}]")
+  waveforms=true
+  [ -z "$type" ] || code=(--type "$type")
+  [ -z "$front_ends" ] || trainer=(--front_end.checkpoints "[${front_ends// /,}]")
 }
 
 # The system is trained on this corpus: train_here SUFFIX
@@ -377,7 +381,7 @@ train_here() {
   # an encoder of this size, trained or not by this run, has its embeddings beside it
   [ "$(dirname "$ssl")" != "exp/$size" ] || emb=$ssl/emb$mel_kind
   [ -z "$ssl_kind" ] || [ "$ssl" != "$own" ] || pretraining=true
-  scorer=(--model "$exp/model") calibration=(--model "$exp/model")
+  scorer=(--model "$exp/model" "${code[@]}") calibration=(--model "$exp/model")
 }
 
 # What the stages asked for read of earlier ones is there.
@@ -443,19 +447,19 @@ use_model() {
     [ "${given:-$system}" = "$system" ] ||
       fail "--system $given: --model says which system it is, $system; leave --system out"
     refuse_idle --model
-    detector=() waveforms=false ssl_kind="" like=(--like "$model")
-    if grep -q '^detector:' "$model/model.yaml"; then
-      detector=(trained) waveforms=true
+    waveforms=false ssl_kind="" like=(--like "$model")
+    if ! grep -q '^type: masd$' "$model/model.yaml"; then
+      waveforms=true
     elif [ -f "$model/encoder.safetensors" ]; then
       ssl_kind=given
     elif [[ ! $system =~ ^(handcrafted|plus)$ ]]; then
       fail "--model $model: takes embeddings made elsewhere, which a recipe does not make; score it with masd.bin.score"
     fi
-    scorer=(--model "$model") calibration=(--model "$model")
+    scorer=(--model "$model" "${code[@]}") calibration=(--model "$model")
   fi
   exp=exp/$size/$tag ssl=$model emb=exp/$size/$tag/emb mel=$dump widened=false
   # features as plus has them are dumped apart
-  [ -z "$model" ] || ! grep -q '^  families:' "$model/model.yaml" || mel=${dump}_plus
+  [ -z "$model" ] || ! grep -q '^ *families:' "$model/model.yaml" || mel=${dump}_plus
 }
 
 # --features +tokens: handcrafted features with the token model's beside them.
@@ -475,7 +479,7 @@ add_features() {
 # Whether the stages asked for train a network.
 network_asked() {
   { asked 4 && [ "$pretraining" = true ]; } ||
-    { asked 5 && [ "$zero_shot" = false ] && [ "${#detector[@]}" -gt 0 ] && of_network train_detector; }
+    { asked 5 && [ "$zero_shot" = false ] && of_network train; }
 }
 
 # How many GPUs there are at most, told without torch; those of AMD and of WSL are not counted.
@@ -510,7 +514,7 @@ choose_launch() {
   [ "$ngpu" -gt 0 ] || each=$nproc
   launch=(python3)
   if [ "$num_nodes" -gt 1 ]; then
-    [ "${#detector[@]}" -eq 0 ] || [ "$pretraining" = true ] || training=5
+    [ "$waveforms" = false ] || [ "$pretraining" = true ] || training=5
     [ -n "$rdzv_endpoint" ] || fail "--num-nodes $num_nodes: where do they meet? --rdzv-endpoint HOST:PORT, the same on each"
     [ "$stage $stop_stage" = "$training $training" ] ||
       fail "--num-nodes $num_nodes is for the training, on each host: --stage $training --stop-stage $training; the rest runs on one"

@@ -73,22 +73,13 @@ if asked 4 && [ "$pretraining" = true ]; then
 fi
 
 if asked 5 && [ "$zero_shot" = false ]; then
-  if [ "${#detector[@]}" -gt 0 ]; then
-    log "stage 5: training and calibration of $system, $exp/model (log: $exp/fit.log)"
-    # shellcheck disable=SC2046
-    trained "$exp/fit.log" train_detector "${detector[@]}" "${conf[@]}" "${training_options[@]}" --system "$system" \
-      --train-data "$data/train" --dev-data "$data/dev" $(of_ssl "--ssl $ssl") --out "$exp" --seed "$seed" \
-      --max-fail "$max_fail" --force "$force"
-  else
-    log "stage 5: embeddings, fusion, SVM and calibration, $exp/model (log: $exp/fit.log)"
-    embed "$fitted" dev
-    tokens train dev
-    # shellcheck disable=SC2046
-    trained "$exp/fit.log" fit_svm "${conf[@]}" "${training_options[@]}" --system "$system" --out "$exp" \
-      --train-data "$data/$fitted" --train-dump "$hand/$fitted" --dev-data "$data/dev" --dev-dump "$hand/dev" \
-      $(of_ssl "--ssl $ssl --train-embeddings $emb/$fitted --dev-embeddings $emb/dev") --seed "$seed" \
-      --max-fail "$max_fail" --force "$force"
-  fi
+  log "stage 5: embeddings, training and calibration of $system, $exp/model (log: $exp/fit.log)"
+  embed "$fitted" dev
+  tokens train dev
+  # shellcheck disable=SC2046
+  trained "$exp/fit.log" train "${conf[@]}" "${trainer[@]}" "${training_options[@]}" --system "$system" --out "$exp" \
+    --train-data "$data/$fitted" $(stored "$fitted" train-) --dev-data "$data/dev" $(stored dev dev-) \
+    $(of_ssl "--ssl $ssl") --seed "$seed" --max-fail "$max_fail" --force "$force"
 fi
 
 if asked 6; then

@@ -214,7 +214,7 @@ def read_audio(
 
 
 class Clipping:
-    """Counts, block by block, what `masd.svm.ranges.clipped_share` tells of a whole waveform."""
+    """Counts, block by block, what `masd.systems.ranges.clipped_share` tells of a whole waveform."""
 
     def __init__(self) -> None:
         self._sides, self._total, self._peak = (_Side(), _Side()), 0, 0.0

@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 from masd.cli import run
-from masd.detectors.config import DetectorConfig
+from masd.systems.config import TokensConfig
 
 log = logging.getLogger(__name__)
 
@@ -17,7 +17,7 @@ def add_tokens(
     out: Path,
     model: Path | None = None,
     ssl: Path | None = None,
-    detector: DetectorConfig = DetectorConfig(),  # noqa: B008 - frozen
+    tokens: TokensConfig = TokensConfig(),  # noqa: B008 - frozen
     folds: int = 4,
     seed: int = 0,
     allow_pipes: bool = False,
@@ -33,9 +33,9 @@ def add_tokens(
         data: data folder of the set.
         dump: its dump.
         out: the new dump; log-mels are not copied, so `dump` must stay.
-        model: model folder of train_detector --system tokens.
+        model: model folder of train --system tokens.
         ssl: pretraining folder, in place of a model.
-        detector: settings of the tokens.
+        tokens: settings of the tokens.
         folds: into how many folds speakers are dealt.
         seed: of the folds and models.
         allow_pipes: run commands in wav.scp.
@@ -43,28 +43,32 @@ def add_tokens(
         force: make it again though it is there.
     """
     from masd.data.folder import read_folder
-    from masd.detectors.detector import TokenDetector, load_detector
-    from masd.detectors.feature import cross_scores, extend_dump, work_digest
-    from masd.detectors.fit import Job
-    from masd.detectors.scoring import score_folder
     from masd.errors import MasdError
     from masd.stage.files import Mark
+    from masd.systems import load
+    from masd.systems.config import Settings
+    from masd.systems.token_feature import cross_scores, extend_dump, likelihoods, work_digest
+    from masd.systems.tokens import TokenSystem
+    from masd.systems.train import Job
 
     if (model is None) == (ssl is None):
         raise MasdError("give a token model, --model DIR, or the encoder for the training set, --ssl DIR")
-    work = work_digest(dump, model, ssl, [detector.tokens, folds, seed], data)
+    work = work_digest(dump, model, ssl, [tokens, folds, seed], data)
     if not force and Mark(out).fresh(work):
         log.info("%s is up to date", out)
         return
     folder = read_folder(data)
-    if model is not None:
-        tokens = load_detector(model)
-        if not isinstance(tokens, TokenDetector):
-            raise MasdError(f"{model}: a model of {tokens.system}, not of tokens")
-        values = score_folder(tokens, folder, folder.utts, max_fail, allow_pipes).raw
-    else:
-        job = Job("tokens", folder, folder, out, detector, ssl, seed, allow_pipes, max_fail)
+    job = Job(
+        "tokens", folder, folder, out, Settings(tokens=tokens), ssl=ssl, seed=seed, allow_pipes=allow_pipes,
+        max_fail=max_fail,
+    )  # fmt: skip
+    if model is None:
         values = cross_scores(job, folds)
+    else:
+        system = load(model)
+        if not isinstance(system, TokenSystem):
+            raise MasdError(f"{model}: a model of {system.name}, not of tokens")
+        values = likelihoods(system, job, folder, folder.utts)
     extend_dump(dump, values, out, work, max_fail)
     log.info("%s: %d utterances", out, len(values))
 

@@ -54,7 +54,7 @@ def compare(
     from masd.metrics.eer import eer, split
     from masd.metrics.paired import mcnemar
     from masd.stage.files import plain, write_json
-    from masd.svm.score_files import paths, read_labelled, refuse_common
+    from masd.systems.score_files import paths, read_labelled, refuse_common
 
     if (dev_first is None) != (dev_second is None):
         raise MasdError("--dev-first and --dev-second go together, for McNemar's test; give both or neither")

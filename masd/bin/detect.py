@@ -13,12 +13,14 @@ from masd.errors import MasdError, printable
 
 if TYPE_CHECKING:
     from masd.judge.verdict import Judge
+    from masd.systems.base import System
 
 
 def detect(
     files: list[str],
     model: Path | None = None,
     system: str = "",
+    type: str = "",
     checkpoint: Path | None = None,
     json: bool = False,
     windows: bool = False,
@@ -44,8 +46,9 @@ def detect(
 
     Args:
         files: files, folders or `-`; written without `--files`, anywhere on the command line.
-        model: model folder, of fit_svm or of train_detector, e.g. exp/<size>/<tag>/model.
+        model: model folder that train made, e.g. exp/<size>/<tag>/model.
         system: aasist, aasist_l or rawnet2, with `checkpoint`.
+        type: `module:Class` of a system of your own, whose code the model folder cannot name by itself.
         checkpoint: released weights, in place of a model folder.
         json: print a JSON object a file: file, score, p_fake, label, reasons (why inconclusive), warnings,
             prior (null where P(fake) is not calibrated).
@@ -61,7 +64,8 @@ def detect(
     Raises:
         MasdError: the model cannot be used; or, at the end, some files could not be judged.
     """
-    from masd.svm.detector import expand
+    from masd.judge.verdict import Judge, expand
+    from masd.systems import open_system
 
     if not files:
         raise MasdError("no audio given; name files, folders or - for standard input")
@@ -69,9 +73,12 @@ def detect(
         from masd.pretrained import PLUS
 
         model = PLUS
-    judge, name = open_judge(model, system, checkpoint, windows, calibration, fast, explain, prior)
+    opened = open_system(model, system, type, checkpoint)
+    if fast:
+        make_fast(opened)
+    judge = Judge(opened, windows, calibration, prior, explain)
     if not json:
-        print(f"# {name}: {rule(judge)}")
+        print(f"# {opened.name} model {model or checkpoint}: {rule(judge)}")
         print(f"# {'label':<10} {'P(fake)':>7} {'score':>9}  file")
     total = failed = 0
     for source in expand(files):
@@ -132,42 +139,19 @@ def reasons(effects: Any) -> list[str]:
     return lines
 
 
-def open_judge(
-    model: Path | None,
-    system: str,
-    checkpoint: Path | None,
-    windows: bool,
-    calibration: Literal["temperature", "affine"],
-    fast: bool = False,
-    explain: bool = False,
-    prior: float | None = None,
-) -> tuple[Judge, str]:
-    """Return what judges recordings, and what it is called: MASD's own, or a comparison system's.
+def make_fast(system: System) -> None:
+    """Let a system's encoder be run as its ONNX graph.
 
     Raises:
-        MasdError: not one of model folder and released weights is given, or it cannot be read.
+        MasdError: it is not MASD's own, or has no encoder.
     """
-    from masd.stage.files import read_yaml
+    from masd.systems.masd import MasdSystem
 
-    if (model is None) == (checkpoint is None) or bool(system) != (checkpoint is not None):
-        raise MasdError(
-            "give a model folder, --model DIR, or released weights, --system NAME --checkpoint FILE"
-        )
-    path = model / "model.yaml" if model else None
-    content = read_yaml(path) if path and path.is_file() else None
-    if model and not (isinstance(content, dict) and "detector" in content):
-        from masd.svm.detector import Detector
-
-        masd = Detector(model, windows, calibration, fast, explain, prior)
-        return masd, f"{masd.system.name} model {model}"
-    if fast or explain:
-        option = "fast" if fast else "explain"
-        raise MasdError(f"--{option} true: only MASD's own models can do that")
-    from masd.detectors.detector import load_detector, released_detector
-    from masd.detectors.judge import DetectorJudge
-
-    found = load_detector(model) if model else released_detector(system, checkpoint or "")
-    return DetectorJudge(found, windows, calibration, prior), f"{found.system} model {model or checkpoint}"
+    if not isinstance(system, MasdSystem):
+        raise MasdError("--fast true: only MASD's own models can do that")
+    if not system.features.row.ssl:
+        raise MasdError(f"{system.folder}: has no encoder that could be a graph; leave --fast out")
+    system.fast = True
 
 
 def command_line(words: list[str]) -> list[str]:

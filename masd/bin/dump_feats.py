@@ -44,8 +44,8 @@ def dump_feats(
     if like is not None:
         from masd.stage.files import read_yaml
 
-        about = read_yaml(like / "model.yaml")
-        if not isinstance(about, dict) or not about.get("features"):
+        about = (read_yaml(like / "model.yaml") or {}).get("settings") or {}
+        if not about.get("features"):
             raise MasdError(f"{like}/model.yaml: states no feature configuration; fit the model again")
         feats = FeatsConfig.from_dict(about["features"], f"{like}/model.yaml: features")
     dump_shard(data, out, feats, feats_format, compress, job, num_jobs, allow_pipes, force)

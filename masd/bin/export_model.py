@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from masd.cli import run
-from masd.svm.config import ExportConfig
+from masd.judge.export import ExportConfig
 
 
 def export_model(
@@ -24,7 +24,7 @@ def export_model(
     before and after, the largest change of a score, labels that changed.
 
     Args:
-        model: model folder that fit_svm made.
+        model: model folder of one of MASD's own systems.
         out: the new model folder.
         export: what is made of it, e.g. `--export.vectors 500 --export.onnx int8`.
         calibration_dump: feature dump of training utterances, for int8.

@@ -34,7 +34,7 @@ def extract_embeddings(
         num_jobs: how many shards.
         force: embed again though it is done.
     """
-    from masd.svm.embeddings import extract_shard
+    from masd.systems.embeddings import extract_shard
 
     extract_shard(model, dump, out, feats_format, batch, device, job, num_jobs, force)
 

@@ -63,7 +63,7 @@ def embeddings(out: Path, num_jobs: int = 1, max_fail: float = 0.01) -> None:
         num_jobs: the number of shards they were made in.
         max_fail: share of the utterances, 0 to 1, that may have failed.
     """
-    from masd.svm.embeddings import finish
+    from masd.systems.embeddings import finish
 
     finish(out, num_jobs, max_fail)
 
@@ -72,12 +72,12 @@ def scores(out: Path, num_jobs: int = 1, max_fail: float = 0.01, command: str = 
     """Stage 6: check that every shard of a set's scores is there, judge the failures, write scores and mark.
 
     Args:
-        out: folder of the scores, as score_detector was told.
+        out: folder of the scores, as score was told.
         num_jobs: the number of shards they were made in.
         max_fail: share of the utterances, 0 to 1, that may have failed.
         command: what was called to get the scores; kept with them, for the results page.
     """
-    from masd.detectors.score_shards import ScoreShards
+    from masd.systems.score import ScoreShards
 
     ScoreShards(out).finish(num_jobs, max_fail, command)
 

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from masd.feats.config import HAND_NAMES, SIZES, FeatsConfig
+from masd.errors import MasdError
+from masd.feats.config import HAND_NAMES, SIZES, FeatsConfig, classify_frames
 from masd.models.bands import EDGES_HZ, NAMES, band_ranges
-from masd.svm.inputs import Inputs, embed, stack_compact
-
-if TYPE_CHECKING:
-    from masd.judge.onnx_encoder import OnnxEncoder
-    from masd.models.encoder import Encoder
-    from masd.svm.system import System
+from masd.svm.inputs import Inputs, compact_of
+from masd.systems.base import Piece, System
+from masd.systems.masd import MasdSystem
 
 MEASURES = tuple(name.upper() for name in HAND_NAMES)
-AT_ONCE = 8  # variants that the encoder takes in one batch
+STRETCH = 0.5  # seconds of a stretch that is taken away to explain a score
+LEAST = 0.5  # seconds that must be left of it
 
 
 @dataclass
@@ -123,24 +121,17 @@ def without_stretches(
     return variants
 
 
-def effects(
-    system: System,
-    encoder: Encoder | OnnxEncoder | None,
-    whole: Variant,
-    variants: Sequence[Variant],
-    affine: bool = False,
-) -> Effects:
+def effects(system: MasdSystem, whole: Variant, variants: Sequence[Variant], affine: bool = False) -> Effects:
     """Return what the part taken away in each of `variants` does to the score of `whole`.
 
     Args:
         system: the fitted system.
-        encoder: its encoder, or the encoder's graph; None where it has none.
         whole: the recording.
         variants: the recording without a part.
         affine: the score is that of the affine map, not of the temperature.
     """
-    f = _decisions(system, encoder, [whole, *variants])
-    scores = np.asarray(system.affine_scores(f) if affine else system.scores(f))
+    f, made = _decisions(system, [whole, *variants]), system.calibration
+    scores = np.asarray(made.affine_scores(f) if affine else made.scores(f))
     found = Effects(float(scores[0]))
     for variant, effect in zip(variants, (scores[0] - scores[1:]).tolist(), strict=True):
         if isinstance(variant.part, tuple):
@@ -150,16 +141,64 @@ def effects(
     return found
 
 
-def _decisions(
-    system: System, encoder: Encoder | OnnxEncoder | None, variants: Sequence[Variant]
-) -> np.ndarray:
+def _decisions(system: MasdSystem, variants: Sequence[Variant]) -> np.ndarray:
     """Return f (N,) of the variants."""
     inputs = Inputs([str(i) for i in range(len(variants))])
-    if encoder is not None:
-        found = []
-        for start in range(0, len(variants), AT_ONCE):
-            found += embed(encoder, [variant.mel for variant in variants[start : start + AT_ONCE]])
-        inputs.compact = stack_compact([mu for mu, _ in found], [gram for _, gram in found])
+    if system.features.row.ssl:
+        inputs.compact = compact_of(system.encoder(), [variant.mel for variant in variants])
     if variants[0].hand is not None:
         inputs.hand = np.stack([variant.hand for variant in variants if variant.hand is not None])
     return system.decision(system.values(inputs))
+
+
+def explain(system: System, piece: Piece, affine: bool = False) -> Effects:
+    """Return what bands, measures and stretches of `STRETCH` seconds do to the score of a first piece.
+
+    A band's log-mel cells, its figures, a measure or a family of statistics are set to the mean of the
+    set that the encoder or the SVM was trained on (see `MasdSystem.neutral_mel`); a stretch is cut out of the
+    recording, and everything measured on what is left.
+
+    Raises:
+        MasdError: the system is not one of MASD's own.
+    """
+    if not isinstance(system, MasdSystem) or system.feats is None:
+        raise MasdError("--explain true: only MASD's own models can do that")
+    from masd.feats.handcrafted import handcrafted
+    from masd.feats.logmel import logmel
+
+    config, x, hearing = system.feats, piece.x, system.hearing
+
+    def variant(part: str | tuple[float, float], y: np.ndarray) -> Variant:
+        mel = logmel(y, config).numpy()[: classify_frames(config)]
+        uses_hand = system.features.hand is not None
+        return Variant(part, mel, handcrafted(y[: hearing.samples], config) if uses_hand else None)
+
+    whole = variant("", x)
+    neutral, of_hand = system.neutral_mel(whole.mel), system.hand_neutral
+    variants = without_bands(whole.mel, whole.hand, config, neutral, of_hand)
+    if of_hand is not None and whole.hand is not None:
+        variants += without_measures(whole.mel, whole.hand, config, of_hand)
+    size, least = round(STRETCH * hearing.rate), round(LEAST * hearing.rate)
+    variants += [
+        variant((start / hearing.rate, stop / hearing.rate), cut)
+        for start, stop, cut in stretches(x[: hearing.samples], size, least)
+    ]
+    return effects(system, whole, variants, affine)
+
+
+def stretches(x: np.ndarray, size: int, least: int, fade: int = 160) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Yield (start, stop, what is left) of x (N,) for every `size` samples, while `least` samples are left.
+
+    The ends are joined by fading one into the other over `fade` samples, so that no edge is heard.
+    """
+    ramp = np.linspace(0, 1, fade, dtype=np.float32)
+    for start in range(0, len(x), size):
+        stop = min(start + size, len(x))
+        left, right = x[:start], x[stop:]
+        if len(left) + len(right) < least + fade:
+            return
+        if len(left) >= fade and len(right) >= fade:
+            both = left[-fade:] * (1 - ramp) + right[:fade] * ramp
+            yield start, stop, np.concatenate([left[:-fade], both, right[fade:]])
+        else:
+            yield start, stop, left if len(left) > len(right) else right

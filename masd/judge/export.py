@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import logging
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -17,16 +17,45 @@ from masd.feats.dump import Dump, open_dump
 from masd.metrics.eer import eer, split
 from masd.stage.files import Mark, digest, input_digest, write_yaml
 from masd.stage.seeding import generator
-from masd.svm.config import ExportConfig
-from masd.svm.inputs import Inputs, embed, stack_compact
-from masd.svm.posterior import Posterior
+from masd.svm.inputs import Inputs, compact_of
 from masd.svm.reduce import reduced
-from masd.svm.system import GRAPH, System
+from masd.systems import load
+from masd.systems.folder import GRAPH
+from masd.systems.masd import MasdSystem
 
 log = logging.getLogger(__name__)
 
 VERSION = 1  # raise it when the same model comes to be exported otherwise
 _BATCH = 16
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """What is made of a model.
+
+    Args:
+        half: encoder, fusion and support vectors in half precision.
+        int8: the encoder's kernels stored in 8 bits, with a scale for each output channel; they are float32
+            again when it runs.
+        vectors: the SVM's vectors at most, see `masd.svm.reduce`; 0 keeps the support vectors.
+        onnx: the encoder's graph for `detect --fast true`: `float32`, `int8` (which needs a calibration dump)
+            or `none`.
+        calibration: utterances of the calibration dump that the ranges of int8 are taken from.
+    """
+
+    half: bool = True
+    int8: bool = False
+    vectors: int = 0
+    onnx: Literal["none", "float32", "int8"] = "none"
+    calibration: int = 64
+
+    def __post_init__(self) -> None:
+        if self.vectors < 0 or self.vectors == 1:
+            raise MasdError(f"export.vectors: {self.vectors}: 0 for all, or at least 2")
+        if self.int8 and not self.half:
+            raise MasdError("export.int8: all else is in half precision then; give --export.half true")
+        if self.calibration < 1:
+            raise MasdError(f"export.calibration: {self.calibration} must be above 0")
 
 
 def export_to_folder(
@@ -59,16 +88,15 @@ def export_to_folder(
     if out.resolve() == model.resolve():
         raise MasdError(f"--out {out}: is the model itself; choose another folder")
     mark.clear()
-    system = System.load(model)
-    small = replace(system, svm=reduced(system.svm, config.vectors) if config.vectors else system.svm)
+    system = masd_system(model)
+    small = copy.copy(system)
+    small.svm = reduced(system.svm, config.vectors) if config.vectors else system.svm
     small.info = copy.deepcopy(system.info)
     small.info["exported"] = {
         "from": input_digest(model / "model.yaml"), "half": config.half, "int8": config.int8
     }  # fmt: skip
     small.info["svm"] = {**small.info.get("svm", {}), "vectors": len(small.svm.dual)}
-    encoder = model if system.info.get("encoder") else None
-    graph = _graph(system, config, calibration_dump)
-    small.save(out, encoder, config.half, graph, config.int8)
+    small.save(out, config.half, _graph(system, config, calibration_dump), config.int8)
     sizes = {path.name: path.stat().st_size for path in sorted(out.iterdir()) if path.name[0] != "."}
     cost: dict[str, Any] = {
         "bytes": sizes,
@@ -81,23 +109,31 @@ def export_to_folder(
     log.info("%s: %s", out, ", ".join(f"{name} {size / 1e6:.2f} MB" for name, size in sizes.items()))
 
 
-def _graph(system: System, config: ExportConfig, calibration_dump: Path | None) -> bytes | None:
+def _graph(system: MasdSystem, config: ExportConfig, calibration_dump: Path | None) -> bytes | None:
     if config.onnx == "none":
         return None
-    from masd.judge.onnx_encoder import encoder_graph, quantised
     from masd.models.encoder import load_encoder
+    from masd.models.onnx_encoder import encoder_graph, quantised
 
-    if system.folder is None or not system.info.get("encoder"):
+    if system.encoder_from is None:
         raise MasdError(f"{system.folder}: has no encoder to make a graph of; give --export.onnx none")
-    graph = encoder_graph(load_encoder(system.folder)[0])
+    graph = encoder_graph(load_encoder(system.encoder_from)[0])
     if config.onnx == "float32":
         return graph
     if calibration_dump is None:
         raise MasdError("int8 takes its ranges from training utterances; give --calibration_dump DUMP")
-    dump = open_dump(calibration_dump, system.feats_config())
+    dump = open_dump(calibration_dump, system.feats)
     chosen = generator(0, "calibration").permutation(len(dump.utts))[: config.calibration]
     frames = classify_frames(dump.config)
     return quantised(graph, (dump.feats.crop(dump.utts[i], 0, frames) for i in chosen))
+
+
+def masd_system(folder: Path) -> MasdSystem:
+    """Return the system of a model folder; `MasdError` if it is not one of MASD's own."""
+    system = load(folder)
+    if not isinstance(system, MasdSystem):
+        raise MasdError(f"{folder}: a model of {system.name}; only MASD's own can be exported")
+    return system
 
 
 def price(model: Path, exported: Path, data: Path, dump: Path) -> dict[str, Any]:
@@ -111,8 +147,8 @@ def price(model: Path, exported: Path, data: Path, dump: Path) -> dict[str, Any]
         data: data folder with utt2lab.
         dump: its feature dump.
     """
-    system = System.load(model)
-    opened, folder = open_dump(dump, system.feats_config()), read_folder(data)
+    system = masd_system(model)
+    opened, folder = open_dump(dump, system.feats), read_folder(data)
     known = set(opened.utts)
     utts = [utt for utt in folder.utts if utt in known]
     if not utts:
@@ -126,8 +162,10 @@ def price(model: Path, exported: Path, data: Path, dump: Path) -> dict[str, Any]
     }
     kinds = [False, True] if (exported / GRAPH).is_file() else [False]
     for fast in kinds:
-        after = _scores(System.load(exported), opened, utts, fast)
-        threshold = float(system.scores(np.float64(Posterior.of(system.info).boundary())))
+        small = masd_system(exported)
+        small.fast = fast
+        after = _scores(small, opened, utts)
+        threshold = float(system.calibration.scores(np.float64(system.calibration.posterior.boundary())))
         cost = {
             "eer": eer(*split(after, is_fake))[0],
             "largest_score_change": float(np.abs(after - before).max()),
@@ -143,9 +181,8 @@ def price(model: Path, exported: Path, data: Path, dump: Path) -> dict[str, Any]
     return found
 
 
-def _scores(system: System, dump: Dump, utts: list[str], fast: bool = False) -> np.ndarray:
+def _scores(system: MasdSystem, dump: Dump, utts: list[str]) -> np.ndarray:
     """Return the scores (N,) of utterances of a dump, embedded here; those of like length side by side."""
-    encoder = system.encoder(fast) if system.features.spec.ssl else None
     frames = classify_frames(dump.config)
     order = sorted(range(len(utts)), key=lambda i: min(frames, dump.feats.num_frames(utts[i])))
     scores = np.empty(len(utts))
@@ -153,8 +190,8 @@ def _scores(system: System, dump: Dump, utts: list[str], fast: bool = False) -> 
         rows = order[start : start + _BATCH]
         names = [utts[i] for i in rows]
         inputs = Inputs(names, hand=np.stack([np.asarray(dump.hand[utt]) for utt in names]))
-        if encoder is not None:
-            found = embed(encoder, [dump.feats.crop(utt, 0, frames) for utt in names])
-            inputs.compact = stack_compact([mu for mu, _ in found], [gram for _, gram in found])
-        scores[rows] = system.scores(system.decision(system.values(inputs)))
+        if system.features.row.ssl:
+            mels = [dump.feats.crop(utt, 0, frames) for utt in names]
+            inputs.compact = compact_of(system.encoder(), mels)
+        scores[rows] = system.calibration.scores(system.judge(inputs).f)
     return scores

@@ -1,30 +1,28 @@
-"""From a recording to a verdict: what all systems share, whatever makes their decision values."""
+"""From a recording to a verdict, by any system: windows, silence, what cannot be judged, the label."""
 
 from __future__ import annotations
 
 import itertools
 import sys
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
+from masd.audio import audio_files
 from masd.audio.evidence import no_speech
-from masd.audio.speech import Level, Speech, seconds_of, span
+from masd.audio.speech import Speech, seconds_of, span
 from masd.audio.stream import AudioStream
 from masd.errors import MasdError
-from masd.judge.explain import Effects
+from masd.judge.explain import Effects, explain
 from masd.metrics.scores import p_fake
-from masd.svm.posterior import Posterior
-from masd.svm.ranges import CLIPPED_SHARE, HEAVILY_CLIPPED, far_band, unlike_training
+from masd.systems.base import Piece, System
+from masd.systems.ranges import CLIPPED_SHARE, HEAVILY_CLIPPED, far_band, unlike_training
 
 WINDOWS_AT_ONCE = 16
 LONGER = 1.5  # a recording so many times as long as what is judged of it is told so
-
-Filter = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass
@@ -52,26 +50,6 @@ class Verdict:
 
 
 @dataclass
-class Piece:
-    """A stretch that is judged, levelled, with what is known before and after it.
-
-    Args:
-        x: (before + N + after,) samples.
-        before: how many of them come before it.
-        samples: N; less is there at the end of a recording.
-    """
-
-    x: np.ndarray
-    before: int
-    samples: int
-
-    @property
-    def core(self) -> np.ndarray:
-        """The stretch itself (N,)."""
-        return self.x[self.before : self.before + self.samples]
-
-
-@dataclass
 class Heard:
     """What was judged of a recording.
 
@@ -90,69 +68,48 @@ class Heard:
     left_out: int = 0
 
 
-class Judge(ABC):
-    """Judges recordings, decoding no more of each than that takes.
+class Judge:
+    """Judges recordings with a system, decoding no more of each than that takes.
 
     Args:
-        info: what model.yaml says.
-        prior: P(fake) before anything is heard.
+        system: the system.
         windows: judge windows over the whole recording that hold speech, and take the mean of f.
-        calibration: which map from f to the score.
-
-    Attributes:
-        rate: sampling rate in Hz that the system takes.
-        samples: what is judged, or the length of a window.
-        least: seconds that a recording must last.
-        skip: whether silence is skipped.
-        hop: windows begin at multiples of so many samples.
-        margin: samples that the system wants to see on either side of a piece.
+        calibration: which map from f to the score, `temperature` (Eq. 10) or `affine`.
+        prior: P(fake) before anything is heard; one half where none is given.
+        explained: also say what moved each score (`masd.judge.explain`).
 
     Raises:
-        MasdError: the prior is no probability, or the system is not calibrated and cannot take one.
+        MasdError: the system cannot judge recordings; the prior is no probability, or the system is not calibrated
+            and cannot take one; the score of windows, or of a system that is not MASD's, is to be explained.
     """
-
-    rate: int
-    samples: int
-    least: float
-    skip = True
-    hop = 160
-    margin = 0
-    explained = False
 
     def __init__(
         self,
-        info: Mapping[str, Any],
-        prior: float | None = None,
+        system: System,
         windows: bool = False,
         calibration: Literal["temperature", "affine"] = "temperature",
+        prior: float | None = None,
+        explained: bool = False,
     ) -> None:
-        self.info, self.windows, self.affine = info, windows, calibration == "affine"
-        self.posterior = Posterior.of(info)
+        if windows and explained:
+            raise MasdError(
+                "--explain true explains the score of a recording's first seconds, not of windows"
+            )
+        system.check_hears()
+        self.system, self.windows, self.explained = system, windows, explained
+        self.hearing, self.affine = system.hearing, calibration == "affine"
+        self.samples = self.hearing.window if windows else self.hearing.samples
+        self.posterior = system.calibration.posterior
         if prior is not None and not self.posterior.calibrated:
             raise MasdError("--prior: P(fake) of these weights is not calibrated, there is no prior to move")
         if prior is not None and not 0.0 < prior < 1.0:
             raise MasdError(f"--prior {prior:g}: must lie strictly between 0 and 1")
         self.prior = 0.5 if prior is None else prior
 
-    @abstractmethod
-    def levelled(self, level: Level) -> tuple[Filter, float]:
-        """Return what scales consecutive samples as the system wants them, and the loud level after it."""
-
-    @abstractmethod
-    def decide(self, pieces: Sequence[Piece]) -> np.ndarray:
-        """Return f (n,), positive for fake, of 1 to `WINDOWS_AT_ONCE` pieces."""
-
-    @abstractmethod
-    def measure(self, piece: Piece) -> dict[str, float]:
-        """Return what is compared to the training set (`masd.svm.ranges`)."""
-
-    @abstractmethod
     def score(self, f: float) -> float:
-        """Return the score of f."""
-
-    def explain(self, piece: Piece) -> Effects | None:
-        """Return what the parts of a piece do to its score; None where that is not asked for."""
-        return None
+        """Return the score of f: -f / T, or the affine map's."""
+        made = self.system.calibration
+        return float(made.affine_scores(f) if self.affine else made.scores(f))
 
     def judge(self, source: str | Path) -> Verdict:
         """Judge one audio file, or standard input for `-`.
@@ -163,15 +120,15 @@ class Judge(ABC):
         """
         name = str(source)
         audio = sys.stdin.buffer if name == "-" else Path(source)
-        with AudioStream(audio, self.rate, name=name) as stream:
+        with AudioStream(audio, self.hearing.rate, name=name) as stream:
             speech = self._speech(stream)
             heard = self._hear(speech)
-            if stream.info.seconds < self.least:
+            if stream.info.seconds < self.hearing.least:
                 raise MasdError(
-                    f"{name}: too short: {stream.info.seconds:.3f} s, at least {self.least:g} s are needed"
+                    f"{name}: too short: {stream.info.seconds:.3f} s, at least {self.hearing.least:g} s are needed"
                 )
             if not heard.decisions:
-                heard.decisions = self.decide([heard.first]).tolist()
+                heard.decisions = self.system.decide([heard.first]).tolist()
             reasons, warnings = self._notes(stream, speech, heard)
         f = float(np.mean(heard.decisions))
         score = self.score(f)
@@ -179,24 +136,27 @@ class Judge(ABC):
         if not (np.isfinite(score) and np.isfinite(p)):
             raise MasdError(f"{name}: the model gives no finite score; it is damaged, make or fetch it again")
         label = "inconclusive" if reasons else "spoof" if p >= 0.5 else "bonafide"
-        return Verdict(name, score, p, label, reasons, warnings, self.explain(heard.first))
+        return Verdict(name, score, p, label, reasons, warnings, self._explain(heard.first))
+
+    def _explain(self, piece: Piece) -> Effects | None:
+        return explain(self.system, piece, self.affine) if self.explained else None
 
     def pieces(self, x: np.ndarray) -> list[Piece]:
         """Return what is judged of a recording in memory (N,), as it was read."""
-        speech = self._speech(seconds_of(x, self.rate))
-        level, _ = self.levelled(speech.level)
+        speech = self._speech(seconds_of(x, self.hearing.rate))
+        level, _ = self.system.levelled(speech.level)
         return list(self._pieces(lambda count: level(speech.read(count))))
 
     def _speech(self, blocks: Iterable[np.ndarray]) -> Speech:
-        return Speech(blocks, self.rate, self.skip, None if self.windows else self.samples)
+        return Speech(blocks, self.hearing.rate, self.hearing.skip, None if self.windows else self.samples)
 
     def _hear(self, speech: Speech) -> Heard:
         """Judge all pieces with speech in them, some at a time."""
-        level, loud = self.levelled(speech.level)
+        level, loud = self.system.levelled(speech.level)
         pieces = self._pieces(lambda count: level(speech.read(count)))
         heard: Heard | None = None
         while group := list(itertools.islice(pieces, WINDOWS_AT_ONCE)):
-            missing = [no_speech(piece.core, self.rate, loud) for piece in group]
+            missing = [no_speech(piece.core, self.hearing.rate, loud) for piece in group]
             kept = [piece for piece, why in zip(group, missing, strict=True) if not why]
             if self.windows:
                 kept = [self._sounding(piece, loud) for piece in kept]
@@ -206,47 +166,47 @@ class Judge(ABC):
                 heard.left_out = left_out
             heard.left_out += len(group) - len(kept)
             if kept:
-                heard.decisions += self.decide(kept).tolist()
+                heard.decisions += self.system.decide(kept).tolist()
         assert heard is not None, "there is always a first piece"
         return heard
 
     def _sounding(self, piece: Piece, loud: float) -> Piece:
         """Return a window without long silence at its ends, which would weigh as much as speech."""
-        start, stop = span(piece.core, self.rate, loud)
-        start = start // self.hop * self.hop
-        low = max(0, piece.before + start - self.margin)
-        high = piece.before + stop + (self.margin if stop == len(piece.core) else 0)
-        return Piece(piece.x[low:high], piece.before + start - low, stop - start)
+        start, stop = span(piece.core, self.hearing.rate, loud)
+        start = start // self.hearing.hop * self.hearing.hop
+        low = max(0, piece.before + start - self.hearing.margin)
+        high = piece.before + stop + (self.hearing.margin if stop == len(piece.core) else 0)
+        return Piece(piece.x[low:high], piece.before + start - low, stop - start, window=True)
 
     def _pieces(self, read: Callable[[int], np.ndarray]) -> Iterator[Piece]:
-        size, margin = self.samples, self.margin
+        size, margin = self.samples, self.hearing.margin
         if self.windows:
-            yield from windows_of(read, size, self.hop, margin, self.shortest)
+            yield from windows_of(read, size, self.hearing.hop, margin, self.shortest)
         else:
             yield Piece(_at_least(read(size + margin), self.shortest), 0, size)
 
     @property
     def shortest(self) -> int:
         """Samples that a piece must have to be judged at all; what has fewer is filled up with zeros."""
-        return round(self.least * self.rate)
+        return round(self.hearing.least * self.hearing.rate)
 
     def _notes(self, stream: AudioStream, speech: Speech, heard: Heard) -> tuple[list[str], list[str]]:
         """Return reasons for saying nothing, and all warnings."""
         info, lines = stream.info, list(stream.info.warnings)
         if speech.level.silent:
             return ["silent: nothing to judge"], [*lines, "silent: nothing to judge"]
-        ranges = self.info.get("ranges") or {}
-        measured = self.measure(heard.first)
+        ranges = self.system.info.get("ranges") or {}
+        measured = self.system.measure(heard.first)
         share = stream.clipped_share
         clipped = f"clipped: {100 * share:.2f} % of the samples are cut off"
         narrow = next((line for line in lines if line.startswith("narrow band")), "")
-        rate = narrow if info.rate < self.rate else ""
-        band = "" if rate or heard.missing else far_band(ranges, measured, self.rate)
+        rate = narrow if info.rate < self.hearing.rate else ""
+        band = "" if rate or heard.missing else far_band(ranges, measured, self.hearing.rate)
         reasons = [heard.missing, rate, band, clipped if share > HEAVILY_CLIPPED else ""]
         if speech.skipped:
-            lines.append(f"begins with {speech.skipped / self.rate:.1f} s of silence, skipped")
+            lines.append(f"begins with {speech.skipped / self.hearing.rate:.1f} s of silence, skipped")
         if speech.cut is not None:
-            lines.append(f"silence from {speech.cut / self.rate:.1f} s on: judged up to there")
+            lines.append(f"silence from {speech.cut / self.hearing.rate:.1f} s on: judged up to there")
         if heard.left_out and self.windows:
             lines.append(f"windows without speech left out: {heard.left_out}")
         lines += [clipped] if share > CLIPPED_SHARE else []
@@ -257,7 +217,7 @@ class Judge(ABC):
         return reasons, reasons + [line for line in lines if line not in reasons]
 
     def _length(self, stream: AudioStream, speech: Speech) -> list[str]:
-        judged = self.samples / self.rate
+        judged = self.samples / self.hearing.rate
         if self.windows or not speech.more(round((LONGER - 1) * self.samples)):
             return []
         total = stream.info.seconds
@@ -281,7 +241,7 @@ def windows_of(
     held = _at_least(held, shortest)
     while True:
         low = max(start - margin, 0)
-        yield Piece(held[low - at : start + size + margin - at], start - low, size)
+        yield Piece(held[low - at : start + size + margin - at], start - low, size, window=True)
         more = read(size)
         held, at = np.concatenate([held[low - at :], more]), low
         total = at + len(held)
@@ -295,3 +255,21 @@ def windows_of(
 
 def _at_least(x: np.ndarray, samples: int) -> np.ndarray:
     return x if len(x) >= samples else np.pad(x, (0, samples - len(x)))
+
+
+def expand(sources: list[str]) -> Iterator[str | MasdError]:
+    """Yield files, those of folders in sorted order; in place of an empty or unreadable folder an error."""
+    for source in sources:
+        if "\\x" in source and not Path(source).exists():
+            yield MasdError(f"{source}: no such file, or its name is not UTF-8; rename the file")
+        elif source != "-" and Path(source).is_dir():
+            try:
+                files = audio_files(source)
+            except MasdError as error:
+                yield error
+                continue
+            yield from map(str, files)
+            if not files:
+                yield MasdError(f"{source}: no audio files in this folder (WAV, FLAC, MP3, Ogg, M4A, ...)")
+        else:
+            yield source

@@ -94,8 +94,7 @@ class Run:
     @property
     def under_trained(self) -> bool:
         """Whether a comparison system's development loss was still falling when its budget ended."""
-        training = self.model.get("training")  # of MASD's rows a list of training sets
-        return isinstance(training, dict) and bool(training.get("dev_loss_falling"))
+        return bool(self.model.get("run", {}).get("dev_loss_falling"))
 
     @cached_property
     def weights(self) -> int:

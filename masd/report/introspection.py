@@ -19,7 +19,7 @@ from masd.stage.seeding import generator
 
 if TYPE_CHECKING:
     from masd.judge.explain import Effects
-    from masd.svm.system import System
+    from masd.systems.masd import MasdSystem
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ def band_weights(runs: Sequence[Run]) -> dict[str, np.ndarray]:
 class Scored:
     """The scoring stage's inputs of a run: the system, where its inputs lie, and the configuration."""
 
-    system: System
+    system: MasdSystem
     embeddings: Path | None
     dump: Path | None
 
@@ -82,14 +82,14 @@ def scored_with(run: Run) -> Scored:
     Raises:
         MasdError: the scores were made elsewhere, or model or inputs are gone.
     """
-    from masd.svm.system import System
+    from masd.judge.export import masd_system
 
     stated = read_yaml(run.folder / "scores" / run.set / "score.yaml")
     paths = [Path(stated[name]) if stated.get(name) else None for name in ("embeddings", "dump")]
     for path in paths:
         if path is not None and not path.exists():
             raise MasdError(f"{path}: gone")
-    return Scored(System.load(Path(stated["model"])), *paths)
+    return Scored(masd_system(Path(stated["model"])), *paths)
 
 
 @dataclass
@@ -107,14 +107,13 @@ def projection(run: Run, limit: int = POINTS) -> Projection:
     Raises:
         MasdError: the inputs are gone or have fewer than two dimensions.
     """
-    from masd.svm.config import system_spec
-    from masd.svm.inputs import Source, load_inputs
+    from masd.systems.base import Stored
+    from masd.systems.stored import check_stored, load_inputs
 
     made = scored_with(run)
     trials = _sample(run.trials.pooled, limit)
-    spec = system_spec(made.system.name)
-    source = Source(made.embeddings if spec.ssl else None, made.dump if spec.hand else None)
-    inputs = load_inputs(source, spec, trials.utts.tolist(), Failures("utterance", 1.0))
+    stored = check_stored(Stored(made.embeddings, made.dump), made.system.name, made.system.features.row)
+    inputs = load_inputs(stored, trials.utts.tolist(), Failures("utterance", 1.0))
     x = made.system.values(inputs).astype(np.float64)
     if x.shape[1] < 2 or len(x) < 3:
         raise MasdError("too few dimensions or utterances to project")
@@ -176,10 +175,10 @@ def explain(run: Run, utt: str = "") -> Explanation:
     return Explanation(utt, kind, mel, hop, _effects(system, mel, hand, hop))
 
 
-def _effects(system: System, mel: np.ndarray, hand: np.ndarray | None, hop: float) -> Effects:
+def _effects(system: MasdSystem, mel: np.ndarray, hand: np.ndarray | None, hop: float) -> Effects:
     from masd.judge import explain as parts
 
-    config, encoder = system.feats_config(), system.encoder()
+    config = system.feats
     assert config is not None  # _observed refuses such systems
     neutral = system.neutral_mel(mel)
     of_hand = system.hand_neutral
@@ -187,7 +186,7 @@ def _effects(system: System, mel: np.ndarray, hand: np.ndarray | None, hop: floa
     variants += parts.without_stretches(mel, hand, hop, WINDOW, neutral)
     if hand is not None and of_hand is not None:
         variants += parts.without_measures(mel, hand, config, of_hand)
-    return parts.effects(system, encoder, parts.Variant("", mel, hand), variants)
+    return parts.effects(system, parts.Variant("", mel, hand), variants)
 
 
 def _observed(made: Scored, utt: str) -> tuple[np.ndarray, np.ndarray | None, float]:
@@ -195,15 +194,15 @@ def _observed(made: Scored, utt: str) -> tuple[np.ndarray, np.ndarray | None, fl
     from masd.feats.config import classify_frames
     from masd.feats.dump import open_dump
 
-    config = made.system.feats_config()
-    if made.dump is None or config is None or not made.system.features.spec.ssl:
+    config = made.system.feats
+    if made.dump is None or config is None or not made.system.features.row.ssl:
         raise MasdError("a system without encoder or dump has no bands and frames to explain")
     dump = open_dump(made.dump, config)
     if utt not in set(dump.feats.utts):
         raise MasdError(f"--explain {utt}: not in {made.dump}")
     mel = np.asarray(dump.feats.crop(utt, 0, classify_frames(config)), dtype=np.float32)
     hand = np.asarray(dump.hand[utt], dtype=np.float32).reshape(-1)
-    uses = made.system.features.spec.hand
+    uses = made.system.features.row.hand
     return mel, hand if uses else None, config.hop_length / config.sample_rate
 
 

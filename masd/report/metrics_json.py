@@ -23,8 +23,8 @@ from masd.metrics.tdcf import asv_errors, min_tdcf, read_asv_scores
 from masd.report.breakdown import break_down, mean_of_cells
 from masd.report.scored_trials import Trials
 from masd.stage.files import read_yaml
-from masd.svm.calibration import METHODS, ScoreMap, fit_map
 from masd.svm.selective import coverage_curve
+from masd.systems.calibration import METHODS, ScoreMap, fit_map
 
 
 @dataclass
@@ -106,6 +106,7 @@ def read_calibration(model: str | Path | None, affine_scores: str | Path | None 
     path = Path(model) / "model.yaml"
     content = read_yaml(path)
     try:
+        content = content.get("calibration", content)  # a page's proof may keep a model.yaml of format 1
         affine = content.get("affine")
         result.temperature = float(content["temperature"]["value"])
         result.threshold = (content.get("thresholds") or {}).get("dev_eer")

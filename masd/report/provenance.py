@@ -119,8 +119,8 @@ STAGES = {
     2: ("copy_synthesis", "finish_copy_synthesis", "post_copies_pretrain", "choose_vocoders"),
     3: ("dump_feats", "finish_dump", "add_tokens"),
     4: ("pretrain", "probe_encoder"),
-    5: ("extract_embeddings", "finish_embeddings", "fit_svm", "train_detector", "calibrate", "export_model"),
-    6: ("score", "score_detector", "finish_scores", "time_model", "fuse_scores"),
+    5: ("extract_embeddings", "finish_embeddings", "train", "calibrate", "export_model"),
+    6: ("score", "finish_scores", "time_model"),
     7: ("evaluate", "compare", "results_page", "results_systems", "results_key"),
 }
 

@@ -60,8 +60,7 @@ def read_row(folder: str | Path, model: str | Path | None = None) -> SystemRow:
     row = SystemRow(folder.name, read_json(folder / "metrics.json"), calibrated=model is not None)
     row.timing = read_json(timing) if timing.is_file() else {}
     if model is not None:
-        training = read_yaml(Path(model) / "model.yaml").get("training")
-        row.training = training if isinstance(training, dict) else {}  # MASD's rows list their sets there
+        row.training = read_yaml(Path(model) / "model.yaml").get("run") or {}
     return row
 
 

@@ -1,1 +1,1 @@
-"""Kernel SVM back end: inputs, fitting, calibration, the stored detector, selective prediction."""
+"""What gives f on labelled inputs (Eq. 8, 9): the kernel machine, the fusion's training, their inputs."""

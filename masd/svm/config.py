@@ -7,14 +7,10 @@ from typing import Literal
 
 from masd.errors import MasdError
 
-SystemName = Literal[
-    "handcrafted", "ssl_single", "ssl_multi", "concat", "attention", "full", "plus", "plus_encoder"
-]
-
 
 @dataclass(frozen=True)
-class SystemSpec:
-    """What goes into a system's SVM.
+class Row:
+    """What goes into the SVM of a row of Table II, or of `plus`.
 
     Args:
         ssl: f_SSL is used.
@@ -31,27 +27,20 @@ class SystemSpec:
     adversarial: bool = False
 
 
-SYSTEMS: dict[str, SystemSpec] = {
-    "handcrafted": SystemSpec(ssl=False, hand=True, fused=False, bands=0),
-    "ssl_single": SystemSpec(ssl=True, hand=False, fused=False, bands=1),
-    "ssl_multi": SystemSpec(ssl=True, hand=False, fused=False, bands=3),
-    "concat": SystemSpec(ssl=True, hand=True, fused=False, bands=3),
-    "attention": SystemSpec(ssl=True, hand=True, fused=True, bands=3),
-    "full": SystemSpec(ssl=True, hand=True, fused=True, bands=3, adversarial=True),
+ROWS: dict[str, Row] = {
+    "handcrafted": Row(ssl=False, hand=True, fused=False, bands=0),
+    "ssl_single": Row(ssl=True, hand=False, fused=False, bands=1),
+    "ssl_multi": Row(ssl=True, hand=False, fused=False, bands=3),
+    "concat": Row(ssl=True, hand=True, fused=False, bands=3),
+    "attention": Row(ssl=True, hand=True, fused=True, bands=3),
+    "full": Row(ssl=True, hand=True, fused=True, bands=3, adversarial=True),
     # not of the paper: families of statistics and copies by random vocoders (docs/evidence.md)
-    "plus": SystemSpec(ssl=False, hand=True, fused=False, bands=0),
-    "plus_encoder": SystemSpec(ssl=True, hand=True, fused=False, bands=3),
+    "plus": Row(ssl=False, hand=True, fused=False, bands=0),
+    "plus_encoder": Row(ssl=True, hand=True, fused=False, bands=3),
 }
 
 
-def system_spec(name: str) -> SystemSpec:
-    """Return the spec of a system; `MasdError` lists the names there are."""
-    if name not in SYSTEMS:
-        raise MasdError(f"system '{name}' is not one of {', '.join(SYSTEMS)}")
-    return SYSTEMS[name]
-
-
-@dataclass
+@dataclass(frozen=True)
 class FitConfig:
     """How fusion, SVM and calibration are fitted. The literal reading of the paper stands in brackets.
 
@@ -129,32 +118,3 @@ class FitConfig:
         for key, value in positive.items():
             if not value > 0:
                 raise MasdError(f"fit.{key}: {value:g} must be above 0")
-
-
-@dataclass(frozen=True)
-class ExportConfig:
-    """What is made of a model.
-
-    Args:
-        half: encoder, fusion and support vectors in half precision.
-        int8: the encoder's kernels stored in 8 bits, with a scale for each output channel; they are float32
-            again when it runs.
-        vectors: the SVM's vectors at most, see `masd.svm.reduce`; 0 keeps the support vectors.
-        onnx: the encoder's graph for `detect --fast true`: `float32`, `int8` (which needs a calibration dump)
-            or `none`.
-        calibration: utterances of the calibration dump that the ranges of int8 are taken from.
-    """
-
-    half: bool = True
-    int8: bool = False
-    vectors: int = 0
-    onnx: Literal["none", "float32", "int8"] = "none"
-    calibration: int = 64
-
-    def __post_init__(self) -> None:
-        if self.vectors < 0 or self.vectors == 1:
-            raise MasdError(f"export.vectors: {self.vectors}: 0 for all, or at least 2")
-        if self.int8 and not self.half:
-            raise MasdError("export.int8: all else is in half precision then; give --export.half true")
-        if self.calibration < 1:
-            raise MasdError(f"export.calibration: {self.calibration} must be above 0")

@@ -19,8 +19,8 @@ from masd.models.fusion import Fusion, FusionConfig
 from masd.models.pooling import from_compact
 from masd.stage.seeding import derive, generator
 from masd.svm.config import FitConfig
+from masd.svm.features import BLOCK, FeatureMap
 from masd.svm.inputs import Inputs, unpack_index
-from masd.svm.system import BLOCK, FeatureMap
 
 log = logging.getLogger(__name__)
 
@@ -222,7 +222,7 @@ def _mapped(net: _Net, features: FeatureMap) -> FeatureMap:
     if net.alpha_logits is not None:
         alpha = net.alpha_logits.detach().softmax(0).numpy().copy()
     fusion = copy.deepcopy(net.fusion).eval().requires_grad_(False)
-    return FeatureMap(features.spec, features.ssl, features.hand, alpha, fusion)
+    return FeatureMap(features.row, features.ssl, features.hand, alpha, fusion)
 
 
 def held_out_rows(

@@ -71,7 +71,7 @@ class KernelSvm:
         return [(np.ascontiguousarray(centred[p].T), _half_norms(centred[p]), self.dual[p]) for p in parts]
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Return the machine as plain arrays, the content of `svm.npz`."""
+        """Return the machine as plain arrays, as a model folder keeps it."""
         return {
             "support": self.support,
             "dual": self.dual,
@@ -80,7 +80,7 @@ class KernelSvm:
         }
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray], where: str | Path = "svm.npz") -> KernelSvm:
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], where: str | Path = "svm") -> KernelSvm:
         """Return the machine whose `arrays` these are.
 
         Raises:
@@ -89,7 +89,7 @@ class KernelSvm:
         support, dual = arrays["support"], arrays["dual"]
         shapes = support.ndim == 2 and dual.shape == support.shape[:1] and len(dual) > 0
         if not shapes or not all(np.isfinite(arrays[name]).all() for name in ARRAYS):
-            raise MasdError(f"{where}: the SVM's arrays do not fit together; run fit_svm again")
+            raise MasdError(f"{where}: the SVM's arrays do not fit together; fit it again")
         numbers = (float(arrays["intercept"]), float(arrays["gamma"]))
         return cls(support.astype(np.float32, copy=False), dual.astype(np.float64, copy=False), *numbers)
 

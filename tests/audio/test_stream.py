@@ -15,7 +15,7 @@ from masd.audio import AudioStream, read_audio, resample
 from masd.audio.stream import Clipping
 from masd.data.durations import header_seconds
 from masd.errors import MasdError
-from masd.svm.ranges import clipped_share
+from masd.systems.ranges import clipped_share
 
 RATE = 16000
 

@@ -12,27 +12,32 @@ import soundfile
 from timing import Row, alternate
 
 from masd.audio import read_audio
+from masd.bin.detect import make_fast
+from masd.judge.verdict import Judge
 from masd.stage.files import read_yaml
-from masd.svm.detector import Detector
 from masd.svm.inputs import embed
-from masd.svm.system import GRAPH
+from masd.systems import load
+from masd.systems.folder import GRAPH
 
 
 def rows(model: Path, clips: list[Path], repeats: int) -> list[Row]:
     """Return the rows of a model folder; those of the faster mode where it has a graph."""
     seconds = sum(soundfile.info(p).duration for p in clips)
-    plain = Detector(model)
-    inputs = [plain.inputs(plain.pieces(read_audio(p)[0])) for p in clips]
-    mels = [np.zeros((401, plain.config.n_mels), np.float32)]
+    system = load(model)
+    plain = Judge(system)
+    inputs = [system.inputs(plain.pieces(read_audio(p)[0])) for p in clips]
+    mels = [np.zeros((401, system.feats.n_mels), np.float32)]
     tasks = {
         "float32": lambda: [plain.judge(p) for p in clips],
-        "svm": lambda: [plain.system.decision(plain.system.values(one)) for one in inputs],
+        "svm": lambda: [system.judge(one) for one in inputs],
     }
-    if plain.encoder is not None:
-        tasks["encoder"] = lambda: embed(plain.encoder, mels)
+    if system.features.row.ssl:
+        tasks["encoder"] = lambda: embed(system.encoder(), mels)
     fast = (model / GRAPH).is_file()
     if fast:
-        quick = Detector(model, fast=True)
+        other = load(model)
+        make_fast(other)
+        quick = Judge(other)
         tasks["fast"] = lambda: [quick.judge(p) for p in clips]
     times = alternate(tasks, repeats)
     ms = {name: 1000 * least / (4.0 if name == "encoder" else seconds) for name, (least, _) in times.items()}

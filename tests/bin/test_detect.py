@@ -17,30 +17,38 @@ from safetensors.torch import load_file, save_file
 from scipy.signal import lfilter
 
 from masd.audio import resample, write_wav
-from masd.bin.detect import command_line, detect
+from masd.bin.detect import command_line, detect, make_fast
 from masd.bin.export_model import export_model
-from masd.bin.fit_svm import fit_svm
 from masd.bin.score import score
+from masd.bin.train import train
 from masd.data.folder import write_folder
 from masd.errors import MasdError
 from masd.feats.config import FeatsConfig
 from masd.feats.dump import dump_shard, finish_dump
 from masd.feats.extract import front_end
 from masd.judge.explain import effects
-from masd.judge.verdict import windows_of
+from masd.judge.export import ExportConfig
+from masd.judge.verdict import Judge, expand, windows_of
 from masd.metrics.scores import read_scores
 from masd.models.encoder import Encoder, EncoderConfig, save_encoder
 from masd.pretrained import PLUS
-from masd.stage.files import read_yaml
+from masd.stage.files import read_json, read_yaml, sha256, write_yaml
 from masd.stage.seeding import generator
-from masd.svm.config import ExportConfig, FitConfig
-from masd.svm.detector import Detector, expand
-from masd.svm.embeddings import extract_shard, finish
+from masd.svm.config import FitConfig
 from masd.svm.inputs import embed
-from masd.svm.posterior import Posterior
+from masd.systems import load
+from masd.systems.calibration import Posterior
+from masd.systems.embeddings import extract_shard, finish
 
 ROOT = Path(__file__).parents[2]
 RATE = 16000
+
+
+def judge_of(folder, fast=False, **how):
+    system = load(folder)
+    if fast:
+        make_fast(system)
+    return Judge(system, **how)
 
 
 def speech(name, seconds, fake=False, voice=0, rate=RATE):
@@ -91,15 +99,15 @@ def world(tmp_path_factory):
     }
     for system in ("full", "handcrafted"):
         ssl = root / "ssl" if system == "full" else None
-        fit_svm(system, **places, ssl=ssl, out=root / system, fit=FitConfig(epochs=8, affine_folds=2))
+        train(system, **places, ssl=ssl, out=root / system, fit=FitConfig(epochs=8, affine_folds=2))
         given = {"dump": root / "dump" / "dev", "embeddings": root / "emb" / "dev"}
-        score(root / system / "model", root / system / "scores", data=root / "data" / "dev", **given)
+        score(root / system / "scores", model=root / system / "model", data=root / "data" / "dev", **given)
     return root
 
 
 @pytest.fixture(scope="module")
 def detector(world):
-    return Detector(world / "full" / "model")
+    return judge_of(world / "full" / "model")
 
 
 def command(*words, **options):
@@ -116,10 +124,10 @@ def command(*words, **options):
 @pytest.mark.parametrize("system", ["full", "handcrafted"])
 def test_the_score_is_that_of_the_stages(world, system):
     """Dump, embeddings, SVM inputs and score, one file at a time, as through stages 3, 5 and 6."""
-    detector = Detector(world / system / "model")
-    other = Detector(world / system / "model", calibration="affine")
+    detector = judge_of(world / system / "model")
+    other = judge_of(world / system / "model", calibration="affine")
     # a temperature at its lower bound would multiply rounding errors by 100
-    assert detector.system.info["temperature"]["value"] > 0.1
+    assert detector.system.info["calibration"]["temperature"]["value"] > 0.1
     scores, affine = (read_scores(world / system / "scores" / name) for name in ("scores", "affine_scores"))
     for utt, expected in scores.items():
         verdict = detector.judge(world / "wav" / f"{utt}.wav")
@@ -135,9 +143,9 @@ def test_families_of_statistics_are_computed_as_the_dump_has_them(world, tmp_pat
         finish_dump(tmp_path / name, 1)
     places = {f"{name}_data": world / "data" / name for name in ("train", "dev")}
     places |= {f"{name}_dump": tmp_path / name for name in ("train", "dev")}
-    fit_svm("handcrafted", **places, out=tmp_path / "plus", fit=FitConfig(epochs=8, affine_folds=2))
-    score(tmp_path / "plus/model", tmp_path / "scores", data=world / "data/dev", dump=tmp_path / "dev")
-    detector = Detector(tmp_path / "plus" / "model")
+    train("handcrafted", **places, out=tmp_path / "plus", fit=FitConfig(epochs=8, affine_folds=2))
+    score(tmp_path / "scores", world / "data/dev", tmp_path / "plus/model", dump=tmp_path / "dev")
+    detector = judge_of(tmp_path / "plus" / "model")
     assert len(detector.system.features.hand.mean) == 3 + 64 + 72
     for utt, expected in list(read_scores(tmp_path / "scores" / "scores").items())[:4]:
         assert detector.judge(world / "wav" / f"{utt}.wav").score == pytest.approx(expected, abs=1e-3)
@@ -145,12 +153,12 @@ def test_families_of_statistics_are_computed_as_the_dump_has_them(world, tmp_pat
 
 def test_label_and_probability_say_the_same(world, detector):
     """P(fake) is that of the development set's map at the stated prior, the label spoof from one half up."""
-    posterior = Posterior.of(read_yaml(world / "full" / "model" / "model.yaml"))
-    sure = Detector(world / "full" / "model", prior=0.95)
+    posterior = Posterior.of(read_yaml(world / "full" / "model" / "model.yaml")["calibration"])
+    sure = judge_of(world / "full" / "model", prior=0.95)
     moved = 0
     for path in sorted((world / "wav").glob("v[45]-*.wav")):
         verdict, other = detector.judge(path), sure.judge(path)
-        f = -verdict.score * detector.system.info["temperature"]["value"]
+        f = -verdict.score * detector.system.info["calibration"]["temperature"]["value"]
         assert verdict.p_fake == pytest.approx(1 / (1 + np.exp(-posterior.a * f - posterior.b)), abs=1e-9)
         assert verdict.label == ("spoof" if verdict.p_fake >= 0.5 else "bonafide")
         odds = [v.p_fake / (1 - v.p_fake) for v in (verdict, other)]
@@ -186,7 +194,7 @@ def test_command_line_table_and_json(world):
     assert table.returncode == 0
     *head, row = table.stdout.decode().splitlines()
     assert all(line.startswith("#") for line in head)
-    wrong = Posterior.of(read_yaml(model / "model.yaml")).errors()
+    wrong = Posterior.of(read_yaml(model / "model.yaml")["calibration"]).errors()
     assert "spoof from P(fake) 0.5 up, at a prior P(fake) of 0.5; on development data" in head[0]
     assert (
         f"{100 * wrong[0]:.1f} % of genuine called fake, {100 * wrong[1]:.1f} % of fakes genuine" in head[0]
@@ -221,7 +229,8 @@ def test_a_cold_start_is_short(world):
         "kaldiio",
         "h5py",
         "masd.ssl",
-        "masd.detectors",
+        "masd.systems.network",
+        "masd.systems.train",
         "masd.report",
         "masd.judge.export",
         "masd.svm.fit",
@@ -233,12 +242,12 @@ def test_a_cold_start_is_short(world):
 
 def test_a_second_file_costs_no_second_load(world, monkeypatch, capsys):
     """Model folder and encoder are read once, however many files there are."""
+    from masd import systems
     from masd.bin.detect import detect
     from masd.models import encoder
-    from masd.svm.system import System
 
     loads = []
-    for place, name in ((System, "load"), (encoder, "load_encoder")):
+    for place, name in ((systems, "load"), (encoder, "load_encoder")):
         original = getattr(place, name)
         monkeypatch.setattr(place, name, lambda *a, o=original, n=name: loads.append(n) or o(*a))
     files = [str(world / "wav" / f"v4-0{i}.wav") for i in range(3)]
@@ -279,7 +288,7 @@ def test_where_nothing_can_be_said_the_label_is_inconclusive_and_says_why(world,
     """Never `spoof` for want of evidence; the score stands all the same, and is a number."""
     path = tmp_path / "x.wav"
     write_wav(path, kinds()[kind], 8000 if kind == "narrow band" else RATE)
-    verdict = Detector(world / "full" / "model", windows=windows).judge(path)
+    verdict = judge_of(world / "full" / "model", windows=windows).judge(path)
     assert verdict.label == "inconclusive"
     assert [line.startswith(kind.split(" at ")[0].split(" but ")[0]) for line in verdict.reasons] == [True]
     assert verdict.warnings[: len(verdict.reasons)] == verdict.reasons
@@ -309,7 +318,7 @@ def test_clipping_and_shortness_that_may_pass_are_warnings(detector, tmp_path):
 
 @pytest.mark.parametrize("system", ["full", "handcrafted"])
 def test_the_name_and_a_lossless_container_change_no_bit(world, system, tmp_path):
-    detector = Detector(world / system / "model")
+    detector = judge_of(world / system / "model")
     path = world / "wav" / "v4-02.wav"
     x, rate = soundfile.read(path, dtype="int16")
     expected = detector.judge(path)
@@ -322,9 +331,9 @@ def test_the_name_and_a_lossless_container_change_no_bit(world, system, tmp_path
 @pytest.mark.parametrize("windows", [False, True])
 def test_silence_around_speech_is_not_judged(world, windows, tmp_path, monkeypatch):
     """Zeros, or the least bits of a quiet input, before it and after it."""
-    detector, judged = Detector(world / "handcrafted" / "model", windows=windows), []
-    decide = detector.decide
-    monkeypatch.setattr(detector, "decide", lambda pieces: judged.extend(pieces) or decide(pieces))
+    detector, judged = judge_of(world / "handcrafted" / "model", windows=windows), []
+    decide = detector.system.decide
+    monkeypatch.setattr(detector.system, "decide", lambda pieces: judged.extend(pieces) or decide(pieces))
     x = soundfile.read(world / "wav" / "v4-02.wav", dtype="float32")[0]
     quiet = 2e-5 * generator(0, "quiet").normal(size=16 * RATE)
     for silence in (np.zeros(16 * RATE), quiet):
@@ -337,8 +346,8 @@ def test_silence_around_speech_is_not_judged(world, windows, tmp_path, monkeypat
         cut = [line for line in verdict.warnings if line.endswith("s on: judged up to there")]
         assert (len(left_out), len(cut)) == ((1, 0) if windows else (0, 1))
         if not windows:  # stage 3 hears the same
-            hand = front_end(y, "y", detector.config)[1]
-            np.testing.assert_array_equal(detector.inputs(judged[-1:]).hand[0], hand)
+            hand = front_end(y, "y", detector.system.feats)[1]
+            np.testing.assert_array_equal(detector.system.inputs(judged[-1:]).hand[0], hand)
     assert len(judged) == 2
     assert all(0 <= len(piece.core) - len(x) <= 0.3 * RATE for piece in judged)
 
@@ -357,7 +366,7 @@ def test_a_folder_that_cannot_be_listed_does_not_stop_the_files_after_it(monkeyp
     def refused(folder):
         raise MasdError(f"{folder}: cannot be listed (Permission denied)")
 
-    monkeypatch.setattr("masd.svm.detector.audio_files", refused)
+    monkeypatch.setattr("masd.judge.verdict.audio_files", refused)
     found = list(expand([str(ROOT), "x.wav"]))
     assert isinstance(found[0], MasdError) and found[1:] == ["x.wav"]
 
@@ -385,12 +394,12 @@ def test_no_more_is_decoded_than_is_judged_and_windows_come_in_blocks(world, tmp
                 yield block
 
     monkeypatch.setattr(module, "AudioStream", Watched)
-    told = Detector(world / "handcrafted" / "model").judge(tmp_path / "x.wav").warnings
+    told = judge_of(world / "handcrafted" / "model").judge(tmp_path / "x.wav").warnings
     assert len(blocks) <= 31
     assert any(line.startswith("only the first 4 of more than 3") for line in told)
-    windowed = Detector(world / "handcrafted" / "model", windows=True)
-    decide = windowed.decide
-    monkeypatch.setattr(windowed, "decide", lambda pieces: most.append(len(pieces)) or decide(pieces))
+    windowed = judge_of(world / "handcrafted" / "model", windows=True)
+    decide = windowed.system.decide
+    monkeypatch.setattr(windowed.system, "decide", lambda pieces: most.append(len(pieces)) or decide(pieces))
     windowed.judge(tmp_path / "x.wav")
     assert max(most) == module.WINDOWS_AT_ONCE and sum(most) == 60
 
@@ -400,7 +409,7 @@ def test_a_long_recording_is_told_how_much_of_it_was_judged(detector, world, tmp
     write_wav(tmp_path / "x.wav", speech("long", 9))
     told = [line for line in detector.judge(tmp_path / "x.wav").warnings if line.startswith("only the first")]
     assert told == ["only the first 4 of 9.0 s judged (--windows hears all)"]
-    whole = Detector(world / "full" / "model", windows=True).judge(tmp_path / "x.wav")
+    whole = judge_of(world / "full" / "model", windows=True).judge(tmp_path / "x.wav")
     assert not any(line.startswith("only the first") for line in whole.warnings)
 
 
@@ -412,47 +421,29 @@ def test_narrow_band_in_a_wide_file(detector, tmp_path):
 
 
 def damaged(world, tmp_path, change):
-    """Return a copy of a model in which `change` has changed model.yaml, svm.npz or a tensor."""
-    from masd.stage.files import sha256, write_yaml
-
+    """Return a copy of a model in which `change` has changed model.yaml or a tensor."""
     target = tmp_path / "model"
     shutil.copytree(world / "full" / "model", target)
     info = read_yaml(target / "model.yaml")
-    with np.load(target / "svm.npz") as stored:
-        arrays = dict(stored)
-    change(info, arrays)
-    np.savez(target / "svm.npz", **arrays)
-    for name in ("encoder.safetensors", "fusion.safetensors"):
-        tensors = load_file(target / name)
-        if change(tensors, None):
-            save_file(tensors, target / name)
+    files = {name: load_file(target / name) for name in ("model.safetensors", "encoder.safetensors")}
+    change(info, files["model.safetensors"] | files["encoder.safetensors"])
+    for name, tensors in files.items():
+        save_file(tensors, target / name)
     info["files"] = {name: sha256(target / name) for name in info["files"]}
     write_yaml(target / "model.yaml", info)
     return target
 
 
 def section(name, key, value):
-    def change(info, arrays):
-        if arrays is not None:
-            info[name][key] = value
+    def change(info, tensors):
+        (info if name == "ranges" else info["calibration"])[name][key] = value
 
     return change
 
 
-def array(name, value):
-    def change(info, arrays):
-        if arrays is not None:
-            arrays[name] = arrays[name].copy()
-            arrays[name].flat[0] = value
-
-    return change
-
-
-def tensor(name):
-    def change(tensors, arrays):
-        if arrays is None and name in tensors:
-            tensors[name].view(-1)[0] = float("nan")
-            return True
+def tensor(name, value=float("nan")):
+    def change(info, tensors):
+        tensors[name].view(-1)[0] = value
 
     return change
 
@@ -470,23 +461,23 @@ def tensor(name):
         (r"model\.yaml: posterior\.bonafide are no rising", section("posterior", "bonafide", [1.0, 0.0])),
         (r"model\.yaml: thresholds\.dev_eer is nan", section("thresholds", "dev_eer", float("nan"))),
         (r"model\.yaml: ranges\.bandwidth\.p1 is nan", section("ranges", "bandwidth", {"p1": float("nan")})),
-        (r"svm\.npz: the array 'support'", array("support", np.nan)),
-        (r"svm\.npz: the array 'gamma' is not above 0", array("gamma", -0.1)),
-        (r"svm\.npz: the array 'ssl_mean'", array("ssl_mean", np.inf)),
-        (r"svm\.npz: the array 'hand_std'", array("hand_std", 0.0)),
-        (r"svm\.npz: the array 'alpha'", array("alpha", np.nan)),
+        (r"model\.safetensors: tensor support holds", tensor("support")),
+        (r"model\.safetensors: tensor gamma is not above 0", tensor("gamma", -0.1)),
+        (r"model\.safetensors: tensor ssl_mean holds", tensor("ssl_mean", float("inf"))),
+        (r"model\.safetensors: tensor hand_std is not above 0", tensor("hand_std", 0.0)),
+        (r"model\.safetensors: tensor alpha holds", tensor("alpha")),
         (r"encoder\.safetensors: tensor mel_mean holds NaN", tensor("mel_mean")),
-        (r"fusion\.safetensors: tensor w_k holds NaN", tensor("w_k")),
+        (r"model\.safetensors: tensor fusion\.w_k holds NaN", tensor("fusion.w_k")),
     ],
 )
 def test_a_model_with_impossible_numbers_is_refused_by_file_and_key(world, tmp_path, said, change):
     with pytest.raises(MasdError, match=said):
-        Detector(damaged(world, tmp_path, change))
+        judge_of(damaged(world, tmp_path, change))
 
 
 def test_a_score_that_is_no_number_is_no_verdict(world, monkeypatch):
-    detector = Detector(world / "full" / "model")
-    monkeypatch.setattr(detector, "decide", lambda pieces: np.array([np.nan]))
+    detector = judge_of(world / "full" / "model")
+    monkeypatch.setattr(detector.system, "decide", lambda pieces: np.array([np.nan]))
     with pytest.raises(MasdError, match=r"v4-01\.wav: the model gives no finite score"):
         detector.judge(world / "wav" / "v4-01.wav")
 
@@ -494,7 +485,7 @@ def test_a_score_that_is_no_number_is_no_verdict(world, monkeypatch):
 @pytest.mark.parametrize("prior", [0.0, 1.0, -1.0, float("nan")])
 def test_a_prior_that_is_no_probability_is_refused(world, prior):
     with pytest.raises(MasdError, match=r"--prior .*strictly between 0 and 1"):
-        Detector(world / "full" / "model", prior=prior)
+        judge_of(world / "full" / "model", prior=prior)
 
 
 def test_speech_like_the_training_set_has_no_warnings(world, detector):
@@ -518,15 +509,15 @@ def test_what_cannot_be_judged(detector, tmp_path):
 
 def test_windows_are_averaged(world, detector, tmp_path):
     """A recording of one window scores as without; a longer one is the mean over evenly spread windows."""
-    whole = Detector(world / "full" / "model", windows=True)
+    whole = judge_of(world / "full" / "model", windows=True)
     short, long = world / "wav" / "v4-01.wav", world / "wav" / "v4-00.wav"
     assert whole.judge(short).score == pytest.approx(detector.judge(short).score, abs=1e-6)
     x, _ = soundfile.read(long, dtype="float32")
-    inputs = whole.inputs(whole.pieces(x))
+    inputs = whole.system.inputs(whole.pieces(x))
     assert len(inputs) == 2
     f = whole.system.decision(whole.system.values(inputs))
-    assert whole.judge(long).score == pytest.approx(float(whole.system.scores(f.mean())), abs=1e-6)
-    first = detector.inputs(detector.pieces(x))
+    assert whole.judge(long).score == pytest.approx(float(whole.system.calibration.scores(f.mean())), abs=1e-6)
+    first = detector.system.inputs(detector.pieces(x))
     np.testing.assert_allclose(first.hand[0], inputs.hand[0], atol=1e-6)
     np.testing.assert_allclose(first.compact.mu[0], inputs.compact.mu[0], atol=1e-5)
 
@@ -589,9 +580,9 @@ def test_a_model_of_embeddings_from_elsewhere_takes_no_audio(world, tmp_path):
         (tmp_path / name / "emb.1.scp").rename(tmp_path / name / "emb.scp")
     given = {f"{n}_{k}": world / k / n for n in ("train", "dev") for k in ("data",)}
     emb = {f"{n}_embeddings": tmp_path / n for n in ("train", "dev")}
-    fit_svm("ssl_multi", **given, **emb, out=tmp_path / "exp")
+    train("ssl_multi", **given, **emb, out=tmp_path / "exp")
     with pytest.raises(MasdError, match="embeddings made elsewhere"):
-        Detector(tmp_path / "exp" / "model")
+        judge_of(tmp_path / "exp" / "model")
 
 
 def test_embeddings_of_another_encoder_are_refused(world, tmp_path):
@@ -601,16 +592,16 @@ def test_embeddings_of_another_encoder_are_refused(world, tmp_path):
     extract_shard(tmp_path / "ssl", world / "dump" / "dev", tmp_path / "emb")
     finish(tmp_path / "emb", 1)
     with pytest.raises(MasdError, match="not made by the encoder"):
-        score(world / "full" / "model", tmp_path / "out", tmp_path / "emb", world / "dump" / "dev")
+        score(tmp_path / "out", None, world / "full" / "model", tmp_path / "emb", world / "dump" / "dev")
     places = {"train_data": world / "data" / "train", "dev_data": world / "data" / "dev"}
     places |= {"train_embeddings": world / "emb" / "train", "dev_embeddings": tmp_path / "emb"}
     with pytest.raises(MasdError, match="not made by the encoder"):
-        fit_svm("ssl_multi", **places, ssl=world / "ssl", out=tmp_path / "exp")
+        train("ssl_multi", **places, ssl=world / "ssl", out=tmp_path / "exp")
     with pytest.raises(MasdError, match="give its folder as --ssl"):
-        fit_svm("ssl_multi", **places, out=tmp_path / "exp")
+        train("ssl_multi", **places, out=tmp_path / "exp")
     with pytest.raises(MasdError, match="pretrain with bands single"):
         places["dev_embeddings"] = world / "emb" / "dev"
-        fit_svm("ssl_single", **places, ssl=world / "ssl", out=tmp_path / "exp")
+        train("ssl_single", **places, ssl=world / "ssl", out=tmp_path / "exp")
 
 
 def test_the_model_folder_stands_alone(world, tmp_path):
@@ -623,25 +614,16 @@ def test_the_model_folder_stands_alone(world, tmp_path):
         if not path.name.startswith("."):
             shutil.copyfile(path, target / path.name)
     audio = world / "wav" / "v5-03.wav"
-    assert Detector(target).judge(audio) == Detector(world / "full" / "model").judge(audio)
+    assert judge_of(target).judge(audio) == judge_of(world / "full" / "model").judge(audio)
 
 
-def test_time_model_measures_what_a_second_of_audio_takes(world, tmp_path):
-    from masd.bin.time_model import time_model
-    from masd.stage.files import read_json
-
-    time_model(world / "full" / "model", world / "data" / "dev", tmp_path, utterances=3)
+def test_recordings_scored_by_a_row_have_the_scores_of_their_dumps_and_the_time_they_take(world, tmp_path):
+    score(tmp_path, world / "data" / "dev", world / "full" / "model")
     timing = read_json(tmp_path / "timing.json")
     assert timing["real_time_factor"] == pytest.approx(timing["seconds"] / timing["audio_seconds"])
     assert timing["parameters"] > 0
-
-
-@pytest.mark.parametrize("utterances", [0, -1])
-def test_no_recordings_to_time_is_one_clear_line(tmp_path, utterances):
-    from masd.bin.time_model import time_model
-
-    with pytest.raises(MasdError, match=f"--utterances {utterances}: give how many recordings of .*data"):
-        time_model(tmp_path / "model", tmp_path / "data", tmp_path, utterances=utterances)
+    heard, dumped = (read_scores(place / "scores") for place in (tmp_path, world / "full" / "scores"))
+    assert heard == pytest.approx(dumped, abs=1e-3)
 
 
 def exported(world, out, **keys):
@@ -659,8 +641,8 @@ def exported(world, out, **keys):
 def test_a_model_in_half_precision(world, detector, tmp_path):
     """Loads like any model, is half as large, scores alike; its cost is what scoring both gives."""
     cost = exported(world, tmp_path / "half")
-    small = Detector(tmp_path / "half")
-    sizes = [sum(p.stat().st_size for p in (folder / name for name in ("encoder.safetensors", "svm.npz")))
+    small = judge_of(tmp_path / "half")
+    sizes = [sum(p.stat().st_size for p in (folder / name for name in ("encoder.safetensors", "model.safetensors")))
              for folder in (world / "full" / "model", tmp_path / "half")]  # fmt: skip
     assert sizes[1] < 0.65 * sizes[0]  # what is left are the names of many small tensors
     changes = []
@@ -674,11 +656,11 @@ def test_a_model_in_half_precision(world, detector, tmp_path):
 
 def test_a_model_of_fewer_vectors(world, detector, tmp_path):
     cost = exported(world, tmp_path / "few", half=False, vectors=6)
-    small = Detector(tmp_path / "few")
+    small = judge_of(tmp_path / "few")
     assert len(small.system.svm.dual) == 6 < len(detector.system.svm.dual)
     assert cost["exported"]["largest_score_change"] > 0 and 0 <= cost["exported"]["eer"] <= 1
     audio = world / "wav" / "v4-02.wav"
-    mine, theirs = (one.inputs(one.pieces(read(audio))) for one in (small, detector))
+    mine, theirs = (one.system.inputs(one.pieces(read(audio))) for one in (small, detector))
     np.testing.assert_array_equal(small.system.values(mine), detector.system.values(theirs))
 
 
@@ -695,16 +677,16 @@ def test_the_fast_mode(world, detector, tmp_path):
     cost = exported(world, tmp_path / "int8", half=False, onnx="int8", calibration=8)
     assert 0 < cost["fast"]["mean_score_change"] < 1
     for name, off in (("fast", 2e-3), ("int8", cost["fast"]["largest_score_change"] + 2e-3)):
-        judged = Detector(tmp_path / name, fast=True).judge(world / "wav" / "v5-03.wav")
+        judged = judge_of(tmp_path / name, fast=True).judge(world / "wav" / "v5-03.wav")
         assert judged.score == pytest.approx(detector.judge(world / "wav" / "v5-03.wav").score, abs=off)
-    windows = [Detector(tmp_path / "fast", windows=True, fast=fast) for fast in (False, True)]
+    windows = [judge_of(tmp_path / "fast", windows=True, fast=fast) for fast in (False, True)]
     one, other = (d.judge(world / "wav" / "v4-00.wav").score for d in windows)
     assert one == pytest.approx(other, abs=2e-3)
 
 
 def test_what_cannot_be_exported_or_fast(world, tmp_path):
     with pytest.raises(MasdError, match=r"no encoder\.onnx inside; make one with masd\.bin\.export_model"):
-        Detector(world / "full" / "model", fast=True)
+        judge_of(world / "full" / "model", fast=True)
     with pytest.raises(MasdError, match="is the model itself"):
         export_model(world / "full" / "model", world / "full" / "model")
     with pytest.raises(MasdError, match="give --data and --dump, or neither"):
@@ -718,19 +700,19 @@ def test_what_cannot_be_exported_or_fast(world, tmp_path):
 def test_explaining_says_what_moved_the_score(world, detector):
     """The sum is not the score, but a part's effect is the score with it less the score without it."""
     path = world / "wav" / "v4-00.wav"
-    explained = Detector(world / "full" / "model", explained=True)
+    explained = judge_of(world / "full" / "model", explained=True)
     verdict = explained.judge(path)
     assert verdict.score == detector.judge(path).score, "explaining changes nothing"
     effects = verdict.effects
     assert list(effects.bands) == ["low", "mid", "high"] and list(effects.measures) == ["PCS", "HFER", "SFI"]
     assert [(start, stop) for start, stop, _ in effects.windows] == [(i / 2, i / 2 + 0.5) for i in range(8)]
     x = soundfile.read(path, dtype="float32")[0]
-    hand = explained.inputs(explained.pieces(x))
+    hand = explained.system.inputs(explained.pieces(x))
     hand.hand[0, 1] = explained.system.features.hand.mean[1]
-    without = explained.system.scores(explained.system.decision(explained.system.values(hand)))
+    without = explained.system.calibration.scores(explained.system.decision(explained.system.values(hand)))
     assert effects.measures["HFER"] == pytest.approx(verdict.score - without[0], abs=1e-3)
     with pytest.raises(MasdError, match="not of windows"):
-        Detector(world / "full" / "model", windows=True, explained=True)
+        judge_of(world / "full" / "model", windows=True, explained=True)
 
 
 def test_what_is_explained_of_a_long_recording_is_what_is_judged(world, monkeypatch):
@@ -741,22 +723,23 @@ def test_what_is_explained_of_a_long_recording_is_what_is_judged(world, monkeypa
         seen.setdefault("judged", mels[0])
         return embed(encoder, mels)
 
-    def explained(system, encoder, whole, *rest):
+    def explained(system, whole, *rest):
         seen["explained"] = whole.mel
-        return effects(system, encoder, whole, *rest)
+        return effects(system, whole, *rest)
 
-    monkeypatch.setattr("masd.svm.detector.embed", judged)
+    monkeypatch.setattr("masd.svm.inputs.embed", judged)
     monkeypatch.setattr("masd.judge.explain.effects", explained)
-    assert Detector(world / "full" / "model", explained=True).judge(world / "wav" / "v4-00.wav").effects
+    assert judge_of(world / "full" / "model", explained=True).judge(world / "wav" / "v4-00.wav").effects
     np.testing.assert_array_equal(seen["explained"], seen["judged"])
 
 
 def test_a_band_is_neutral_at_the_mean_of_pretraining_or_where_that_is_not_known_of_the_recording(world):
     """Zero, which an encoder of unstandardised log-mel has for its mean, is far louder than any speech."""
-    detector = Detector(world / "full" / "model", explained=True)
+    detector = judge_of(world / "full" / "model", explained=True)
     mel = np.random.default_rng(0).normal(-9, 1, (50, 64)).astype(np.float32)
     np.testing.assert_array_equal(detector.system.neutral_mel(mel), np.full(64, -4.0))
-    detector.encoder.config = dataclasses.replace(detector.encoder.config, normalise="raw")
+    encoder = detector.system.encoder()
+    encoder.config = dataclasses.replace(encoder.config, normalise="raw")
     np.testing.assert_array_equal(detector.system.neutral_mel(mel), mel.mean(0))
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from masd.detectors.networks import released
 from masd.errors import MasdError
 from masd.models.aasist import AASIST, AASIST_L, Aasist
 from masd.models.graph import GraphAttention, GraphPool
 from masd.models.sinc import sinc_filters
+from masd.systems.classifier import released
 
 
 def given(variable):

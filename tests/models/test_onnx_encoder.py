@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from masd.errors import MasdError
-from masd.judge.onnx_encoder import OnnxEncoder, encoder_graph, quantised
 from masd.models.encoder import Encoder, EncoderConfig
+from masd.models.onnx_encoder import OnnxEncoder, encoder_graph, quantised
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")

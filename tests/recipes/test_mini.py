@@ -20,7 +20,7 @@ import pytest
 from masd.data.folder import read_folder
 from masd.stage.files import read_yaml
 from masd.stage.tables import read_table
-from masd.svm.posterior import Posterior
+from masd.systems.calibration import Posterior
 
 pytestmark = pytest.mark.slow
 
@@ -178,7 +178,7 @@ def test_embeddings_made_elsewhere_go_into_stage_five_and_six(twin):
     ]
     words = [word for pair in zip(sets, places, strict=True) for word in pair]
     done = twin.python(
-        "masd.bin.fit_svm", "--system", "full", "--out", "exp/other", *words, "--fit.epochs", 3
+        "masd.bin.train", "--system", "full", "--out", "exp/other", *words, "--fit.epochs", 3
     )
     assert done.returncode == 0, done.stderr[-2000:]
     done = twin.python(
@@ -211,7 +211,7 @@ def test_scores_made_elsewhere_go_into_stage_seven(twin):
 
 def test_detect_gives_the_score_that_the_recipe_gave(finished):
     """And P(fake) of it by the map that was fitted on the development set."""
-    info = read_yaml(finished.path / "exp/tiny/full_s0/model/model.yaml")
+    info = read_yaml(finished.path / "exp/tiny/full_s0/model/model.yaml")["calibration"]
     folder = read_folder(finished.path / "data/tiny/eval")
     scores = read_table(finished.path / "exp/tiny/full_s0/scores/eval/scores")
     for utt in folder.utts[::5]:

@@ -13,10 +13,11 @@ import pytest
 from entry_points import functions, parser_of
 
 from masd.cli import _own_sections, _with_underscores
-from masd.detectors.config import SYSTEMS
 from masd.stage.files import write_yaml
+from masd.systems import SYSTEMS as KNOWN
 
 ROOT = Path(__file__).parents[2]
+SYSTEMS = [name for name, kind in KNOWN.items() if kind != "masd"]
 RECIPES = sorted(path.parent.name for path in ROOT.glob("egs/*/run.sh"))
 ROWS = ("handcrafted", "ssl_single", "ssl_multi", "concat", "attention", "full")
 ENTRY = "masd.bin."
@@ -49,7 +50,7 @@ class Noted:
         for name in ("one.pt", "two.pt"):
             (self.path / name).touch()
         for system in (*ROWS, "plus", "full_tokens", *SYSTEMS):
-            self.model(f"tiny/{system}", {})
+            self.model(f"tiny/{system}")
             for part in ("dev", "eval"):
                 self.touch(f"exp/tiny/{system}_s0/scores/{part}/scores")
         for kind in ("single", "multi", "adversarial", "adversarial_paper_literal"):
@@ -77,10 +78,10 @@ class Noted:
         noted = (self.path / "calls").read_text().split("\x1e")[:-1]
         return [line.split("\x1f")[:-1] for line in noted]
 
-    def model(self, system, kind):
+    def model(self, system):
         """Return a model folder that says no more than whose it is."""
-        folder = self.path / "exp" / f"{system}_s0" / "model"
-        write_yaml(folder / "model.yaml", {"system": system, **kind})
+        folder, name = self.path / "exp" / f"{system}_s0" / "model", Path(system).name.removesuffix("_tokens")
+        write_yaml(folder / "model.yaml", {"system": name, "type": KNOWN[name]})
         return folder.relative_to(self.path)
 
 
@@ -128,8 +129,9 @@ def test_every_command_is_one_that_its_entry_point_takes(noted, name, system, mo
     found = entries(calls)
     waveforms = system in SYSTEMS
     assert ("dump_feats" in found) == (not waveforms or system == "tokens")
-    assert ("fit_svm" in found) == ("score" in found) == (not waveforms)
-    assert ("train_detector" in found) == (waveforms or system == "+tokens")
+    assert found.count("train") == 1 + (system == "+tokens")
+    assert found.count("score") == found.count("finish scores") >= 2
+    assert ("extract_embeddings" in found) == (not waveforms and system != "handcrafted")
     assert ("pretrain" in found) == (system not in {"handcrafted", *SYSTEMS} or system == "tokens")
     assert found[-1] == "results page" and found.count("evaluate") == 2
 
@@ -143,12 +145,12 @@ def test_published_settings_hold_where_a_size_says_nothing_else(noted, name, mon
         calls = recipe.calls(
             "--zero-shot", "false", "--system", "samo", "--stage", 5, "--stop-stage", 5, *options
         )
-        return parsed(recipe, calls[-1], monkeypatch).detector.train
+        return parsed(recipe, calls[-1], monkeypatch).network
 
     config = train()
     assert (config.loss, config.alpha, config.renew, config.batch) == ("samo", 20.0, 3, 4)
     own = recipe.path / "conf" / "systems" / "samo.yaml"
-    write_yaml(own, {"train_detector": {"detector": {"train": {"alpha": 10.0}}}})
+    write_yaml(own, {"train": {"network": {"alpha": 10.0}}})
     config = train()
     own.unlink()
     assert (config.loss, config.alpha, config.batch) == ("samo", 10.0, 4)
@@ -159,13 +161,13 @@ def test_a_detector_or_released_weights_score_without_training(noted, name, monk
     recipe = noted[name]
     weights = recipe.path / "AASIST.pth"
     weights.touch()
-    model = recipe.model("aasist", {"detector": {"train": {}}})
+    model = recipe.model("aasist")
     for options, tag in (
         (("--model", model), "zero_shot_aasist_s0"),
         (("--checkpoint", weights, "--system", "aasist"), "zero_shot_aasist_released"),
     ):
         calls = recipe.calls("--zero-shot", "true", *options)
-        assert entries(calls) == ["score_detector", "finish scores", "evaluate", "results page"]
+        assert entries(calls) == ["score", "finish scores", "evaluate", "results page"]
         found = [parsed(recipe, call, monkeypatch) for call in calls]
         assert str(found[0].out) == str(found[1].out) == f"exp/tiny/{tag}/scores/eval"
         assert found[3].system == tag.removesuffix("_s0")
@@ -199,7 +201,7 @@ def test_an_option_that_says_how_to_train_is_refused_with_a_trained_system(noted
     weights.touch()
     said = f"{option} {IDLE[option]}: changes nothing of a trained system, "
     for given in (
-        ("--model", recipe.model("plus", {})),
+        ("--model", recipe.model("plus")),
         ("--checkpoint", "AASIST.pth", "--system", "aasist"),
     ):
         assert_one_line(recipe.run(*given, option, IDLE[option]), said + given[0])
@@ -208,7 +210,7 @@ def test_an_option_that_says_how_to_train_is_refused_with_a_trained_system(noted
 def test_a_model_says_which_system_it_is(noted):
     """Another system is refused, the default too where it is given; defaults are let through."""
     recipe = noted["for"]
-    model = ("--model", recipe.model("plus", {}))
+    model = ("--model", recipe.model("plus"))
     for system in ("aasist", "full"):
         assert_one_line(
             recipe.run(*model, "--system", system), f"--system {system}: --model says which system"
@@ -259,13 +261,13 @@ def test_samo_is_told_the_enrolment_that_stage_1_found_and_no_other_system_is(no
     (recipe.path / "data/tiny/enrol_eval").mkdir(exist_ok=True)
     for system, told in (("samo", True), ("aasist", False)):
         calls = recipe.calls("--stage", 6, "--stop-stage", 6, "--system", system)
-        scoring = [call for call in calls if entry(call)[0] == "score_detector"]
+        scoring = [call for call in calls if entry(call)[0] == "score"]
         assert ["--enrolment-data" in call for call in scoring] == [False, told]
 
 
 def test_a_model_with_tokens_takes_its_token_model_along(noted):
     recipe = noted["for"]
-    model = recipe.model("full", {})
+    model = recipe.model("full")
     (recipe.path / model / "encoder.safetensors").touch()
     assert_one_line(recipe.run("--model", model, "--features", "+tokens"), "was not trained with them")
     tokens = model.parent / "tokens" / "model"
@@ -366,7 +368,7 @@ def test_only_networks_are_trained_by_several_processes(noted, system, words):
     calls = noted["for"].calls(
         "--zero-shot", "false", "--system", system, "--nproc", 2, "--stage", 5, "--stop-stage", 5
     )
-    assert len(start(calls, "train_detector" if system in SYSTEMS else "fit_svm")[1]) == words
+    assert len(start(calls, "train")[1]) == words
 
 
 def test_the_page_names_a_command_that_can_be_pasted(noted):
@@ -388,8 +390,7 @@ def test_force_makes_evaluations_and_page_again(noted):
 def test_scores_are_told_the_command_that_made_them(noted, system):
     calls = noted["for"].calls("--zero-shot", "false", "--system", system, "--stage", 6, "--command", "a b")
     told = {entry(call)[0]: call[call.index("--command") + 1] for call in calls if "--command" in call}
-    by = {"handcrafted": ["score"], "lfcc_gmm": ["score_detector", "finish scores"]}[system]
-    assert told == dict.fromkeys([*by, "results page"], "a b")
+    assert told == dict.fromkeys(["score", "finish scores", "results page"], "a b")
 
 
 @pytest.mark.parametrize(
@@ -514,8 +515,8 @@ def test_a_path_is_not_looked_for_by_stages_that_do_not_read_it(noted, name):
 
 # Entry points that may leave out utterances which cannot be used; finish utt2dur has --strict.
 LEAVE_OUT = {
-    "finish copy-synthesis", "finish dump", "finish embeddings", "add_tokens", "fit_svm", "train_detector",
-    "score", "score_detector", "finish scores",
+    "finish copy-synthesis", "finish dump", "finish embeddings", "add_tokens", "train",
+    "score", "finish scores",
 }  # fmt: skip
 
 

@@ -8,9 +8,9 @@ import torch
 
 from masd.audio import write_wav
 from masd.bin.evaluate import evaluate
-from masd.bin.fit_svm import fit_svm
 from masd.bin.results import page
 from masd.bin.score import score
+from masd.bin.train import train
 from masd.data.folder import write_folder
 from masd.errors import MasdError
 from masd.feats.config import FeatsConfig
@@ -23,7 +23,7 @@ from masd.report.results_page import gather, pages
 from masd.stage.files import write_yaml
 from masd.stage.seeding import generator
 from masd.svm.config import FitConfig
-from masd.svm.embeddings import extract_shard, finish
+from masd.systems.embeddings import extract_shard, finish
 
 
 def make_set(root, name, voices):
@@ -65,9 +65,9 @@ def world(tmp_path_factory):
     for system in ("full", "handcrafted"):
         out = root / "exp" / f"{system}_s0"
         ssl = root / "ssl" if system == "full" else None
-        fit_svm(system, **places, ssl=ssl, out=out, fit=FitConfig(epochs=3, affine_folds=2))
+        train(system, **places, ssl=ssl, out=out, fit=FitConfig(epochs=3, affine_folds=2))
         for command in ("./run.sh", "./run.sh --stage 6"):  # the second finds the scores as they are
-            score(out / "model", out / "scores" / "eval", **given, command=command)
+            score(out / "scores" / "eval", model=out / "model", **given, command=command)
         # what masd.cli writes beside the output of the entry point
         write_yaml(out / "scores" / "eval" / "score.yaml", {"model": out / "model", **given})
         evaluate(

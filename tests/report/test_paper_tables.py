@@ -71,9 +71,9 @@ def test_a_system_whose_budget_ended_too_early_is_said_to_be_under_trained():
     runs = [run_of("full", 0.02), run_of("aasist", 0.5, weak=True), run_of("samo", 0.4)]
     (*_, weak), (*_, none) = paper_tables(REPORTED, runs)
     assert (weak, none) == (["aasist_s0"], [])
-    for training, said in (([{"set": "train"}], False), ({"dev_loss_falling": True}, True)):
+    for told, said in (({}, False), ({"run": {"dev_loss_falling": True}}, True)):
         run = Run(Path("aasist_s0"), "aasist", 0, Path("results"), {})
-        run.model = {"training": training}
+        run.model = told
         assert run.under_trained == said
 
 

@@ -33,12 +33,12 @@ def folders(tmp_path):
         write_json(tmp_path / name / "metrics.json", metrics(eer))
         write_json(tmp_path / name / "timing.json", {"real_time_factor": 0.25, "parameters": 1234})
         training = {"seconds": 90.0, "utterance_steps": 5000, "dev_loss_falling": falling}
-        write_yaml(tmp_path / name / "model" / "model.yaml", {"training": training})
+        write_yaml(tmp_path / name / "model" / "model.yaml", {"run": training})
     write_json(tmp_path / "released" / "metrics.json", metrics(0.3))
     return tmp_path
 
 
-def test_a_model_of_fit_svm_has_no_supervised_training_to_tell_of(folders):
+def test_a_row_of_table_2_has_no_supervised_training_to_tell_of(folders):
     write_yaml(folders / "svm" / "model.yaml", {"training": [{"name": "train"}]})
     row = read_row(folders / "gmm", folders / "svm")
     assert row.training == {} and not row.under_trained

@@ -15,7 +15,7 @@ from masd.stage import devices
 from masd.stage.files import read_yaml
 from masd.stage.threads import pinned
 from masd.svm import embeddings
-from masd.svm.embeddings import extract_shard, finish
+from masd.systems.embeddings import extract_shard, finish
 
 
 def embedded(model, dump, out, jobs):

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from masd.svm.config import FitConfig, system_spec
+from masd.svm.config import ROWS, FitConfig
+from masd.svm.features import FeatureMap, Scaler
 from masd.svm.fusion_training import held_out_rows, stratified_rows, train_fusion
-from masd.svm.system import FeatureMap, Scaler
 
 
 def features_of(data, alpha, standardise=True):
-    features = FeatureMap(system_spec("full"), alpha=alpha)
+    features = FeatureMap(ROWS["full"], alpha=alpha)
     features.ssl = Scaler.of(features.f_ssl(data.inputs), standardise)
     features.hand = Scaler.of(data.inputs.hand, standardise)
     return features

@@ -13,12 +13,13 @@ import numpy as np
 import soundfile
 
 from masd.audio import read_audio, resample, write_wav
-from masd.bin.detect import open_judge
 from masd.cli import run
 from masd.data.folder import read_folder
 from masd.data.utterance import load_utterance
 from masd.errors import MasdError
+from masd.judge.verdict import Judge
 from masd.pretrained import PLUS
+from masd.systems import load
 
 RATE = 16000
 SILENCE = 5  # seconds
@@ -84,11 +85,11 @@ def judge_conditions(
         recordings: how many, the first in order.
         prior: as of `detect`.
     """
-    judge, name = open_judge(model, "", None, False, "temperature", prior=prior)
+    judge = Judge(load(model), prior=prior)
     waves = list(_take(audio, set(filter(None, speakers.split(","))), recordings))
     if not waves:
         raise MasdError("no genuine recordings among what --audio and --speakers name")
-    print(f"{name}, {len(waves)} genuine recordings\n")
+    print(f"{judge.system.name} model {model}, {len(waves)} genuine recordings\n")
     print("| condition | bonafide | spoof | inconclusive | median P(fake) |\n|---|---:|---:|---:|---:|")
     with tempfile.TemporaryDirectory() as folder:
         for condition, render in CONDITIONS.items():

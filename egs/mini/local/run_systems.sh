@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The systems that MASD is compared with, trained on mini and scored on the same trials: one table. Each has a
-# budget of utterance-steps (conf/<size>.yaml, train_detector: budgets). A stopped run goes on from where it was.
+# budget of utterance-steps (conf/<size>.yaml, train: budgets). A stopped run goes on from where it was.
 #
 #   local/run_systems.sh --size report
 
@@ -50,29 +50,28 @@ for system in $systems; do
   [ "$system" != tokens ] || first=2  # its encoder is pretrained on copies too
   ./run.sh --size "$size" --downloads "$downloads" --stage "$first" --stop-stage 5 --nj "$nj" --seed "$seed" \
     --system "$system"
-  single "systems_score_$system" python3 -m masd.bin.score_detector --model "$exp/${system}_s$seed/model" --data "$list" \
+  single "systems_score_$system" python3 -m masd.bin.score --model "$exp/${system}_s$seed/model" --data "$list" \
     --out "$top/$system"
   row "$system" "$exp/${system}_s$seed/model"
 done
 
 if [ -n "$aasist_checkpoint" ]; then
   log "released AASIST weights, zero-shot"
-  single systems_score_aasist_released python3 -m masd.bin.score_detector --system aasist --data "$list" \
+  single systems_score_aasist_released python3 -m masd.bin.score --system aasist --data "$list" \
     --checkpoint "$aasist_checkpoint" --out "$top/aasist_released"
   row aasist_released ""
 fi
 
-# MASD and plus as they are, where run.sh has made them: ours NAME SYSTEM OPTION_OF_SCORE...
+# MASD and plus as they are, where run.sh has made them, on recordings as the others: ours NAME SYSTEM
 ours() {
   local model=$exp/$2_s$seed/model
   [ -f "$model/model.yaml" ] || { log "no row $1: there is no $model yet (run.sh --system $2)"; return 0; }
   log "$1 as it is, $model"
-  single "systems_score_$1" python3 -m masd.bin.score --model "$model" --data "$list" --out "$top/$1" "${@:3}"
-  single "systems_time_$1" python3 -m masd.bin.time_model --model "$model" --data "$list" --out "$top/$1"
+  single "systems_score_$1" python3 -m masd.bin.score --model "$model" --data "$list" --out "$top/$1"
   row "$1" "$model"
 }
-ours masd full --dump "dump/$size/eval" --embeddings "$exp/ssl_adversarial_s$seed/emb/eval"
-ours plus plus --dump "dump/${size}_plus/eval"
+ours masd full
+ours plus plus
 
 single systems_table python3 -m masd.bin.results systems --systems "[$(IFS=,; echo "${rows[*]}")]" --out "$results" \
   --title "Comparison systems on the mini corpus, size $size" \

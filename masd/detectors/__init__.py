@@ -1,1 +1,0 @@
-"""The systems that MASD is compared with: supervised networks, GMM, acoustic tokens."""

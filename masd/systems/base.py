@@ -1,0 +1,287 @@
+"""What a system is: all that training, scoring, judging and storing know of whatever tells fakes.
+
+A system gives decision values f, positive for fake. With the calibration it carries the score is -f / T, higher for
+bona fide speech, and P(fake) follows (`masd.systems.calibration`). MASD's rows and `plus` (`masd.systems.masd`),
+networks, mixtures and tokens are systems; one of your own is a class made of `System`, or of `WaveformSystem`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+import numpy as np
+
+from masd.audio.speech import Level
+from masd.errors import MasdError
+from masd.systems.calibration import Calibration
+from masd.systems.config import RATE, SHORTEST
+from masd.systems.folder import forget, write_folder
+from masd.systems.ranges import bandwidth
+
+if TYPE_CHECKING:
+    from masd.data.folder import DataFolder
+    from masd.systems.train import Job
+
+WINDOW = 4.0  # seconds of a window, for systems that have no length of their own for it
+LONGEST = 30.0  # seconds that systems on whole recordings hear
+
+Filter = Callable[[np.ndarray], np.ndarray]
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """What a system hears of a recording.
+
+    Attributes:
+        samples: what is judged, from the first sound on.
+        window: length of a window, where windows over a whole recording are judged.
+        rate: sampling rate in Hz.
+        least: seconds that a recording must last.
+        skip: whether silence is skipped.
+        hop: windows begin at multiples of so many samples.
+        margin: samples that the system wants to see on either side of a piece.
+    """
+
+    samples: int
+    window: int = round(WINDOW * RATE)
+    rate: int = RATE
+    least: float = SHORTEST
+    skip: bool = True
+    hop: int = 160
+    margin: int = 0
+
+
+@dataclass
+class Piece:
+    """A stretch of a recording that is judged, levelled, with what is known before and after it.
+
+    Args:
+        x: (before + N + after,) samples.
+        before: how many of them come before it.
+        samples: N; less is there at the end of a recording.
+        window: whether it is one of several windows, rather than all that is judged of its recording.
+        speaker: whom it claims to be of; only SAMO with enrolment looks at it.
+    """
+
+    x: np.ndarray
+    before: int
+    samples: int
+    window: bool = False
+    speaker: str = ""
+
+    @property
+    def core(self) -> np.ndarray:
+        """The stretch itself (N,)."""
+        return self.x[self.before : self.before + self.samples]
+
+
+@dataclass
+class Decided:
+    """What a system says of N items: f (N,), positive for fake, and the fusion's attention (N, n) if it has one."""
+
+    f: np.ndarray
+    attention: np.ndarray | None = None
+
+
+class ScoredSet(ABC, Generic[Item]):
+    """The items of a set as a system takes them: read one by one, decided on a batch at a time.
+
+    Attributes:
+        utts: their ids.
+        batch: how many are decided on at once.
+        together: shards are made of whole groups of so many, so that no bit depends on the number of jobs.
+    """
+
+    utts: list[str]
+    batch: int
+    together: int = 1
+
+    @abstractmethod
+    def read(self, utt: str) -> Item:
+        """Return an item; `MasdError` says why it cannot be used."""
+
+    @abstractmethod
+    def decide(self, items: Sequence[Item]) -> Decided:
+        """Return what the system says of items."""
+
+    def seconds(self, item: Item) -> float:
+        """Return how much audio is heard of an item, 0 where none is."""
+        return 0.0
+
+    def file(self, utt: str) -> str | Path:
+        """Return the file an item is read from, empty where none is to blame."""
+        return ""
+
+
+@dataclass
+class Stored:
+    """Where a set's stored inputs are, or None: embeddings (Kaldi or HDF5) and a feature dump."""
+
+    embeddings: Path | None = None
+    dump: Path | None = None
+
+
+class System(ABC):
+    """A fitted system.
+
+    A subclass gives `uses`, `fit`, `decide`, `parts` and `of`; what it is judged by may be changed by `levelled` and
+    `measure`.
+
+    Args:
+        name: what it is called in tables and folders.
+        info: what model.yaml says of it beside its settings: `calibration`, `ranges`, training sets and figures.
+
+    Attributes:
+        type: its type in `masd.systems.REGISTRY`, or `module:Class`.
+        hearing: what it hears of a recording.
+        files: {name: sha256} of its folder's files, once it is stored.
+        folder: where it is stored.
+    """
+
+    type: ClassVar[str] = ""
+    several: ClassVar[bool] = False
+    """Whether several processes (torchrun) may fit it together."""
+    hearing: Hearing
+
+    def __init__(self, name: str, info: dict[str, Any] | None = None) -> None:
+        self.name, self.info = name, info or {}
+        self.files: dict[str, str] = {}
+        self.folder: Path | None = None
+
+    # Made
+
+    @classmethod
+    @abstractmethod
+    def uses(cls, job: Job) -> Any:
+        """Return what decides what `fit` makes, beside the job's data folders and seed: settings, inputs' digests.
+
+        Raises:
+            MasdError: something the system needs is not given, or things do not belong together.
+        """
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, job: Job, work: str, force: bool = False) -> System | None:
+        """Fit and calibrate a system, or go on with one.
+
+        Args:
+            job: on what, and how.
+            work: digest of all that; what a killed run left with another one is not gone on with.
+            force: begin anew.
+
+        Returns:
+            The system; None in all processes but the first.
+        """
+
+    # Asked
+
+    @abstractmethod
+    def decide(self, pieces: Sequence[Piece]) -> np.ndarray:
+        """Return f (n,), positive for fake, of pieces of recordings, levelled by `levelled`."""
+
+    def levelled(self, level: Level) -> tuple[Filter, float]:
+        """Return what scales consecutive samples as the system wants them, and the loud level after it."""
+        return lambda x: x, level.loud
+
+    def measure(self, piece: Piece) -> dict[str, float]:
+        """Return what of a piece is compared to the training set (`masd.systems.ranges`): length and bandwidth."""
+        from masd.feats.config import FeatsConfig
+        from masd.feats.logmel import logmel
+
+        config, rate = FeatsConfig(), self.hearing.rate
+        scaled = piece.core[: round(WINDOW * rate)] / max(float(np.abs(piece.core).max()), 1e-9)
+        return {
+            "seconds": len(piece.core) / rate,
+            "bandwidth": bandwidth(logmel(scaled, config).numpy(), config),
+        }
+
+    def open_set(
+        self, folder: DataFolder | None, stored: Stored, allow_pipes: bool = False, batch: int = 8
+    ) -> ScoredSet[Any]:
+        """Return a set as the system takes it; of recordings, unless it takes stored inputs and they are given.
+
+        Args:
+            folder: data folder; None for all that stored inputs hold.
+            stored: where stored inputs are.
+            allow_pipes: whether commands in wav.scp may run.
+            batch: how many recordings are decided on at once.
+
+        Raises:
+            MasdError: what the system needs is not given.
+        """
+        from masd.systems.recordings import RecordingSet
+
+        if folder is None:
+            raise MasdError(f"system {self.name} is scored on recordings; give their data folder, --data DIR")
+        return RecordingSet(self, folder, allow_pipes, batch)
+
+    def check_hears(self) -> None:  # noqa: B027 - most do
+        """Raise `MasdError` if the system takes inputs that cannot be made of a recording."""
+
+    def place(self, device: str) -> None:  # noqa: B027 - those that know how have one
+        """Compute on torch's `device` from now on; systems that do not know how stay on the CPU."""
+
+    @property
+    def calibration(self) -> Calibration:
+        """What turns f into scores and P(fake)."""
+        return Calibration(self.info["calibration"])
+
+    @property
+    def parameters(self) -> int:
+        """Trained numbers."""
+        return sum(tensor.size for tensor in self.parts()[1].values())
+
+    # Stored
+
+    @abstractmethod
+    def parts(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Return what its folder keeps: plain settings, and tensors."""
+
+    @classmethod
+    @abstractmethod
+    def of(cls, name: str, settings: dict[str, Any], tensors: dict[str, np.ndarray], folder: Path) -> System:
+        """Return the system that `parts` described; `MasdError` if they do not fit together."""
+
+    def save(self, folder: str | Path) -> None:
+        """Write the model folder; model.yaml, which states the other files' digests, comes last."""
+        forget(Path(folder))
+        self._write(Path(folder), *self.parts())
+
+    def _write(self, folder: Path, settings: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> None:
+        head = {"system": self.name, "type": self.type, "settings": settings}
+        self.files, self.folder = write_folder(folder, head, self.info, tensors), folder
+
+
+class WaveformSystem(System):
+    """A system on waveforms at 16 kHz, with raw scores that are higher for bona fide speech; f = offset - raw.
+
+    Attributes:
+        one_class: whether raw scores have no natural zero, so that `offset` is the development set's threshold.
+    """
+
+    one_class = False
+    hearing = Hearing(round(LONGEST * RATE))
+
+    @abstractmethod
+    def raw(self, waves: Sequence[np.ndarray], speakers: Sequence[str]) -> np.ndarray:
+        """Return raw scores (B,) of recordings.
+
+        Args:
+            waves: (N_b,) each, from the first sound on.
+            speakers: claimed speakers; only SAMO with enrolment looks at them.
+        """
+
+    def decide(self, pieces: Sequence[Piece]) -> np.ndarray:
+        """Return f (n,) of pieces."""
+        # front ends that scale to the peak need one
+        waves = [x if x.any() else np.full_like(x, 1e-8) for x in (piece.core for piece in pieces)]
+        return self.decisions(self.raw(waves, [piece.speaker for piece in pieces]))
+
+    def decisions(self, raw: np.ndarray) -> np.ndarray:
+        """Return f (N,) of raw scores (N,)."""
+        return float(self.info["calibration"].get("offset", 0.0)) - np.asarray(raw, np.float64)
