@@ -10,9 +10,9 @@ Nothing is loaded before it is asked for: import from the modules (docs/library.
 - `masd.feats.dump`: `open_dump`, what stage 3 made.
 - `masd.models.encoder`: `load_encoder`.
 - `masd.models.pooling`: `statistics`, f_SSL (130,) of the encoder's output.
-- `masd.svm.detector`: `Detector`, whose `judge` gives a verdict on a recording.
+- `masd.systems`: `load`, of a model folder, whatever its system.
+- `masd.judge.verdict`: `Judge`, whose `judge` gives a verdict on a recording.
 - `masd.pretrained`: `PLUS`, the folder of the model that comes along.
-- `masd.detectors.detector`: `load_detector`, of the systems that MASD is compared with.
 - `masd.vocoders`: `get`, copy-synthesis of a waveform.
 - `masd.metrics`: `eer`, `dcf`, `tdcf`, `scores` and others. Scores are higher for bona fide speech.
 - `masd.errors`: `MasdError`, what can be wrong with files and data.

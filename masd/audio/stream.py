@@ -214,7 +214,10 @@ def read_audio(
 
 
 class Clipping:
-    """Counts, block by block, what `masd.systems.ranges.clipped_share` tells of a whole waveform."""
+    """Counts the samples that lie in flat runs of 3 or more at either extreme, block by block.
+
+    A recording that was cut off at full scale stays flat there; one that only comes close does not.
+    """
 
     def __init__(self) -> None:
         self._sides, self._total, self._peak = (_Side(), _Side()), 0, 0.0

@@ -67,8 +67,8 @@ def score(
     from masd.stage.devices import device_class, device_of
     from masd.stage.files import digest, input_digest, read_yaml
     from masd.systems import open_system
-    from masd.systems.base import Stored
     from masd.systems.folder import model_yaml
+    from masd.systems.items import Stored
     from masd.systems.score import ScoreShards
 
     protocols = [Path(name) for name in enrolment.split(",") if name]

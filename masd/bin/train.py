@@ -75,8 +75,8 @@ def train(
 
     from masd.errors import MasdError
     from masd.systems import SYSTEMS, named
-    from masd.systems.base import Stored
     from masd.systems.config import Settings
+    from masd.systems.items import Stored
     from masd.systems.train import Job
     from masd.systems.train import train as work
 

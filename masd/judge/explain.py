@@ -11,7 +11,8 @@ from masd.errors import MasdError
 from masd.feats.config import HAND_NAMES, SIZES, FeatsConfig, classify_frames
 from masd.models.bands import EDGES_HZ, NAMES, band_ranges
 from masd.svm.inputs import Inputs, compact_of
-from masd.systems.base import Piece, System
+from masd.systems.base import System
+from masd.systems.items import Piece
 from masd.systems.masd import MasdSystem
 
 MEASURES = tuple(name.upper() for name in HAND_NAMES)

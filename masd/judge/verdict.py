@@ -18,7 +18,8 @@ from masd.audio.stream import AudioStream
 from masd.errors import MasdError
 from masd.judge.explain import Effects, explain
 from masd.metrics.scores import p_fake
-from masd.systems.base import Piece, System
+from masd.systems.base import System
+from masd.systems.items import Piece
 from masd.systems.ranges import CLIPPED_SHARE, HEAVILY_CLIPPED, far_band, unlike_training
 
 WINDOWS_AT_ONCE = 16

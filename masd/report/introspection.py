@@ -107,7 +107,7 @@ def projection(run: Run, limit: int = POINTS) -> Projection:
     Raises:
         MasdError: the inputs are gone or have fewer than two dimensions.
     """
-    from masd.systems.base import Stored
+    from masd.systems.items import Stored
     from masd.systems.stored import check_stored, load_inputs
 
     made = scored_with(run)

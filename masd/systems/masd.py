@@ -19,8 +19,9 @@ from masd.svm.config import ROWS
 from masd.svm.features import FeatureMap, Scaler
 from masd.svm.inputs import Inputs, compact_of, evaluation_encoder
 from masd.svm.kernel import ARRAYS, KernelSvm
-from masd.systems.base import Decided, Filter, Hearing, Piece, ScoredSet, Stored, System
+from masd.systems.base import Filter, System
 from masd.systems.folder import ENCODER_FILES, GRAPH, TENSORS, forget
+from masd.systems.items import Decided, Hearing, Piece, ScoredSet, Stored
 from masd.systems.ranges import bandwidth
 from masd.systems.stored import StoredReader, StoredSet, check_stored, embeddings_encoder
 
@@ -87,7 +88,7 @@ class MasdSystem(System):
         """Fit fusion, SVM, temperature, affine map and development threshold."""
         from masd.systems.masd_fit import fit
 
-        return fit(job)
+        return fit(cls, job)
 
     # Asked
 

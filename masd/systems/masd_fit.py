@@ -7,7 +7,7 @@ import json
 import logging
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,7 +20,6 @@ from masd.stage.files import input_digest, plain, read_yaml, sha256, write_lines
 from masd.svm.config import ROWS, FitConfig, Row
 from masd.svm.fit import LabelledSet, Machine, fit_machine
 from masd.svm.fusion_training import stratified_rows
-from masd.systems.base import Stored
 from masd.systems.calibration import (
     T_BOUNDS,
     Affine,
@@ -29,10 +28,13 @@ from masd.systems.calibration import (
     fit_temperature,
     on_development,
 )
-from masd.systems.masd import MasdSystem
+from masd.systems.items import Stored
 from masd.systems.ranges import training_ranges
 from masd.systems.stored import check_stored, embeddings_encoder, load_inputs
 from masd.systems.train import Job, described
+
+if TYPE_CHECKING:
+    from masd.systems.masd import MasdSystem
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +63,7 @@ def uses(job: Job) -> Any:
     return [*used, encoder]
 
 
-def fit(job: Job) -> MasdSystem:
+def fit(makes: type[MasdSystem], job: Job) -> MasdSystem:
     """Read the sets and fit the system, with what its model states; writes the history of fusion.
 
     Raises:
@@ -77,13 +79,13 @@ def fit(job: Job) -> MasdSystem:
         train = train.rows(_kept(train, config.leave_out))
     feats = wanted or kind
     dev, _ = _load(job, job.dev, job.stored_dev, feats)
-    system, history = fit_system(job.system, train, dev, config, job.seed, alpha)
+    system, history = fit_system(makes, job.system, train, dev, config, job.seed, alpha)
     write_lines(job.out / "fusion.jsonl", (json.dumps(plain(entry)) for entry in history))
     ranges: dict[str, Any] = {}
     if dump is not None:
         ranges = training_ranges(open_dump(dump, feats), train.inputs.utts, train.inputs.hand, job.seed)
     ssl = job.ssl if row.ssl else None
-    system = MasdSystem(job.system, system.features, system.svm, feats, ssl, system.info)
+    system = makes(job.system, system.features, system.svm, feats, ssl, system.info)
     system.info |= {
         "ranges": ranges,
         "training": [described(job.train, train.inputs.utts)],
@@ -95,6 +97,7 @@ def fit(job: Job) -> MasdSystem:
 
 
 def fit_system(
+    makes: type[MasdSystem],
     name: str,
     train: LabelledSet,
     dev: LabelledSet,
@@ -109,6 +112,7 @@ def fit_system(
     The development set gives the threshold and the figures in `info`, and decides nothing else.
 
     Args:
+        makes: the class of what is made.
         name: the system.
         train: the training set.
         dev: the development set.
@@ -130,7 +134,7 @@ def fit_system(
     maps["affine"] = affine(row, train, config, seed, alpha, (decisions, calibration.is_fake))
     stated, figures = on_development(maps, machine.decision(dev.inputs), dev.is_fake, config.prior)
     info = {"calibration": stated, "dev": figures | dev.counts()} | describe(machine, fitted, dev)
-    system = MasdSystem(name, machine.features, machine.svm, info=info)
+    system = makes(name, machine.features, machine.svm, info=info)
     return system, machine.trained.history if machine.trained else []
 
 

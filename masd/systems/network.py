@@ -21,10 +21,11 @@ from masd.stage.devices import deterministic, exact
 from masd.stage.files import config_from, input_digest, read_json, read_text
 from masd.stage.seeding import derive
 from masd.systems import classifier as networks
-from masd.systems.base import Hearing, WaveformSystem
+from masd.systems.base import WaveformSystem
 from masd.systems.calibration import UNCALIBRATED
 from masd.systems.classifier import FRONT_ENDS, Classifier, class_weights
 from masd.systems.config import FrontEndConfig, NetworkConfig
+from masd.systems.items import Hearing
 from masd.systems.network_training import NetworkTrainer, still_falling
 from masd.systems.recordings import fixed_subset, load_speech
 from masd.systems.waveforms import Waveforms, fit_length

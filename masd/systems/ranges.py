@@ -22,7 +22,6 @@ CLIPPED_SHARE, HEAVILY_CLIPPED = 2e-4, 0.01  # a warning; no verdict
 # what training knows well: telephone speech ends at half of it; a warning; no verdict
 NARROWER, FAR_NARROWER = 0.9, 0.75
 WIDE_BAND = 0.8  # of the Nyquist frequency, where a model does not say what it was trained on
-CLIPPED_RUN = 3
 SAMPLE = 500
 
 Ranges = Mapping[str, Mapping[str, float]]
@@ -40,24 +39,6 @@ def bandwidth(logmel: np.ndarray, config: FeatsConfig) -> float:
     power = np.exp(logmel.astype(np.float64)).mean(axis=0)
     within = np.flatnonzero(power >= power.max() * 10.0 ** (-BANDWIDTH_DB / 10.0))
     return float(mel_centres(config.n_mels, config.f_min, config.f_max)[within[-1]])
-
-
-def clipped_share(x: np.ndarray) -> float:
-    """Return the share of samples of x (N,) that lie in flat runs of 3 or more at either extreme.
-
-    A recording that was cut off at full scale stays flat there; one that only comes close does not.
-    """
-    if not len(x) or not np.abs(x).max() > 0:
-        return 0.0
-    share = 0
-    for side in (x, -x):
-        if side.max() < 0.5 * np.abs(x).max():
-            continue  # the zero line of a one-sided signal is flat, but no limit
-        top = side >= side.max() - 1e-4 * np.abs(x).max()
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], top.astype(np.int8), [0]])))
-        runs = edges[1::2] - edges[::2]
-        share += int(runs[runs >= CLIPPED_RUN].sum())
-    return share / len(x)
 
 
 def training_ranges(

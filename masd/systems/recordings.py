@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,7 +13,10 @@ from masd.data.folder import DataFolder
 from masd.data.utterance import load_utterance
 from masd.errors import Failures, MasdError
 from masd.stage.seeding import generator
-from masd.systems.base import Decided, Hearing, Piece, ScoredSet, System
+from masd.systems.items import Decided, Hearing, Piece, ScoredSet
+
+if TYPE_CHECKING:
+    from masd.systems.base import System
 
 
 class RecordingSet(ScoredSet[Piece]):

@@ -22,7 +22,8 @@ from masd.stage.files import Mark, digest, joint_cost, write_json, write_lines
 from masd.stage.lock import sole
 from masd.stage.progress import Progress
 from masd.stage.shards import NamedShards, failures_of
-from masd.systems.base import ScoredSet, System
+from masd.systems.base import System
+from masd.systems.items import ScoredSet
 
 log = logging.getLogger(__name__)
 

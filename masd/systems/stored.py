@@ -13,7 +13,7 @@ from masd.errors import Failures, MasdError
 from masd.stage.files import read_yaml
 from masd.svm.features import BLOCK
 from masd.svm.inputs import Inputs, stack_compact
-from masd.systems.base import Decided, ScoredSet, Stored
+from masd.systems.items import Decided, ScoredSet, Stored
 
 if TYPE_CHECKING:
     from masd.feats.config import FeatsConfig

@@ -24,9 +24,10 @@ from masd.stage.lock import sole
 from masd.stage.threads import pinned
 from masd.stage.versions import commit
 from masd.systems import system_class
-from masd.systems.base import Hearing, Stored, WaveformSystem
+from masd.systems.base import WaveformSystem
 from masd.systems.calibration import fit_affine, fit_temperature, on_development
 from masd.systems.config import RATE, Settings
+from masd.systems.items import Hearing, Stored
 from masd.systems.ranges import SAMPLE, wave_ranges
 from masd.systems.recordings import fixed_subset, load_speech, speech
 from masd.training.distributed import refuse_several

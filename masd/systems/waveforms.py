@@ -17,8 +17,8 @@ from masd.data.folder import DataFolder
 from masd.errors import MasdError
 from masd.ssl.data import FIXED
 from masd.stage.seeding import generator
-from masd.systems.base import Hearing
 from masd.systems.config import RATE, NetworkConfig
+from masd.systems.items import Hearing
 from masd.systems.recordings import load_speech
 
 log = logging.getLogger(__name__)

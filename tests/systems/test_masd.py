@@ -16,6 +16,7 @@ from masd.svm.fit import LabelledSet
 from masd.svm.inputs import Compact, Inputs, pack, stack_compact, unpack_index
 from masd.svm.kernel import fit_svm
 from masd.systems import load, masd_fit
+from masd.systems.masd import MasdSystem
 from masd.systems.masd_fit import fit_system
 
 FAST = {"epochs": 3, "affine_folds": 2}
@@ -26,7 +27,7 @@ def fitted(name, train, dev, alpha, **keys):
     sets = [one_band(train), one_band(dev)] if single else [train, dev]
     start = np.ones(1, np.float32) if single else alpha
     return fit_system(
-        name, *sets, FitConfig(**{**FAST, **keys}), 0, None if name == "handcrafted" else start
+        MasdSystem, name, *sets, FitConfig(**{**FAST, **keys}), 0, None if name == "handcrafted" else start
     ), sets
 
 
