@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torchrun import forked
 
 from masd.audio import write_wav
 from masd.bin.finish import scores as finish_scores
@@ -505,18 +506,17 @@ def test_still_falling():
 
 
 @pytest.mark.slow
-def test_two_processes_train_as_one_does(corpus, tmp_path):
+def test_two_processes_train_as_one_does(corpus, tmp_path, monkeypatch):
     """Shared batch-norm statistics, and a class-weighted mean over both processes' items."""
-    folders = [str(folder.path) for folder in corpus]
-    script = str(Path(__file__).with_name("two_processes.py"))
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
-    launch = {"1": [], "2": ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]}
-    records = {}
-    for name, words in launch.items():
-        command = [sys.executable, *words, script, *folders, str(tmp_path / name)]
-        subprocess.run(command, env=environment, check=True, timeout=120, capture_output=True)
-        lines = (tmp_path / name / "metrics.jsonl").read_text().splitlines()
-        records[name] = [json.loads(line) for line in lines]
+    monkeypatch.setattr("masd.systems.classifier.network", lambda *_: Lcnn(dropout=0.0))
+    more = {"epochs": 2, "batch": 6, "samples": 6000, "lr": 1e-3, "class_weights": (0.1, 0.9), "crop": "first"}
+    settings, records = Settings(network=NetworkConfig(device="cpu", **more)), {}
+    for count in (1, 2):
+        out = tmp_path / str(count)
+        words = ("lfcc_lcnn", *(folder.path for folder in corpus), out)
+        forked(count, lambda words=words: train_system(Job.open(*words, settings=settings)), tmp_path / "said")
+        lines = (out / "metrics.jsonl").read_text().splitlines()
+        records[str(count)] = [json.loads(line) for line in lines]
     for one, two in zip(records["1"], records["2"], strict=True):
         assert one["train"]["loss_total"] == pytest.approx(two["train"]["loss_total"], rel=0.01)
         assert one["dev"]["loss_total"] == pytest.approx(two["dev"]["loss_total"], rel=0.05)
