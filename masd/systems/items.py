@@ -66,7 +66,7 @@ class Piece:
 
 @dataclass
 class Decided:
-    """What a system says of N items: f (N,), positive for fake, and the fusion's attention (N, n) if it has one."""
+    """What a system says of N items: f (N,), positive for fake, and of a fusion the attention (N, n)."""
 
     f: np.ndarray
     attention: np.ndarray | None = None

@@ -1,6 +1,6 @@
 """A training loop that can be killed at any moment: steps, logs, validation, the best model, exact resuming.
 
-`Loop` is what pretraining (masd.ssl.training) and the supervised detectors (masd.systems.network_training) share.
+`Loop` is what pretraining (masd.ssl.training) and the networks (masd.systems.network_training) share.
 """
 
 from __future__ import annotations

@@ -509,12 +509,15 @@ def test_still_falling():
 def test_two_processes_train_as_one_does(corpus, tmp_path, monkeypatch):
     """Shared batch-norm statistics, and a class-weighted mean over both processes' items."""
     monkeypatch.setattr("masd.systems.classifier.network", lambda *_: Lcnn(dropout=0.0))
-    more = {"epochs": 2, "batch": 6, "samples": 6000, "lr": 1e-3, "class_weights": (0.1, 0.9), "crop": "first"}
-    settings, records = Settings(network=NetworkConfig(device="cpu", **more)), {}
+    config = NetworkConfig(
+        epochs=2, batch=6, samples=6000, lr=1e-3, class_weights=(0.1, 0.9), device="cpu", crop="first"
+    )
+    settings, records = Settings(network=config), {}
     for count in (1, 2):
         out = tmp_path / str(count)
         words = ("lfcc_lcnn", *(folder.path for folder in corpus), out)
-        forked(count, lambda words=words: train_system(Job.open(*words, settings=settings)), tmp_path / "said")
+        work = Job.open(*words, settings=settings)
+        forked(count, lambda work=work: train_system(work), tmp_path / "said")
         lines = (out / "metrics.jsonl").read_text().splitlines()
         records[str(count)] = [json.loads(line) for line in lines]
     for one, two in zip(records["1"], records["2"], strict=True):
