@@ -32,7 +32,7 @@ SHAPE: dict[str, Any] = {
         **dict.fromkeys(("exp", "reported", "data"), str | None),
         **dict.fromkeys(("bootstrap", "seed"), int),
         **dict.fromkeys(("sets", "protocol"), list[str]),
-        "evaluated": dict[str, str],
+        "evaluated": list[list[str]],
     },
     "evaluations": list[str],
     "weights": dict[str, int],
@@ -204,7 +204,7 @@ def _pages(
     for name in ("exp", "reported", "data", "out", "report"):
         info[name] = None if info[name] is None else place(info[name])
     info["protocol"] = [place(name) for name in info["protocol"]]
-    info["evaluated"] = {name: place(folder) for name, folder in info["evaluated"].items()}
+    info["evaluated"] = [(name, place(folder)) for name, folder in info["evaluated"]]
     return pages(gather(prepare=recomputed, only=only, **info), title)
 
 
