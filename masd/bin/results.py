@@ -71,7 +71,7 @@ def page(
         raise MasdError(f"--bootstrap {bootstrap}: the page's intervals need at least 2 draws")
     arguments = {
         "exp": exp,
-        "evaluated": dict(map(_pair, _words(evaluated))),
+        "evaluated": [_pair(word) for word in _words(evaluated)],
         "system": system,
         "eval_set": eval_set,
         "reported": reported,
@@ -87,7 +87,7 @@ def page(
     }
     folder = arguments["report"]
     shown = [p for pattern in INPUTS if exp for p in sorted(exp.rglob(pattern))]
-    shown += [p for each in arguments["evaluated"].values() for p in sorted(each.glob("metrics.json"))]
+    shown += [p for _, each in arguments["evaluated"] for p in sorted(each.glob("metrics.json"))]
     shown += [p for p in (reported, *arguments["protocol"]) if p and p.is_file()]
     if data:
         shown += sorted((data / "cues").glob("*.json"))

@@ -78,8 +78,15 @@ class Request:
             raise MasdError("--dev-data and --dev-key say what --dev-scores are of; give those too")
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any], where: str | Path) -> Request:
+    def from_dict(
+        cls, values: dict[str, Any], where: str | Path, place: Callable[[str | Path], Path] = Path
+    ) -> Request:
         """Return the request that metrics.json of an earlier evaluation holds.
+
+        Args:
+            values: the request.
+            where: that metrics.json, for errors.
+            place: tells where a file or folder is now that the request names.
 
         Raises:
             MasdError: it holds none, or one of another version.
@@ -91,9 +98,9 @@ class Request:
             made: dict[str, Any] = {}
             for name, value in values.items():
                 if kinds[name] == "list[Path]":
-                    made[name] = [Path(v) for v in value]
+                    made[name] = [place(v) for v in value]
                 elif "Path" in kinds[name]:
-                    made[name] = None if value is None else Path(value)
+                    made[name] = None if value is None else place(value)
                 else:
                     made[name] = value
             made["costs"] = DetectionCosts(**made["costs"])
@@ -113,18 +120,6 @@ class Request:
                     raise MasdError(f"{folder}/utt2lab: cannot be read; give a data folder with labels")
                 paths += key_tables(folder)
         return [path for path in paths if path is not None]
-
-    def placed(self, place: Callable[[str | Path], Path]) -> Request:
-        """Return the request of the same files where they are now, as `place` tells."""
-
-        def moved(value: Any) -> Any:
-            if isinstance(value, list):
-                return [moved(one) for one in value]
-            return place(value) if isinstance(value, Path) else value
-
-        return dataclasses.replace(
-            self, **{f.name: moved(getattr(self, f.name)) for f in dataclasses.fields(self)}
-        )
 
     def digests(self) -> dict[str, str]:
         """Return {file: sha256} of `files`."""

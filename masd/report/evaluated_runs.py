@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from pathlib import Path
@@ -147,9 +147,9 @@ def find_runs(exp: str | Path, name: str = "eval", only: Collection[Path] | None
     return sorted(runs, key=lambda run: (run.system, -1 if run.seed is None else run.seed))
 
 
-def runs_of_folders(folders: Mapping[str, Path]) -> list[Run]:
-    """Return a run of each {system: folder that evaluate wrote}, wherever it lies; such have no seed."""
-    return [Run(path, name, None, path, read_json(path / "metrics.json")) for name, path in folders.items()]
+def runs_of_folders(folders: Iterable[tuple[str, Path]]) -> list[Run]:
+    """Return a run of each (system, folder that evaluate wrote), wherever it lies; such have no seed."""
+    return [Run(path, name, None, path, read_json(path / "metrics.json")) for name, path in folders]
 
 
 def of_system(runs: list[Run], system: str) -> list[Run]:

@@ -32,7 +32,7 @@ SHAPE: dict[str, Any] = {
         **dict.fromkeys(("exp", "reported", "data"), str | None),
         **dict.fromkeys(("bootstrap", "seed"), int),
         **dict.fromkeys(("sets", "protocol"), list[str]),
-        "evaluated": dict[str, str],
+        "evaluated": list[list[str]],
     },
     "evaluations": list[str],
     "weights": dict[str, int],
@@ -165,12 +165,12 @@ def verify(manifest: Path, place: Place = Path) -> list[str]:
         path = folder / "metrics.json"
         stated = read_json(path)
         inputs = stated.get("inputs") if isinstance(stated, dict) else None
-        request = Request.from_dict(inputs.get("request") if isinstance(inputs, dict) else {}, path)
-        there = request.placed(place)
-        trials, metrics = compute(there)
+        asked = inputs.get("request") if isinstance(inputs, dict) else {}
+        request = Request.from_dict(asked, path, place)
+        trials, metrics = compute(request)
         problems += [f"{path}: {line}" for line in differences(metrics, stated, skip=("inputs",))]
-        failed = [(str(a), read_excused([b])) for a, b in zip(request.excused, there.excused, strict=True)]
-        found[folder] = Evaluated(trials, plain(metrics), dict(failed))
+        failed = {name: read_excused([place(name)]) for name in asked["excused"]}
+        found[folder] = Evaluated(trials, plain(metrics), failed)
     # what was evaluated, trained or probed in the folder since does not make the page wrong
     only = {place(name) for name in content["files"]} | {folder / "metrics.json" for folder in found}
     for name, made in zip(content["pages"], _pages(content, found, only, place), strict=True):
@@ -204,7 +204,7 @@ def _pages(
     for name in ("exp", "reported", "data", "out", "report"):
         info[name] = None if info[name] is None else place(info[name])
     info["protocol"] = [place(name) for name in info["protocol"]]
-    info["evaluated"] = {name: place(folder) for name, folder in info["evaluated"].items()}
+    info["evaluated"] = [(name, place(folder)) for name, folder in info["evaluated"]]
     return pages(gather(prepare=recomputed, only=only, **info), title)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ def gather(
     bootstrap: int,
     seed: int = 0,
     prepare: Callable[[Run], Run] = lambda run: run,
-    evaluated: Mapping[str, Path] | None = None,
+    evaluated: Sequence[tuple[str, Path]] = (),
     only: Collection[Path] | None = None,
     **info: Any,
 ) -> Page:
@@ -54,14 +54,14 @@ def gather(
         bootstrap: draws for each interval of Table II.
         seed: of the draws.
         prepare: called with each run before anything is computed of it.
-        evaluated: {system: folder that evaluate wrote} of systems elsewhere.
+        evaluated: (system, folder that evaluate wrote) of systems elsewhere.
         only: the files below `exp` that the page is made of, where later ones may have come; all without.
         info: further attributes of `Page`.
 
     Raises:
         MasdError: nothing was evaluated, or the system was not.
     """
-    found = (find_runs(exp, eval_set, only) if exp else []) + runs_of_folders(evaluated or {})
+    found = (find_runs(exp, eval_set, only) if exp else []) + runs_of_folders(evaluated)
     if not found:
         raise MasdError("nothing to report on; give --exp FOLDER, --evaluated NAME=FOLDER or both")
     runs = [prepare(run) for run in found]

@@ -19,6 +19,7 @@ from masd.metrics.scores import read_scores
 from masd.models.encoder import Encoder, EncoderConfig, save_encoder
 from masd.report.evaluated_runs import find_runs
 from masd.report.introspection import attention_by_attack, band_weights, explain, projection
+from masd.report.proof import verify
 from masd.report.results_page import gather, pages
 from masd.stage.files import write_yaml
 from masd.stage.seeding import generator
@@ -111,6 +112,7 @@ def test_systems_evaluated_anywhere_make_a_page(world):
     text = (world / "other" / "report.html").read_text()
     assert "handcrafted on eval" in text
     assert "DET curves of all systems" in text
+    assert verify(world / "other" / "RESULTS.manifest.json") == []
     with pytest.raises(MasdError, match="nothing to report on"):
         report(world / "none")
     with pytest.raises(MasdError, match="expected NAME=FOLDER"):
