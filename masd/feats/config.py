@@ -20,6 +20,8 @@ SIZES = {
     "flux_bins": 64, "grain": 240, "grain_split": 96, "advance_multi": 240, "texture": 64,
     "band_correlation": 240, "periodicity": 41, "pitch_modulation": 60, "frame_lines": 24, "residual": 68,
     "waveform": 18, "bispectrum": 72, "handcrafted": 3, "polarity": 13,
+    "covariance": 1377, "covariance_loud": 1377, "covariance_quiet": 1377, "patch_covariance": 1260,
+    "tones": 162,
 }  # fmt: skip
 
 
