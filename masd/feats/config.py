@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +20,8 @@ SIZES = {
     "flux_bins": 64, "grain": 240, "grain_split": 96, "advance_multi": 240, "texture": 64,
     "band_correlation": 240, "periodicity": 41, "pitch_modulation": 60, "frame_lines": 24, "residual": 68,
     "waveform": 18, "bispectrum": 72, "handcrafted": 3, "polarity": 13,
+    "covariance": 1377, "covariance_loud": 1377, "covariance_quiet": 1377, "patch_covariance": 1260,
+    "tones": 162,
 }  # fmt: skip
 
 
@@ -146,6 +148,21 @@ class FeatsConfig:
 def hand_size(config: FeatsConfig) -> int:
     """Return how many handcrafted features an utterance has: PCS, HFER, SFI and the families' figures."""
     return len(HAND_NAMES) + sum(SIZES[name] for name in config.families)
+
+
+def family_widths(families: Sequence[str]) -> list[int]:
+    """Return how many of an utterance's handcrafted features belong to each family.
+
+    PCS, HFER and SFI, which stand before all, are counted to the first.
+
+    Raises:
+        MasdError: a family is unknown.
+    """
+    unknown = [name for name in families if name not in SIZES]
+    if unknown:
+        raise MasdError(f"family {unknown[0]}: unknown; there are {', '.join(SIZES)}")
+    widths = [SIZES[name] for name in families]
+    return [len(HAND_NAMES) + widths[0], *widths[1:]] if widths else []
 
 
 def classify_frames(config: FeatsConfig) -> int:

@@ -16,14 +16,20 @@ import numpy as np
 
 from masd.errors import MasdError
 from masd.feats.config import SIZES, FeatsConfig
+from masd.feats.local import (
+    WINDOWS,
+    Resolution,
+    covariance,
+    covariance_loud,
+    covariance_quiet,
+    patch_covariance,
+    tones,
+)
+from masd.feats.spectra import BANDS, EPS, RATE, TOP, band_edges, band_means, power, stft
 
 VERSION = 2  # raise it when a family comes to give other figures
-RATE = 16000
 HOP = 160
-TOP = 7400.0  # Hz: recordings may be low-passed here
-BANDS = 16  # of equal width from 0 to TOP
 FRAME_RATES = (50.0, 62.5, 80.0, 86.1328125, 93.75, 100.0, 125.0, 172.265625, 187.5, 200.0)
-EPS = 1e-10
 
 Family = Callable[["Analysis"], np.ndarray]
 
@@ -117,6 +123,11 @@ class Analysis:
         return np.pad(self.pitch > 0, (0, len(self.spectrum) - len(self.pitch)))
 
     @cached_property
+    def resolutions(self) -> list[Resolution]:
+        """Spectra at five resolutions, 8 to 128 ms, and what is local in them."""
+        return [Resolution(self.x, window) for window in WINDOWS]
+
+    @cached_property
     def prediction(self) -> tuple[np.ndarray, np.ndarray]:
         """Shape (T / 2, 5) of the prediction residual every 20 ms, and its complex spectra (T / 2, 257).
 
@@ -141,37 +152,6 @@ class Analysis:
         skewness = self.prediction[0][:, 0]
         voiced = self.voiced[::2]
         return -1.0 if np.median(skewness[voiced] if voiced.any() else skewness) < 0 else 1.0
-
-
-def stft(x: np.ndarray, window: int, hop: int, n_fft: int) -> np.ndarray:
-    """Return complex spectra (T, n_fft / 2 + 1) of x (N,), frames wholly inside, phases at window centres."""
-    from scipy.fft import rfft
-
-    frames = np.lib.stride_tricks.sliding_window_view(x, window)[::hop] * np.hanning(window).astype(
-        np.float32
-    )
-    half = window // 2
-    padded = np.zeros((len(frames), n_fft), np.float32)  # centre first: no linear phase left
-    padded[:, : window - half], padded[:, n_fft - half :] = frames[:, half:], frames[:, :half]
-    return rfft(padded, axis=1)
-
-
-def power(spectrum: np.ndarray) -> np.ndarray:
-    """Return |X|^2 without a square root."""
-    return spectrum.real**2 + spectrum.imag**2
-
-
-def band_edges(bins: int, bands: int = BANDS, top: float = TOP) -> np.ndarray:
-    """Return the first bin of each of `bands` equal bands from 0 to `top` Hz, and the last one's end."""
-    return np.round(np.linspace(0, top, bands + 1) / (RATE / 2) * (bins - 1)).astype(int)
-
-
-def band_means(x: np.ndarray, bands: int = BANDS) -> np.ndarray:
-    """Return the mean of x (T, F) over frequency in equal bands, (T, bands)."""
-    edges = band_edges(x.shape[1], bands)
-    sums = np.add.reduceat(x, edges[:-1], axis=1)
-    sums[:, -1] = x[:, edges[-2] : edges[-1]].sum(1)
-    return sums / np.diff(edges)
 
 
 def moments(x: np.ndarray) -> np.ndarray:
@@ -568,7 +548,8 @@ FAMILIES: dict[str, Family] = {
         linear_fine, lfcc, phase_group_delay, phase_advance, phase_mixed, phase_short, phase_pcs, pauses,
         flux, flux_bins, grain, grain_split, advance_multi, texture, band_correlation, periodicity,
         pitch_modulation, frame_lines, residual,
-        waveform, bispectrum, handcrafted, polarity,
+        waveform, bispectrum, handcrafted, polarity, covariance, covariance_loud, covariance_quiet,
+        patch_covariance, tones,
     )
 }  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from masd.errors import MasdError
@@ -65,6 +65,8 @@ class FitConfig:
         c: the SVM's C.
         gamma: kernel width, or `mean_distance` for 1 / mean squared distance between inputs [0.01].
         gamma_scale: `mean_distance` times this.
+        equal_families: the dump's families, in its order, each of which then weighs as much as any other in
+            the SVM's distances, however many figures it has; empty: every figure weighs alike.
         class_weight: of the SVM's slack: `balanced`: both classes alike; `attack`: and within spoofed speech
             every attack alike; `none`.
         leave_out: what is not trained on: patterns of attacks or utterances, e.g. `A0[12]` or `raw-*`.
@@ -94,6 +96,7 @@ class FitConfig:
     c: float = 10.0
     gamma: Literal["mean_distance"] | float = "mean_distance"
     gamma_scale: float = 1.0
+    equal_families: tuple[str, ...] = field(default=(), metadata={"omit": True})
     class_weight: Literal["balanced", "attack", "none"] = "balanced"
     leave_out: tuple[str, ...] = ()
     svm_standardise: bool = True

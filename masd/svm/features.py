@@ -34,6 +34,19 @@ class Scaler:
         std = np.where(std > 1e-7, std, 1.0)
         return cls(values.mean(axis=0, dtype=np.float64).astype(np.float32), std.astype(np.float32))
 
+    def evened(self, widths: list[int]) -> Scaler:
+        """Return the scaler after which each block of dimensions has a variance of 1 in all.
+
+        Raises:
+            MasdError: the blocks' widths do not add up to the dimensions.
+        """
+        if sum(widths) != len(self.std):
+            raise MasdError(
+                f"fit.equal_families: they have {sum(widths)} figures, the dump has {len(self.std)}; "
+                "name all families of the dump in its order"
+            )
+        return Scaler(self.mean, self.std * np.sqrt(np.repeat(widths, widths)).astype(np.float32))
+
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """Return the standardised values (N, D), float32."""
         return ((values - self.mean) / self.std).astype(np.float32)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from masd.errors import MasdError
+from masd.feats.config import family_widths
 from masd.metrics.eer import eer, split
 from masd.svm.config import FitConfig, Row
 from masd.svm.features import FeatureMap, Scaler
@@ -108,6 +109,8 @@ def fit_machine(
         features.ssl = Scaler.of(features.f_ssl(train.inputs), active)
     if row.hand and train.inputs.hand is not None:
         features.hand = Scaler.of(train.inputs.hand, active)
+        if config.equal_families:
+            features.hand = features.hand.evened(family_widths(config.equal_families))
     trained = None
     if row.fused:
 

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from masd.errors import MasdError
-from masd.feats.config import FeatsConfig, classify_frames, hand_size
+from masd.feats.config import FeatsConfig, classify_frames, family_widths, hand_size
 from masd.stage.files import plain
 
 
@@ -84,3 +84,11 @@ def test_every_key_counts_when_configurations_are_compared(field):
     ):
         other.check_same(base, "dump/x")
     base.check_same(FeatsConfig(), "dump/x")
+
+
+def test_widths_of_families_add_up_to_the_handcrafted_features():
+    families = ("lfcc", "frame_lines")
+    assert family_widths(families) == [3 + 120, 24]
+    assert sum(family_widths(families)) == hand_size(FeatsConfig(families=families))
+    with pytest.raises(MasdError, match="lfc"):
+        family_widths(["lfc"])

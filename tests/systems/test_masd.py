@@ -11,7 +11,7 @@ from masd.errors import MasdError
 from masd.models.pooling import statistics
 from masd.stage.files import read_yaml, sha256, write_yaml
 from masd.svm.config import ROWS, FitConfig
-from masd.svm.features import pooled
+from masd.svm.features import Scaler, pooled
 from masd.svm.fit import LabelledSet
 from masd.svm.inputs import Compact, Inputs, pack, stack_compact, unpack_index
 from masd.svm.kernel import fit_svm
@@ -306,3 +306,13 @@ def test_the_svm_is_the_one_scikit_learn_fits(train, dev, alpha):
     np.testing.assert_allclose(
         again.decision(test), other.decision_function(test.astype(np.float64)), atol=1e-5
     )
+
+
+def test_evened_blocks_have_equal_shares_of_the_distances():
+    rng = np.random.default_rng(0)
+    values = (rng.standard_normal((400, 6)) * [1, 5, 1, 1, 9, 1]).astype(np.float32)
+    even = Scaler.of(values).evened([1, 5])(values)
+    np.testing.assert_allclose(even[:, :1].var(0).sum(), 1, rtol=1e-5)
+    np.testing.assert_allclose(even[:, 1:].var(0).sum(), 1, rtol=1e-5)
+    with pytest.raises(MasdError, match="5 figures, the dump has 6"):
+        Scaler.of(values).evened([2, 3])
