@@ -10,8 +10,8 @@ Nothing is loaded before it is asked for: import from the modules (docs/library.
 - `masd.feats.dump`: `open_dump`, what stage 3 made.
 - `masd.models.encoder`: `load_encoder`.
 - `masd.models.pooling`: `statistics`, f_SSL (130,) of the encoder's output.
-- `masd.systems`: `load`, of a model folder, whatever its system.
-- `masd.judge.verdict`: `Judge`, whose `judge` gives a verdict on a recording.
+- `masd.systems`: `load`, a fitted system of a model folder; `masd.systems.base` says what a system is.
+- `masd.judge.verdict`: `Judge`, whose `judge` gives a verdict on a recording by any system.
 - `masd.pretrained`: `PLUS`, the folder of the model that comes along.
 - `masd.vocoders`: `get`, copy-synthesis of a waveform.
 - `masd.metrics`: `eer`, `dcf`, `tdcf`, `scores` and others. Scores are higher for bona fide speech.

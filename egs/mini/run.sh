@@ -14,7 +14,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 size=small            # how much of the corpus: tiny, small, report, full
 corpus=""             # your own recordings, DIR/<speaker>/*.wav, in place of the packages; an absolute path
 downloads=downloads   # where packages are kept; several clones may share it
-nj=2                  # parallel jobs of durations, dumps, copy-synthesis, embeddings and scoring by networks
+nj=2                  # parallel jobs of durations, dumps, copy-synthesis, embeddings and scores
 ngpu=0                # GPUs of training (torchrun), of each host; 0 trains on the CPU
 compress=false        # compress dumps (Kaldi's method in ark, float16 in h5)
 strict=true           # stop when a cue that is not synthesis is found in train or dev (report, full)

@@ -1,4 +1,4 @@
-"""Calibrate scores, or fuse those of several systems: fit on a development set, write log-odds of other sets."""
+"""Calibrate scores, or fuse those of several systems: fitted on a development set, applied to other sets."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def calibrate(
 
     Several systems' score files are fused by logistic regression, LLR = sum_s w_s score_s + b. Writes
     OUT/scores, in which P(fake) = 1 / (1 + exp(score)) at the stated prior (log-likelihood ratios at 0.5, and
-    of a fusion), and OUT/calibration.yaml, which says what was fitted on what: of a fusion the weights, and the
-    development EER of each system and of the fusion, the latter on what it was trained on.
+    of a fusion), and OUT/calibration.yaml, which says what was fitted on what: of a fusion the weights, and
+    the development EER of each system and of the fusion, the latter on what it was trained on.
 
     Args:
         scores: score file to calibrate, or several to fuse, separated by commas; none of the trials may be
@@ -42,8 +42,10 @@ def calibrate(
         dev_key: key of the development set, in place of `dev_data`.
         dev_subset: only the trials of this subset.
         method: of a single system: `temperature` (s / T, Eq. 10: the prior is that of the development set),
-            `platt` (a s + b), `affine` (the same with classes weighted to `prior`), `isotonic` (monotone steps).
-        prior: the share of fakes that the probabilities are for; of a fusion, that the classes are weighted to.
+            `platt` (a s + b), `affine` (the same with classes weighted to `prior`), `isotonic` (monotone
+            steps).
+        prior: the share of fakes that the probabilities are for; of a fusion, that the classes are weighted
+            to.
     """
     from masd.errors import MasdError
     from masd.metrics.scores import write_scores
@@ -55,8 +57,8 @@ def calibrate(
     files, dev_files = paths(scores), paths(dev_scores)
     if len(files) != len(dev_files) or not files:
         raise MasdError(
-            f"--scores names {len(files)} files and --dev-scores {len(dev_files)}; name each system in both, in "
-            "the same order"
+            f"--scores names {len(files)} files and --dev-scores {len(dev_files)}; name each system in both, "
+            "in the same order"
         )
     dev = read_labelled(dev_files, dev_data, dev_key, dev_subset, "dev-")
     utts, given = read_together(files)

@@ -34,11 +34,11 @@ def score(
     """Score a set, or a part of it, with a trained system, or with the authors' released weights.
 
     Systems hear the recordings of the data folder; MASD's rows take dump and embeddings in their place where
-    these are given. Writes OUT/scores (-f / T, higher is more bona fide), OUT/affine_scores (-(a f + b)) where
-    the model is calibrated, OUT/failures (`<utt> <reason>`), for a fused row OUT/attention (`<utt> <pcs> <hfer>
-    <sfi>`, weights that sum to 1), and of recordings OUT/timing.json: processor seconds in the system, seconds
-    of audio, and their ratio (decoding left out). Of several jobs each scores its part, and finish scores writes
-    these. What a stopped call has scored is kept.
+    these are given. Writes OUT/scores (-f / T, higher is more bona fide), OUT/affine_scores (-(a f + b))
+    where the model is calibrated, OUT/failures (`<utt> <reason>`), for a fused row OUT/attention (`<utt>
+    <pcs> <hfer> <sfi>`, weights that sum to 1), and of recordings OUT/timing.json: processor seconds in the
+    system, seconds of audio, and their ratio (decoding left out). Of several jobs each scores its part, and
+    finish scores writes these. What a stopped call has scored is kept.
 
     Args:
         out: folder for the scores.
@@ -69,7 +69,7 @@ def score(
     from masd.systems import open_system
     from masd.systems.folder import model_yaml
     from masd.systems.items import Stored
-    from masd.systems.score import ScoreShards
+    from masd.systems.score import ScoreShards, open_set
 
     protocols = [Path(name) for name in enrolment.split(",") if name]
     if protocols and enrolment_data is None:
@@ -96,7 +96,7 @@ def score(
         speakers = read_enrolment(protocols) if protocols else spk2utt(recordings.utt2spk)
         enrol(opened, recordings, speakers, allow_pipes)
     folder = read_folder(data) if data is not None else None
-    shards.score(opened, opened.open_set(folder, stored, allow_pipes, batch), folder, job, num_jobs, force)
+    shards.score(opened, open_set(opened, folder, stored, allow_pipes, batch), folder, job, num_jobs, force)
     if num_jobs == 1:
         shards.finish(num_jobs, max_fail, command)
 

@@ -80,8 +80,9 @@ class Judge:
         explained: also say what moved each score (`masd.judge.explain`).
 
     Raises:
-        MasdError: the system cannot judge recordings; the prior is no probability, or the system is not calibrated
-            and cannot take one; the score of windows, or of a system that is not MASD's, is to be explained.
+        MasdError: the system cannot judge recordings; the prior is no probability, or the system is not
+            calibrated and cannot take one; the score of windows, or of a system that is not MASD's, is to be
+            explained.
     """
 
     def __init__(
@@ -126,7 +127,8 @@ class Judge:
             heard = self._hear(speech)
             if stream.info.seconds < self.hearing.least:
                 raise MasdError(
-                    f"{name}: too short: {stream.info.seconds:.3f} s, at least {self.hearing.least:g} s are needed"
+                    f"{name}: too short: {stream.info.seconds:.3f} s, "
+                    f"at least {self.hearing.least:g} s are needed"
                 )
             if not heard.decisions:
                 heard.decisions = self.system.decide([heard.first]).tolist()

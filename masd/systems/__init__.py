@@ -1,9 +1,9 @@
-"""Systems behind one interface: fitted, they tell fakes, in sets and in recordings; their folders; calibration.
+"""Systems behind one interface: what tells fakes, how it is fitted, scored and stored, and its calibration.
 
-`REGISTRY` has the types of systems, `SYSTEMS` the names that recipes know. A system of your own is `module:Class`: the
-class is made of `masd.systems.base.System`, or is a network, a `torch.nn.Module` on waveforms (docs/systems.md). Code
-is only ever named on a command line or in a configuration, never by a model folder. Nothing heavy is imported before a
-system is asked for.
+`REGISTRY` has the types of systems, `SYSTEMS` the names that recipes know. A system of your own is
+`module:Class`: the class is made of `masd.systems.base.System`, or is a network, a `torch.nn.Module` on
+waveforms (docs/systems.md). Code is only ever named on a command line or in a configuration, never by a model
+folder. Nothing heavy is imported before a system is asked for.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SYSTEMS: dict[str, str] = {
 
 
 def named(system: str, kind: str = "") -> tuple[str, str]:
-    """Return a system's name and type as a command line states them: NAME, `module:Class`, or NAME of a type."""
+    """Return a system's name and type as a command line has them: NAME, `module:Class`, NAME of a type."""
     return (system.rpartition(":")[2], system) if ":" in system and not kind else (system, kind)
 
 

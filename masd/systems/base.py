@@ -1,8 +1,9 @@
 """What a system is: all that training, scoring, judging and storing know of whatever tells fakes.
 
-A system gives decision values f, positive for fake. With the calibration it carries the score is -f / T, higher for
-bona fide speech, and P(fake) follows (`masd.systems.calibration`). MASD's rows and `plus` (`masd.systems.masd`),
-networks, mixtures and tokens are systems; one of your own is a class made of `System`, or of `WaveformSystem`.
+A system gives decision values f, positive for fake. With the calibration it carries the score is -f / T,
+higher for bona fide speech, and P(fake) follows (`masd.systems.calibration`). MASD's rows and `plus`
+(`masd.systems.masd`), networks, mixtures and tokens are systems; one of your own is a class made of `System`,
+or of `WaveformSystem`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from masd.systems.items import WINDOW, Hearing, Piece, ScoredSet, Stored
 from masd.systems.ranges import bandwidth
 
 if TYPE_CHECKING:
-    from masd.data.folder import DataFolder
     from masd.systems.train import Job
 
 LONGEST = 30.0  # seconds that systems on whole recordings hear
@@ -34,12 +34,13 @@ Filter = Callable[[np.ndarray], np.ndarray]
 class System(ABC):
     """A fitted system.
 
-    A subclass gives `uses`, `fit`, `decide`, `parts` and `of`; what it is judged by may be changed by `levelled` and
-    `measure`.
+    A subclass gives `uses`, `fit`, `decide`, `parts` and `of`; what it is judged by may be changed by
+    `levelled` and `measure`.
 
     Args:
         name: what it is called in tables and folders.
-        info: what model.yaml says of it beside its settings: `calibration`, `ranges`, training sets and figures.
+        info: what model.yaml says of it beside its settings: `calibration`, `ranges`, training sets and
+            figures.
 
     Attributes:
         type: its type in `masd.systems.REGISTRY`, or `module:Class`.
@@ -63,7 +64,7 @@ class System(ABC):
     @classmethod
     @abstractmethod
     def uses(cls, job: Job) -> Any:
-        """Return what decides what `fit` makes, beside the job's data folders and seed: settings, inputs' digests.
+        """Return what decides what `fit` makes beside data folders and seed: settings, digests of inputs.
 
         Raises:
             MasdError: something the system needs is not given, or things do not belong together.
@@ -94,7 +95,7 @@ class System(ABC):
         return lambda x: x, level.loud
 
     def measure(self, piece: Piece) -> dict[str, float]:
-        """Return what of a piece is compared to the training set (`masd.systems.ranges`): length and bandwidth."""
+        """Return what is compared to training (`masd.systems.ranges`) of a piece: length and bandwidth."""
         from masd.feats.config import FeatsConfig
         from masd.feats.logmel import logmel
 
@@ -105,25 +106,17 @@ class System(ABC):
             "bandwidth": bandwidth(logmel(scaled, config).numpy(), config),
         }
 
-    def open_set(
-        self, folder: DataFolder | None, stored: Stored, allow_pipes: bool = False, batch: int = 8
-    ) -> ScoredSet[Any]:
-        """Return a set as the system takes it; of recordings, unless it takes stored inputs and they are given.
+    def stored_set(self, stored: Stored, utts: Sequence[str] | None) -> ScoredSet[Any]:
+        """Return a set by its stored inputs.
 
         Args:
-            folder: data folder; None for all that stored inputs hold.
-            stored: where stored inputs are.
-            allow_pipes: whether commands in wav.scp may run.
-            batch: how many recordings are decided on at once.
+            stored: where they are.
+            utts: the utterances wanted; None for all there are.
 
         Raises:
-            MasdError: what the system needs is not given.
+            MasdError: the system takes none, or others than are given.
         """
-        from masd.systems.recordings import RecordingSet
-
-        if folder is None:
-            raise MasdError(f"system {self.name} is scored on recordings; give their data folder, --data DIR")
-        return RecordingSet(self, folder, allow_pipes, batch)
+        raise MasdError(f"system {self.name} hears recordings; it takes neither --embeddings nor --dump")
 
     def check_hears(self) -> None:  # noqa: B027 - most do
         """Raise `MasdError` if the system takes inputs that cannot be made of a recording."""
@@ -163,10 +156,11 @@ class System(ABC):
 
 
 class WaveformSystem(System):
-    """A system on waveforms at 16 kHz, with raw scores that are higher for bona fide speech; f = offset - raw.
+    """A system on waveforms at 16 kHz; its raw scores are higher for bona fide speech, f = offset - raw.
 
     Attributes:
-        one_class: whether raw scores have no natural zero, so that `offset` is the development set's threshold.
+        one_class: whether raw scores have no natural zero, so that `offset` is the development set's
+            threshold.
     """
 
     one_class = False

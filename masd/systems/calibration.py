@@ -2,8 +2,10 @@
 
 - `fit_temperature`: T of P(fake) = 1 / (1 + exp(-f / T)) (Eq. 10); `fit_affine`: the affine map beside it;
 - `Posterior`: P(fake) as `detect` states it, fitted on the development set, and the label's errors there;
-- `Calibration`: all that a model folder keeps of these; `on_development` makes the part a development set gives;
-- `ScoreMap`: the same for anybody's scores: temperature, Platt, affine, isotonic; `ScoreFusion`: of several systems'.
+- `Calibration`: all that a model folder keeps of these; `on_development` makes the part a development set
+  gives;
+- `ScoreMap`: the same for anybody's scores: temperature, Platt, affine, isotonic; `ScoreFusion`: of several
+  systems'.
 """
 
 from __future__ import annotations
@@ -198,8 +200,9 @@ class Calibration:
     """What turns a system's f into scores, P(fake) and thresholds, as its model.yaml states it.
 
     Args:
-        stated: `temperature` {value}, `affine` {a, b, prior}, `thresholds` {dev_eer, dev_eer_affine}, `posterior`,
-            `offset` of raw scores, each with how it was fitted; `calibrated` is false for released weights.
+        stated: `temperature` {value}, `affine` {a, b, prior}, `thresholds` {dev_eer, dev_eer_affine},
+            `posterior`, `offset` of raw scores, each with how it was fitted; `calibrated` is false for
+            released weights.
     """
 
     stated: Mapping[str, Any]
@@ -236,10 +239,10 @@ UNCALIBRATED: dict[str, Any] = {
 def on_development(
     maps: Mapping[str, Any], f: np.ndarray, is_fake: np.ndarray, prior: float = 0.5
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return a whole `calibration` and the figures of the development set it takes thresholds and P(fake) from.
+    """Return a whole `calibration`, and figures of the development set, which gives thresholds and P(fake).
 
-    `detect` calls a recording spoof where P(fake) is one half or more; at the thresholds the error rates of both
-    kinds are alike.
+    `detect` calls a recording spoof where P(fake) is one half or more; at the thresholds the error rates of
+    both kinds are alike.
 
     Args:
         maps: `temperature` and `affine`, wherever they were fitted, and `offset`.

@@ -1,4 +1,4 @@
-"""A model's folder: `model.yaml`, plain and checked, and tensors beside it; nothing is unpickled, nothing is code.
+"""A model's folder: a plain, checked `model.yaml` and tensors; nothing is unpickled, nothing is code.
 
 `model.yaml` has
 

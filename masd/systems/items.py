@@ -108,3 +108,6 @@ class Stored:
 
     embeddings: Path | None = None
     dump: Path | None = None
+
+    def __bool__(self) -> bool:
+        return self.embeddings is not None or self.dump is not None

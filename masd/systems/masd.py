@@ -1,4 +1,4 @@
-"""MASD's rows of Table II and `plus`: an SVM on embeddings, handcrafted features, or both fused (Eq. 8, 9)."""
+"""MASD's rows of Table II, and `plus`: an SVM on embeddings, handcrafted features or both (Eq. 8, 9)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ from masd.systems.ranges import bandwidth
 from masd.systems.stored import StoredReader, StoredSet, check_stored, embeddings_encoder
 
 if TYPE_CHECKING:
-    from masd.data.folder import DataFolder
     from masd.models.encoder import Encoder
     from masd.models.fusion import Fusion
     from masd.models.onnx_encoder import OnnxEncoder
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class MasdSystem(System):
-    """A fitted row: takes embeddings and dumps, and recordings where an encoder lies in its folder or none is needed.
+    """A fitted row: takes embeddings and dumps, and recordings where its folder has the encoder it needs.
 
     A recording gets the score that the recipe's stages give it: the same front end, encoder, alpha, SVM and
     temperature.
@@ -79,16 +78,18 @@ class MasdSystem(System):
     @classmethod
     def uses(cls, job: Job) -> Any:
         """Return the settings and the digests of embeddings, dumps and encoder."""
-        from masd.systems.masd_fit import uses
+        from masd.systems import masd_fit
 
-        return uses(job)
+        return masd_fit.uses(job)
 
     @classmethod
     def fit(cls, job: Job, work: str = "", force: bool = False) -> MasdSystem:
         """Fit fusion, SVM, temperature, affine map and development threshold."""
-        from masd.systems.masd_fit import fit
+        from masd.systems import masd_fit
 
-        return fit(cls, job)
+        machine, feats, info = masd_fit.fit(job)
+        encoder = job.ssl if machine.features.row.ssl else None
+        return cls(job.system, machine.features, machine.svm, feats, encoder, info)
 
     # Asked
 
@@ -108,21 +109,12 @@ class MasdSystem(System):
         """Return f (n,) of pieces of recordings."""
         return self.decision(self.values(self.inputs(pieces)))
 
-    def open_set(
-        self,
-        folder: DataFolder | None,
-        stored: Stored,
-        allow_pipes: bool = False,
-        batch: int = 8,
-    ) -> ScoredSet[Any]:
-        """Return a set by its stored inputs, where any are given, else by its recordings."""
-        if stored.embeddings is None and stored.dump is None:
-            self.check_hears()
-            return super().open_set(folder, stored, allow_pipes, batch)
+    def stored_set(self, stored: Stored, utts: Sequence[str] | None) -> ScoredSet[Any]:
+        """Return a set by its embeddings and dump, those of them that the row takes."""
         taken = check_stored(stored, self.name, self.features.row)
         self.check_embeddings(taken.embeddings)
         reader = StoredReader(taken, self.feats if self.features.row.hand else None)
-        return StoredSet(reader, reader.utts if folder is None else folder.utts, self.judge)
+        return StoredSet(reader, reader.utts if utts is None else list(utts), self.judge)
 
     def check_hears(self) -> None:
         """Raise `MasdError` if the system takes inputs that cannot be made of a recording here."""

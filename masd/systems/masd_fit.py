@@ -7,7 +7,7 @@ import json
 import logging
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -32,9 +32,6 @@ from masd.systems.items import Stored
 from masd.systems.ranges import training_ranges
 from masd.systems.stored import check_stored, embeddings_encoder, load_inputs
 from masd.systems.train import Job, described
-
-if TYPE_CHECKING:
-    from masd.systems.masd import MasdSystem
 
 log = logging.getLogger(__name__)
 
@@ -63,8 +60,10 @@ def uses(job: Job) -> Any:
     return [*used, encoder]
 
 
-def fit(makes: type[MasdSystem], job: Job) -> MasdSystem:
-    """Read the sets and fit the system, with what its model states; writes the history of fusion.
+def fit(job: Job) -> tuple[Machine, FeatsConfig | None, dict[str, Any]]:
+    """Read the sets and fit the row; return it, its feature configuration, and what its model states.
+
+    The history of the fusion's training goes to `job.out`/fusion.jsonl.
 
     Raises:
         MasdError: inputs are missing or unusable.
@@ -79,32 +78,35 @@ def fit(makes: type[MasdSystem], job: Job) -> MasdSystem:
         train = train.rows(_kept(train, config.leave_out))
     feats = wanted or kind
     dev, _ = _load(job, job.dev, job.stored_dev, feats)
-    system, history = fit_system(makes, job.system, train, dev, config, job.seed, alpha)
+    machine, info = fit_row(row, train, dev, config, job.seed, alpha)
+    history = machine.trained.history if machine.trained else []
     write_lines(job.out / "fusion.jsonl", (json.dumps(plain(entry)) for entry in history))
     ranges: dict[str, Any] = {}
     if dump is not None:
         ranges = training_ranges(open_dump(dump, feats), train.inputs.utts, train.inputs.hand, job.seed)
     ssl = job.ssl if row.ssl else None
-    system = makes(job.system, system.features, system.svm, feats, ssl, system.info)
-    system.info |= {
-        "ranges": ranges,
-        "training": [described(job.train, train.inputs.utts)],
-        "development": [described(job.dev, dev.inputs.utts)],
-        "ssl": None if ssl is None else {"path": str(ssl), "objectives": _objectives(ssl)},
-        "fit": plain(config),
-    }
-    return system
+    return (
+        machine,
+        feats,
+        info
+        | {
+            "ranges": ranges,
+            "training": [described(job.train, train.inputs.utts)],
+            "development": [described(job.dev, dev.inputs.utts)],
+            "ssl": None if ssl is None else {"path": str(ssl), "objectives": _objectives(ssl)},
+            "fit": plain(config),
+        },
+    )
 
 
-def fit_system(
-    makes: type[MasdSystem],
-    name: str,
+def fit_row(
+    row: Row,
     train: LabelledSet,
     dev: LabelledSet,
     config: FitConfig,
     seed: int,
     alpha: np.ndarray | None = None,
-) -> tuple[MasdSystem, list[dict[str, float]]]:
+) -> tuple[Machine, dict[str, Any]]:
     """Fit and calibrate one row of Table II.
 
     A random share of the training set is kept out of fusion and SVM for the temperature (Eq. 10);
@@ -112,8 +114,7 @@ def fit_system(
     The development set gives the threshold and the figures in `info`, and decides nothing else.
 
     Args:
-        makes: the class of what is made.
-        name: the system.
+        row: what goes into its SVM.
         train: the training set.
         dev: the development set.
         config: every choice.
@@ -121,21 +122,18 @@ def fit_system(
         alpha: (J,) the encoder's band weights; None where there is no encoder.
 
     Returns:
-        The system and the history of fusion training, empty where there was none.
+        The machine, and what model.yaml says of it: calibration, figures of the development set.
     """
-    row = ROWS[name]
     held = stratified_rows(train.is_fake, config.calibration_share, seed, "temperature")
     fitted = train.rows(np.setdiff1d(np.arange(len(train)), held))
-    log.info("%s: fitting on %d utterances, %d for the temperature", name, len(fitted), len(held))
+    log.info("fitting on %d utterances, %d for the temperature", len(fitted), len(held))
     machine = fit_machine(row, fitted, config, seed, alpha, dev)
     calibration = train.rows(held)
     decisions = machine.decision(calibration.inputs)
     maps: dict[str, Any] = {"temperature": temperature(decisions, calibration.is_fake)}
     maps["affine"] = affine(row, train, config, seed, alpha, (decisions, calibration.is_fake))
     stated, figures = on_development(maps, machine.decision(dev.inputs), dev.is_fake, config.prior)
-    info = {"calibration": stated, "dev": figures | dev.counts()} | describe(machine, fitted, dev)
-    system = makes(name, machine.features, machine.svm, info=info)
-    return system, machine.trained.history if machine.trained else []
+    return machine, {"calibration": stated, "dev": figures | dev.counts()} | describe(machine, fitted, dev)
 
 
 def temperature(decisions: np.ndarray, is_fake: np.ndarray) -> dict[str, Any]:

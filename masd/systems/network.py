@@ -1,4 +1,4 @@
-"""Networks on waveforms of one length: RawNet2, AASIST, SAMO, LFCC-LCNN, self-supervised front ends, your own."""
+"""Networks on waveforms of one length: RawNet2, AASIST, SAMO, LFCC-LCNN, pretrained front ends, your own."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class NetworkSystem(WaveformSystem):
 
     @classmethod
     def released(cls, name: str, checkpoint: str | Path) -> NetworkSystem:
-        """Return the system with its authors' weights: scores are the difference of logits, threshold 0, T 1."""
+        """Return the system with its authors' weights: its raw scores are differences of logits."""
         system = cls(name, networks.released(name, checkpoint))
         system.info = {"calibration": UNCALIBRATED}
         return system

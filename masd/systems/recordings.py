@@ -82,7 +82,7 @@ def speech(
     max_fail: float = 0.01,
     allow_pipes: bool = False,
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield (id, waveform) of utterances as `load_speech` does; too many unusable ones are an error at the end."""
+    """Yield (id, waveform) of utterances by `load_speech`; too many unusable ones are an error in the end."""
     failures = Failures("utterance", max_fail)
     for utt in utts:
         try:

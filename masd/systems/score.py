@@ -23,7 +23,8 @@ from masd.stage.lock import sole
 from masd.stage.progress import Progress
 from masd.stage.shards import NamedShards, failures_of
 from masd.systems.base import System
-from masd.systems.items import ScoredSet
+from masd.systems.items import ScoredSet, Stored
+from masd.systems.recordings import RecordingSet
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,29 @@ class Scored:
     failures: Failures = field(default_factory=lambda: Failures("utterance", 1.0))
     seconds: float = 0.0
     audio: float = 0.0
+
+
+def open_set(
+    system: System, folder: DataFolder | None, stored: Stored, allow_pipes: bool = False, batch: int = 8
+) -> ScoredSet[Any]:
+    """Return a set as a system takes it: by its stored inputs where any are given, else by its recordings.
+
+    Args:
+        system: the system.
+        folder: data folder; None for all that stored inputs hold.
+        stored: where stored inputs are.
+        allow_pipes: whether commands in wav.scp may run.
+        batch: how many recordings are decided on at once.
+
+    Raises:
+        MasdError: what the system needs is not given.
+    """
+    if stored:
+        return system.stored_set(stored, None if folder is None else folder.utts)
+    system.check_hears()
+    if folder is None:
+        raise MasdError(f"system {system.name} is scored on recordings; give their data folder, --data DIR")
+    return RecordingSet(system, folder, allow_pipes, batch)
 
 
 def score_set(
@@ -212,7 +236,7 @@ class ScoreShards:
 def part_of(
     utts: Sequence[str], together: int, folder: DataFolder | None, job: int, num_jobs: int
 ) -> list[str]:
-    """Return the utterances of a job: a contiguous part of whole groups, with its share of the folder's speech.
+    """Return a job's utterances: a contiguous part of whole groups, with its share of the folder's speech.
 
     Args:
         utts: the set.

@@ -47,7 +47,8 @@ class Job:
     Attributes:
         system: name of the system.
         train: training set.
-        dev: development set, of other speakers: it gives threshold and P(fake), and chooses a network's epoch.
+        dev: development set, of other speakers: it gives threshold and P(fake), and chooses a network's
+            epoch.
         out: where to; the model is `out`/model.
         settings: all settings.
         stored_train: stored inputs of the training set, for systems that take them.
@@ -56,7 +57,8 @@ class Job:
         seed: root of every random draw.
         allow_pipes: whether commands in wav.scp may run.
         max_fail: share of the utterances, 0 to 1, that may be unusable.
-        share_speakers: whether a speaker may be in both sets, where a corpus has too few; recordings never may.
+        share_speakers: whether a speaker may be in both sets, where a corpus has too few; recordings never
+            may.
         type: `module:Class` of a system of your own.
     """
 

@@ -516,7 +516,9 @@ def test_windows_are_averaged(world, detector, tmp_path):
     inputs = whole.system.inputs(whole.pieces(x))
     assert len(inputs) == 2
     f = whole.system.decision(whole.system.values(inputs))
-    assert whole.judge(long).score == pytest.approx(float(whole.system.calibration.scores(f.mean())), abs=1e-6)
+    assert whole.judge(long).score == pytest.approx(
+        float(whole.system.calibration.scores(f.mean())), abs=1e-6
+    )
     first = detector.system.inputs(detector.pieces(x))
     np.testing.assert_allclose(first.hand[0], inputs.hand[0], atol=1e-6)
     np.testing.assert_allclose(first.compact.mu[0], inputs.compact.mu[0], atol=1e-5)
@@ -642,7 +644,8 @@ def test_a_model_in_half_precision(world, detector, tmp_path):
     """Loads like any model, is half as large, scores alike; its cost is what scoring both gives."""
     cost = exported(world, tmp_path / "half")
     small = judge_of(tmp_path / "half")
-    sizes = [sum(p.stat().st_size for p in (folder / name for name in ("encoder.safetensors", "model.safetensors")))
+    sizes = [sum(p.stat().st_size for p in (folder / name for name in ("encoder.safetensors",
+    "model.safetensors")))
              for folder in (world / "full" / "model", tmp_path / "half")]  # fmt: skip
     assert sizes[1] < 0.65 * sizes[0]  # what is left are the names of many small tensors
     changes = []

@@ -177,9 +177,7 @@ def test_embeddings_made_elsewhere_go_into_stage_five_and_six(twin):
         for kind, end in (("data/tiny", ""), ("dump/tiny", ""), ("elsewhere", ".scp"))
     ]
     words = [word for pair in zip(sets, places, strict=True) for word in pair]
-    done = twin.python(
-        "masd.bin.train", "--system", "full", "--out", "exp/other", *words, "--fit.epochs", 3
-    )
+    done = twin.python("masd.bin.train", "--system", "full", "--out", "exp/other", *words, "--fit.epochs", 3)
     assert done.returncode == 0, done.stderr[-2000:]
     done = twin.python(
         "masd.bin.score", "--model", "exp/other/model", "--dump", "dump/tiny/eval",

@@ -1,4 +1,4 @@
-"""A small corpus of tones in noise, on which a network can be trained in seconds, and synthetic labelled sets."""
+"""A small corpus of tones in noise, to train a network on in seconds, and synthetic labelled sets."""
 
 import numpy as np
 import pytest

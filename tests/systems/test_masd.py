@@ -17,7 +17,7 @@ from masd.svm.inputs import Compact, Inputs, pack, stack_compact, unpack_index
 from masd.svm.kernel import fit_svm
 from masd.systems import load, masd_fit
 from masd.systems.masd import MasdSystem
-from masd.systems.masd_fit import fit_system
+from masd.systems.masd_fit import fit_row
 
 FAST = {"epochs": 3, "affine_folds": 2}
 
@@ -26,9 +26,10 @@ def fitted(name, train, dev, alpha, **keys):
     single = ROWS[name].bands == 1
     sets = [one_band(train), one_band(dev)] if single else [train, dev]
     start = np.ones(1, np.float32) if single else alpha
-    return fit_system(
-        MasdSystem, name, *sets, FitConfig(**{**FAST, **keys}), 0, None if name == "handcrafted" else start
-    ), sets
+    start = None if name == "handcrafted" else start
+    machine, info = fit_row(ROWS[name], *sets, FitConfig(**{**FAST, **keys}), 0, start)
+    system = MasdSystem(name, machine.features, machine.svm, info=info)
+    return (system, machine.trained.history if machine.trained else []), sets
 
 
 def one_band(data):
@@ -100,7 +101,9 @@ def test_literal_svm_takes_raw_features_and_a_fixed_gamma(train, dev, alpha):
 def test_scores_are_minus_f_over_t_and_polarity_holds(train, dev, alpha):
     (system, _), _ = fitted("full", train, dev, alpha)
     f = system.decision(system.values(dev.inputs))
-    np.testing.assert_allclose(system.calibration.scores(f), -f / system.info["calibration"]["temperature"]["value"])
+    np.testing.assert_allclose(
+        system.calibration.scores(f), -f / system.info["calibration"]["temperature"]["value"]
+    )
     a, b = system.info["calibration"]["affine"]["a"], system.info["calibration"]["affine"]["b"]
     np.testing.assert_allclose(system.calibration.affine_scores(f), -(a * f + b))
     assert a > 0
@@ -243,7 +246,10 @@ def test_info_says_how_it_was_calibrated(train, dev, alpha):
         and info["calibration"]["temperature"]["holdout"] == "random"
     )
     assert info["calibration"]["temperature"]["prior"] == pytest.approx(train.is_fake.mean(), abs=0.02)
-    assert (info["calibration"]["affine"]["prior"], info["calibration"]["affine"]["holdout"]) == (0.3, "speaker and attack")
+    assert (info["calibration"]["affine"]["prior"], info["calibration"]["affine"]["holdout"]) == (
+        0.3,
+        "speaker and attack",
+    )
     assert info["svm"]["fitted_on"] == len(train) - info["calibration"]["temperature"]["utterances"]
     assert set(info["calibration"]["thresholds"]) == {"dev_eer", "dev_eer_affine"}
     assert info["fusion_training"]["head_dev_eer"] < 0.5
@@ -282,7 +288,8 @@ def test_the_temperature_is_fitted_on_held_out_data_alone(train, dev, alpha, mon
 
 def test_the_affine_map_is_for_the_prior_that_is_asked_for(train, dev, alpha):
     maps = {
-        p: fitted("handcrafted", train, dev, alpha, prior=p)[0][0].info["calibration"]["affine"] for p in (0.1, 0.5, 0.9)
+        p: fitted("handcrafted", train, dev, alpha, prior=p)[0][0].info["calibration"]["affine"]
+        for p in (0.1, 0.5, 0.9)
     }
     assert [found["prior"] for found in maps.values()] == [0.1, 0.5, 0.9]
     assert maps[0.1]["b"] < maps[0.5]["b"] - 1 < maps[0.9]["b"] - 2

@@ -7,6 +7,7 @@ import pytest
 import yaml
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from masd.bin.finish import scores as finish_scores
 from masd.bin.score import score as score_function
 from masd.bin.train import train as train_function
 from masd.data.archive import Writer
@@ -19,6 +20,7 @@ from masd.stage.files import read_yaml, write_lines, write_yaml
 from masd.svm.config import FitConfig
 from masd.svm.fit import slack_weights
 from masd.systems import load, masd_fit
+from masd.systems.masd import MasdSystem
 
 FAST = FitConfig(epochs=3, affine_folds=2)
 
@@ -74,12 +76,16 @@ def sources(world, **change):
 
 def test_a_system_is_fitted_on_one_thread_whatever_the_machine_has(world, monkeypatch):
     """Sums are divided among threads, and the more there are the other bits a large set's fusion has."""
-    used, fit = [], masd_fit.fit_system
+    used, fit = [], masd_fit.fit_row
     monkeypatch.setattr(
-        masd_fit, "fit_system", lambda *a: used.extend(pool["num_threads"] for pool in threadpool_info()) or fit(*a)
+        masd_fit,
+        "fit_row",
+        lambda *a: used.extend(pool["num_threads"] for pool in threadpool_info()) or fit(*a),
     )
     with threadpool_limits(2):
-        train_function(system="handcrafted", ssl=None, **sources(world, train_embeddings=None, dev_embeddings=None))
+        train_function(
+            system="handcrafted", ssl=None, **sources(world, train_embeddings=None, dev_embeddings=None)
+        )
     assert set(used) == {1}
 
 
@@ -168,6 +174,34 @@ def test_a_set_scored_in_blocks_has_the_same_scores(world, monkeypatch, block):
         assert [line.split()[0] for line in lines[0]] == [line.split()[0] for line in lines[1]]
 
 
+def test_a_row_is_scored_in_jobs_of_whole_blocks_to_the_same_bits(world, monkeypatch):
+    """And a job that was stopped goes on after the last block it kept."""
+    train_function("full", **sources(world))
+    given = {"model": world / "exp" / "model", "embeddings": world / "emb" / "dev"}
+    given |= {"dump": world / "dump" / "dev", "data": world / "data" / "dev"}
+    for name in ("batch", "together"):
+        monkeypatch.setattr(f"masd.systems.stored.StoredSet.{name}", 8)
+    monkeypatch.setattr("masd.systems.score.SAVE_EVERY", -1.0)
+    score_function(world / "one", **given)
+    judged, judge = [], MasdSystem.judge
+
+    def stopped(self, inputs):
+        judged.append(len(inputs))
+        if len(judged) == 2:
+            raise KeyboardInterrupt
+        return judge(self, inputs)
+
+    monkeypatch.setattr(MasdSystem, "judge", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        score_function(world / "jobs", **given, job=1, num_jobs=2)
+    for job in (1, 2):
+        score_function(world / "jobs", **given, job=job, num_jobs=2)
+    finish_scores(world / "jobs", num_jobs=2)
+    assert judged[2:] == [8] * 5, "of six blocks the first was kept"
+    for name in ("scores", "affine_scores", "attention", "failures"):
+        assert (world / "jobs" / name).read_bytes() == (world / "one" / name).read_bytes()
+
+
 def drop(path, utt):
     write_lines(path, (line for line in path.read_text().splitlines() if line.split()[0] != utt))
 
@@ -210,7 +244,10 @@ def test_score_needs_what_the_system_needs(world):
     with pytest.raises(MasdError, match="needs --embeddings"):
         score_function(world / "out", model=world / "exp" / "model", dump=world / "dump" / "dev")
     with pytest.raises(MasdError, match="no such model folder"):
-        score_function(world / "out", model=world / "nothing",)
+        score_function(
+            world / "out",
+            model=world / "nothing",
+        )
 
 
 def test_another_feature_configuration_is_refused(world):

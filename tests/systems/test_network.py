@@ -1,4 +1,4 @@
-"""Systems on waveforms from training to scores: choice of the epoch, exact resuming, folders, released weights."""
+"""Systems on waveforms from training to scores: the epoch, exact resuming, folders, released weights."""
 
 import dataclasses
 import json
@@ -19,6 +19,7 @@ from torchrun import forked
 from masd.audio import write_wav
 from masd.bin.finish import scores as finish_scores
 from masd.bin.score import score
+from masd.bin.train import train as train_command
 from masd.data.folder import write_folder
 from masd.data.utterance import load_utterance
 from masd.errors import MasdError
@@ -31,6 +32,7 @@ from masd.stage.files import read_json, read_yaml, sha256, write_yaml
 from masd.stage.threads import pinned
 from masd.systems import load, open_system
 from masd.systems import score as score_module
+from masd.systems.base import WaveformSystem
 from masd.systems.classifier import Classifier, class_weights
 from masd.systems.config import FrontEndConfig, GmmConfig, NetworkConfig, Settings, TokensConfig
 from masd.systems.network import NetworkSystem, enrol, planned, read_enrolment
@@ -147,18 +149,66 @@ def test_samo_renews_attractors_to_the_speakers_mean_of_bona_fide_speech(corpus,
     torch.testing.assert_close(classifier.head.attractors[1], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_the_network_that_the_documentation_adds_is_trained_and_read_again(raw, corpus, tmp_path, monkeypatch):
-    """docs/systems.md: its module has what training, model folder and scores ask of a network."""
+def test_the_network_that_the_documentation_adds_goes_from_training_to_a_verdict(
+    raw, corpus, tmp_path, monkeypatch
+):
+    """docs/systems.md: by entry points alone; a model folder does not import the class it names."""
     page = (Path(__file__).parents[2] / "docs/systems.md").read_text()
-    names = {}
-    code = re.search(r"^`masd/models/\w+\.py`:\n\n```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)[1]
-    exec(compile(code, "docs/systems.md", "exec"), names)
-    monkeypatch.setattr("masd.systems.classifier.network", lambda *_: names["SmallCnn"]())
-    train_system(job(corpus, tmp_path))
-    dev = corpus[1]
-    found = raw(load(tmp_path / "model"), dev)
-    assert found.keys() == set(dev.utts) and np.isfinite(list(found.values())).all()
-    assert len(load(tmp_path / "model").embeddings([load_utterance(dev, dev.utts[0])])[0]) == 32
+    code = re.search(r"^```python\n(\"\"\"Strided.*?)^```$", page, re.MULTILINE | re.DOTALL)[1]
+    (tmp_path / "my_networks.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    (train, dev), kind = corpus, "my_networks:SmallCnn"
+    train_command("small_cnn", train.path, dev.path, tmp_path / "exp", type=kind, network=FAST)
+    model = tmp_path / "exp" / "model"
+    with pytest.raises(MasdError, match=rf"give --type {kind}"):
+        load(model)
+    score(tmp_path / "scores", dev.path, model, type=kind)
+    system = load(model, kind)
+    assert (system.name, system.type) == ("small_cnn", kind)
+    scores = read_scores(tmp_path / "scores" / "scores")
+    expected = system.calibration.scores(system.decisions(np.array([*raw(system, dev).values()])))
+    assert list(scores.values()) == expected.tolist()
+    assert Judge(system).judge(dev.wav[dev.utts[0]]).label
+    assert len(system.embeddings([load_utterance(dev, dev.utts[0])])[0]) == 32
+
+
+class Loudness(WaveformSystem):
+    """A system of somebody's own that is no network: the louder, the more bona fide."""
+
+    @classmethod
+    def uses(cls, job):
+        return job.settings.options
+
+    @classmethod
+    def fit(cls, job, work, force=False):
+        system = cls(job.system)
+        system.gain = float(job.settings.options["gain"])
+        return job.calibrate(system, job.raw_dev(system))
+
+    def raw(self, waves, speakers):
+        return np.array([self.gain * float(np.square(x).mean()) for x in waves])
+
+    def parts(self):
+        return {}, {"gain": np.array([self.gain])}
+
+    @classmethod
+    def of(cls, name, settings, tensors, folder):
+        system = cls(name)
+        system.gain = float(tensors["gain"][0])
+        return system
+
+
+def test_a_class_of_ones_own_is_a_system_like_any(corpus, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    (train, dev), kind = corpus, "test_network:Loudness"
+    train_command(kind, train.path, dev.path, tmp_path, options={"gain": 3.0})
+    score(tmp_path / "scores", dev.path, tmp_path / "model", type=kind)
+    assert len(read_scores(tmp_path / "scores" / "affine_scores")) == len(dev.utts)
+    assert read_yaml(tmp_path / "model" / "model.yaml")["system"] == "Loudness"
+    assert Judge(load(tmp_path / "model", kind)).judge(dev.wav[dev.utts[0]]).label
+    for kind, said in (("no_module:X", "No module named"), ("json:loads", "no class made of")):
+        with pytest.raises(MasdError, match=said):
+            train_command(kind, train.path, dev.path, tmp_path / "x")
 
 
 def test_samo_scores_by_enrolment_read_from_asv_protocols(raw, corpus, tmp_path, monkeypatch):
@@ -390,7 +440,9 @@ def test_detect_gives_a_recording_the_score_of_its_set(raw, trained, corpus):
     detector = load(trained / "model")
     values = detector.raw([load_utterance(dev, utt)], [""])
     verdict = judge.judge(dev.wav[utt])
-    assert verdict.score == pytest.approx(float(detector.calibration.scores(detector.decisions(values))[0]), abs=1e-5)
+    assert verdict.score == pytest.approx(
+        float(detector.calibration.scores(detector.decisions(values))[0]), abs=1e-5
+    )
     assert verdict.label == ("spoof" if verdict.p_fake >= 0.5 else "bonafide") or verdict.reasons
 
 
@@ -426,7 +478,10 @@ def test_a_detector_with_impossible_numbers_is_refused_by_file_and_key(trained, 
     write_yaml(tmp_path / "model" / "model.yaml", info)
     with pytest.raises(MasdError, match=r"model\.safetensors: tensor .* holds NaN"):
         load(tmp_path / "model")
-    write_yaml(tmp_path / "model" / "model.yaml", info | {"calibration": info["calibration"] | {"offset": float("nan")}})
+    write_yaml(
+        tmp_path / "model" / "model.yaml",
+        info | {"calibration": info["calibration"] | {"offset": float("nan")}},
+    )
     with pytest.raises(MasdError, match=r"model\.yaml: offset is nan"):
         load(tmp_path / "model")
 
