@@ -18,6 +18,7 @@ front_ends=""         # pretrained weights of w2v2_aasist or hubert_wavlm, e.g. 
 features=""           # +tokens: acoustic tokens beside the handcrafted features
 variant=masd          # the configuration <variant>.yaml of conf or utils/conf on top of masd.yaml, e.g. paper_literal
 seed=0                # seeds pretraining, fusion and every random choice
+degraded=0            # degraded copies of each training utterance to train on too: band, rate, room, noise, codec
 nj=4                  # parallel jobs of durations, dumps, copy-synthesis, embeddings and scores
 ngpu=""               # GPUs of training (torchrun), of each host; 0 trains on the CPU [4 for full, 0 for tiny]
 nproc=1               # processes of training where there is no GPU

@@ -181,24 +181,12 @@ copy_set() {
 
 of_ssl() { [ -z "$ssl_kind" ] || echo "$1"; }
 
-# The training set with copies of its bona fide speech by vocoders drawn at random, which --system plus is fitted on:
-# widen SET [COMMAND...], copies of SET's bona fide speech; COMMAND makes train_added of them where they are not it yet
-widen() {
-  local raw=train_added
-  [ $# -eq 1 ] || raw=train_wide_raw
-  log "stage 2: copies of the training set by vocoders drawn at random"
-  # it keeps its time where nothing has changed
-  awk '$2 == "bonafide" {print $1}' "$data/$1/utt2lab" > "$data/wide_utts.new"
-  if cmp -s "$data/wide_utts.new" "$data/wide_utts"; then
-    rm "$data/wide_utts.new"
-  else
-    mv "$data/wide_utts.new" "$data/wide_utts"
-  fi
-  single wide_source python3 -m masd.bin.data subset --data "$data/$1" --utt-list "$data/wide_utts" \
-    --out "$data/wide_source"
-  copy_set wide_source wide "$raw"
-  [ $# -eq 1 ] || single copy_wide.post "${@:2}"
-  single merge_wide python3 -m masd.bin.data merge --data "[$data/train,$data/train_added]" --out "$data/$fitted"
+# The training set with --degraded copies of each utterance, which stage 5 then trains on.
+degrade() {
+  log "stage 2: $degraded degraded copies of each training utterance"
+  single degrade python3 -m masd.bin.data degrade --data "$data/train" --out "$data/train_copies" \
+    --wav-dir "$data/copies/degraded" --versions "$degraded" --num-jobs "$nj" --max-fail "$max_fail"
+  single degrade.merge python3 -m masd.bin.data merge --data "[$data/train,$data/train_copies]" --out "$data/$fitted"
 }
 
 # Features of one set: dump_set SET
@@ -300,13 +288,13 @@ results_page() {
 #   pretraining  whether it is trained here                kind                    options of that
 #   trainer      what train is told of the system          waveforms               whether it reads no dumps
 #   mel, hand    dumps for embeddings, handcrafted ones    token_model             model of --features +tokens
-#   fitted       the set that stage 5 fits on              widened                 whether it has copies beside train
+#   fitted       the set that stage 5 trains on
 #   scorer       what scores: options of the entry point   calibration             options of evaluate
 #   like         options of dumping for a given model      launch                  what starts a training
 begin() {
   local name method amount reading suffix=""
   [ $# -eq 0 ] || fail "'$1' is not an option; --help lists them"
-  for name in stage stop_stage seed nj ngpu nproc num_nodes node_rank; do
+  for name in stage stop_stage seed degraded nj ngpu nproc num_nodes node_rank; do
     [[ ${!name} =~ ^[0-9]+$ ]] || [ "$name${!name}" = ngpu ] || fail "--${name//_/-} takes a whole number, not '${!name}'"
   done
   [[ "$stage $stop_stage" =~ ^[0-7]\ [0-7]$ && $stage -le $stop_stage ]] ||
@@ -320,8 +308,9 @@ begin() {
   [ -f "$amount" ] || fail "no conf/$budget.yaml for --size $budget"
   settings=$method,$amount base=(--config "$method" --config "$amount") conf=() like=()
   data=data/$size dump=dump/$size logs=exp/$size/log systems=../../utils/conf/systems
-  mel=$dump mel_kind="" fitted=train widened=false
+  mel=$dump mel_kind="" fitted=train
   model=${model%/}
+  [ "$degraded" -eq 0 ] || fitted=train_degraded
   choose_system
   conf=("${published[@]}" "${base[@]}" "${conf[@]}")
   if [ "$variant" != masd ]; then
@@ -352,7 +341,6 @@ choose_system() {
     plus | plus_encoder)
       [ "$system" = plus ] || { ssl_kind=multi kind=(--encoder.bands multi --ssl.objectives "[mask,cpc]"); }
       conf=(--config "$(conf_of plus.yaml)") mel_kind=_plus mel=${dump}_plus
-      fitted=train_plus widened=true
       return ;;
     ssl_multi | concat | attention) ssl_kind=multi kind=(--encoder.bands multi --ssl.objectives "[mask,cpc]"); return ;;
     full | tokens) ssl_kind=adversarial kind=(--encoder.bands multi --ssl.objectives "[mask,cpc,adv]") ;;
@@ -457,7 +445,7 @@ use_model() {
     fi
     scorer=(--model "$model" "${code[@]}") calibration=(--model "$model")
   fi
-  exp=exp/$size/$tag ssl=$model emb=exp/$size/$tag/emb mel=$dump widened=false
+  exp=exp/$size/$tag ssl=$model emb=exp/$size/$tag/emb mel=$dump degraded=0
   # features as plus has them are dumped apart
   [ -z "$model" ] || ! grep -q '^ *families:' "$model/model.yaml" || mel=${dump}_plus
 }

@@ -19,6 +19,7 @@ repositories=""       # where repositories are cloned from [https://github.com/{
 track=""              # clean, comparable and unmasked, or conditioned, under noise and coding, in data/<size>_conditioned [clean]
 fold=""               # 1 to 5: train and test on that fold in place of the sets, in data/<size>_fold<n> (local/run_folds.sh)
 vocoders=""           # vocoders of stage 2, e.g. "world griffin_lim" [those of the size in vocoders.yaml]
+degraded=2            # degraded copies of each training utterance to train on too: band, rate, room, noise, codec
 checkpoints=downloads/vocoders   # where the vocoders' weights are, as vocoders.yaml names them
 . ../../utils/parse_options.sh
 . ./path.sh
@@ -60,7 +61,7 @@ if asked 2 && [ "$pretraining" = true ]; then
   done
 fi
 
-if asked 2 && [ "$widened" = true ]; then widen train; fi
+if asked 2 && [ "$degraded" -gt 0 ]; then degrade; fi
 
 if asked 3; then
   for name in $(dumped); do

@@ -57,9 +57,6 @@ if asked 2 && [ "$pretraining" = true ]; then
   done
 fi
 
-if asked 2 && [ "$widened" = true ]; then
-  widen pretrain_source python3 local/post_copies.py wide --protocol "$trials" --data "$data" --max-fail "$max_fail"
-fi
 
 if asked 3; then
   for name in $(dumped); do

@@ -1,4 +1,4 @@
-"""Augmentation of waveforms: RawBoost's three noises, codecs, telephone band, speed, noise.
+"""Augmentation of waveforms: RawBoost's three noises, codecs, bands, rates, rooms, speed, noise.
 
 RawBoost is Tak et al., ICASSP 2022. Every draw comes from the generator that is given.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.random import Generator
@@ -27,6 +27,8 @@ CODECS = {
     "opus": ("OGG", "OPUS", 16000),
 }
 TELEPHONE_BAND = (300.0, 3400.0)
+EDGES = (3400, 4000, 5500, 7000, 7400, 7600)  # Hz, where low-passes of recorders and coders begin
+RATES = (8000, 12000, 22050, 24000, 44100)  # Hz, at which recordings and generators are kept
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,9 @@ class RawBoostConfig:
     snr: tuple[float, float] = (10.0, 40.0)
 
 
+PROBABILITIES = ("codec", "telephone", "speed", "noise", "equaliser", "low_pass", "room", "rates")
+
+
 @dataclass(frozen=True)
 class AugmentConfig:
     """What is done to training waveforms; all of it is off by default.
@@ -73,6 +78,10 @@ class AugmentConfig:
         speed_range: largest change, as a share.
         noise: probability of coloured noise, its spectrum falling by 0 to 6 dB an octave.
         noise_snr: range of its signal-to-noise ratio, dB.
+        equaliser: probability of a smooth filter of up to 8 dB either way.
+        low_pass: probability of a low-pass at one of `EDGES`.
+        room: probability of a room: noise that decays by 60 dB in 0.1 to 0.5 s behind the direct sound.
+        rates: probability of resampling to one of `RATES` and back.
     """
 
     rawboost: int = 0
@@ -84,6 +93,10 @@ class AugmentConfig:
     speed_range: float = 0.1
     noise: float = 0.0
     noise_snr: tuple[float, float] = (10.0, 30.0)
+    equaliser: float = field(default=0.0, metadata={"omit": True})
+    low_pass: float = field(default=0.0, metadata={"omit": True})
+    room: float = field(default=0.0, metadata={"omit": True})
+    rates: float = field(default=0.0, metadata={"omit": True})
 
     def __post_init__(self) -> None:
         if self.rawboost not in range(9):
@@ -91,14 +104,14 @@ class AugmentConfig:
         unknown = sorted(set(self.codecs) - CODECS.keys())
         if unknown:
             raise MasdError(f"augment.codecs: {unknown[0]} is unknown; choose from {', '.join(CODECS)}")
-        for key in ("codec", "telephone", "speed", "noise"):
+        for key in PROBABILITIES:
             if not 0.0 <= getattr(self, key) <= 1.0:
                 raise MasdError(f"augment.{key}: {getattr(self, key)} is no probability")
 
     @property
     def active(self) -> bool:
         """Whether anything is done at all."""
-        return self.rawboost > 0 or any((self.codec, self.telephone, self.speed, self.noise))
+        return self.rawboost > 0 or any(getattr(self, key) for key in PROBABILITIES)
 
 
 def augment(x: np.ndarray, config: AugmentConfig, rng: Generator, rate: int = 16000) -> np.ndarray:
@@ -112,6 +125,15 @@ def augment(x: np.ndarray, config: AugmentConfig, rng: Generator, rate: int = 16
     """
     if config.speed and rng.random() < config.speed:
         x = change_speed(x, 1.0 + rng.uniform(-config.speed_range, config.speed_range), rate)
+    if config.equaliser and rng.random() < config.equaliser:
+        x = equalised(x, rng)
+    if config.low_pass and rng.random() < config.low_pass:
+        x = low_passed(x, int(rng.choice(EDGES)), rate)
+    if config.room and rng.random() < config.room:
+        x = in_a_room(x, rng, rate)
+    if config.rates and rng.random() < config.rates:
+        other = int(rng.choice(RATES))
+        x = fit(resample(resample(x.astype(np.float32), rate, other), other, rate), len(x))
     if config.noise and rng.random() < config.noise:
         x = add_noise(x, rng.uniform(*config.noise_snr), rng.uniform(0.0, 2.0), rng)
     if config.telephone and rng.random() < config.telephone:
@@ -207,6 +229,30 @@ def add_noise(x: np.ndarray, snr: float, slope: float, rng: Generator) -> np.nda
     spectrum = np.fft.rfft(rng.standard_normal(len(x)))
     f = np.maximum(np.arange(len(spectrum)), 1)
     return x + _at_snr(np.fft.irfft(spectrum / f ** (slope / 2), len(x)), x, snr)
+
+
+def equalised(x: np.ndarray, rng: Generator) -> np.ndarray:
+    """Return x (N,) through a smooth filter whose gain is drawn at nine frequencies, within 8 dB."""
+    from scipy import signal
+
+    return _filtered(x, signal.firwin2(129, np.linspace(0, 1, 9), 10 ** (rng.uniform(-8, 8, 9) / 20)))
+
+
+def low_passed(x: np.ndarray, edge: int, rate: int = 16000) -> np.ndarray:
+    """Return x (N,) without what lies above `edge` Hz."""
+    from scipy import signal
+
+    return _filtered(x, signal.firwin(161, edge, fs=rate))
+
+
+def in_a_room(x: np.ndarray, rng: Generator, rate: int = 16000) -> np.ndarray:
+    """Return x (N,) with decaying noise for an impulse response behind the direct sound."""
+    from scipy import signal
+
+    decay = int(rng.uniform(0.1, 0.5) * rate)
+    tail = rng.standard_normal(decay) * np.exp(-6.9 * np.arange(decay) / decay)
+    tail *= rng.uniform(0.02, 0.3) / np.linalg.norm(tail)
+    return x + signal.oaconvolve(x, tail)[: len(x)]
 
 
 def change_speed(x: np.ndarray, factor: float, rate: int = 16000) -> np.ndarray:

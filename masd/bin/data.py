@@ -1,10 +1,11 @@
-"""Tools for data folders: validate, fix, merge, split, subset, prefix-speakers, utt2dur."""
+"""Tools for data folders: validate, fix, merge, split, subset, degrade, prefix-speakers, utt2dur."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Literal
 
+from masd.audio.augment import AugmentConfig
 from masd.cli import Command, run_commands
 from masd.errors import MasdError
 
@@ -133,6 +134,42 @@ def _of_speakers(utt2spk: dict[str, str], speakers: list[str], data: Path) -> li
     return [utt for utt, spk in utt2spk.items() if spk in set(speakers)]
 
 
+DEGRADE = AugmentConfig(
+    equaliser=0.3, low_pass=0.35, room=0.25, rates=0.25, noise=0.4, noise_snr=(10.0, 40.0), codec=0.45,
+    codecs=("ulaw", "alaw", "mp3", "vorbis", "opus"),
+)  # fmt: skip
+
+
+def degrade(
+    data: Path,
+    out: Path,
+    wav_dir: Path,
+    versions: int = 2,
+    augment: AugmentConfig = DEGRADE,
+    seed: int = 0,
+    num_jobs: int = 1,
+    max_fail: float = 0.01,
+) -> None:
+    """Stage 2: write a data folder of degraded copies of each utterance of a set, `<utt>-v1`, `<utt>-v2`, ...
+
+    What is trained on them too does not need pristine audio. They keep labels, speakers and other lists.
+
+    Args:
+        data: data folder.
+        out: data folder to write.
+        wav_dir: where the copies' audio goes.
+        versions: copies of each utterance.
+        augment: what is done to them, drawn anew for each.
+        seed: of all draws, with the copy's name.
+        num_jobs: processes.
+        max_fail: share of the copies, 0 to 1, that may be left out because their recordings cannot be used.
+    """
+    from masd.data.degrade import degraded_set
+
+    made = degraded_set(data, out, wav_dir, versions, augment, seed, num_jobs, max_fail)
+    print(f"{out}: {len(made.utt2spk)} degraded copies")
+
+
 def prefix_speakers(data: Path, out: Path) -> None:
     """Write a data folder with ids `<spk>-<utt>`, which Kaldi's validator accepts.
 
@@ -171,6 +208,7 @@ COMMANDS = (
     Command(merge),
     Command(split),
     Command(subset),
+    Command(degrade),
     Command(prefix_speakers),
     Command(utt2dur, output=""),
 )

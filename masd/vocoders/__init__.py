@@ -22,7 +22,6 @@ REGISTRY: dict[str, str] = {
     "mlsa": "masd.vocoders.mlsa:MLSA",
     "univnet": "masd.vocoders.univnet:UnivNet",
     "waveglow": "masd.vocoders.waveglow:WaveGlow",
-    "wide": "masd.vocoders.wide:Wide",
     "world": "masd.vocoders.world:World",
 }
 

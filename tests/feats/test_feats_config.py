@@ -57,9 +57,9 @@ def test_what_was_stored_before_there_were_some_keys_is_still_the_same():
     new = ("families", "skip_silence")
     old = {key: value for key, value in dataclasses.asdict(FeatsConfig()).items() if key not in new}
     assert plain(FeatsConfig()) == old and FeatsConfig.from_dict(old) == FeatsConfig()
-    config = FeatsConfig(families=["mel_dev", "flux"])  # as YAML gives them
-    assert plain(config)["families"] == ["mel_dev", "flux"]
-    assert FeatsConfig.from_dict(plain(config)) == config and hand_size(config) == 3 + 64 + 80
+    config = FeatsConfig(families=["tones", "phase_mixed"])  # as YAML gives them
+    assert plain(config)["families"] == ["tones", "phase_mixed"]
+    assert FeatsConfig.from_dict(plain(config)) == config and hand_size(config) == 3 + 162 + 64
 
 
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(FeatsConfig)])
@@ -74,7 +74,7 @@ def test_every_key_counts_when_configurations_are_compared(field):
         "hand_center": True,
         "hfer_cutoff": 8000.0,
         "hand_n_fft": 1024,
-        "families": ("mel_dev",),
+        "families": ("tones",),
     }
     value = changed.get(field) or (getattr(base, field) * 1.5 or 1)
     value = field != "skip_silence" and type(getattr(base, field) or value)(value)
@@ -87,8 +87,8 @@ def test_every_key_counts_when_configurations_are_compared(field):
 
 
 def test_widths_of_families_add_up_to_the_handcrafted_features():
-    families = ("lfcc", "frame_lines")
-    assert family_widths(families) == [3 + 120, 24]
+    families = ("tones", "frame_lines")
+    assert family_widths(families) == [3 + 162, 24]
     assert sum(family_widths(families)) == hand_size(FeatsConfig(families=families))
     with pytest.raises(MasdError, match="lfc"):
         family_widths(["lfc"])

@@ -13,14 +13,14 @@ MEL = np.ones((40, 64), np.float32)
 
 
 def test_a_family_is_taken_away_as_a_whole_and_nothing_else_with_it():
-    config = FeatsConfig(families=("waveform", "polarity"))
+    config = FeatsConfig(families=("frame_lines", "phase_mixed"))
     mean = np.arange(hand_size(config), dtype=np.float32) + 100
     found = without_measures(MEL, np.zeros(hand_size(config), np.float32), config, mean)
-    assert [variant.part for variant in found] == ["PCS", "HFER", "SFI", "waveform", "polarity"]
+    assert [variant.part for variant in found] == ["PCS", "HFER", "SFI", "frame_lines", "phase_mixed"]
     places = {variant.part: np.flatnonzero(variant.hand).tolist() for variant in found}
-    assert places["SFI"] == [2] and places["waveform"] == list(range(3, 21))
-    assert places["polarity"] == list(range(21, 34))
-    np.testing.assert_array_equal(found[3].hand[3:21], mean[3:21])
+    assert places["SFI"] == [2] and places["frame_lines"] == list(range(3, 27))
+    assert places["phase_mixed"] == list(range(27, 91))
+    np.testing.assert_array_equal(found[3].hand[3:27], mean[3:27])
 
 
 def test_bands_and_stretches_of_the_log_mel_become_the_training_mean():
@@ -39,16 +39,16 @@ def test_bands_and_stretches_of_the_log_mel_become_the_training_mean():
 
 
 def test_a_band_takes_the_figures_of_its_frequencies_with_it():
-    config = FeatsConfig(families=("flux_bins", "lfcc", "waveform", "residual"))
+    config = FeatsConfig(families=("phase_mixed", "frame_lines", "covariance"))
     size, mean = hand_size(config), np.full(hand_size(config), 9.0, np.float32)
     found = without_bands(MEL, np.zeros(size, np.float32), config, None, mean)
     counts = {variant.part: int((variant.hand == 9).sum()) for variant in found}
-    # of 16 bands of 462 Hz two lie below 1 kHz, and six more below 4; of six octaves two, and two more
-    assert counts == {"low": 4 * 2 + 2 * 3 + 2, "mid": 4 * 7 + 2 * 3 + 7, "high": 4 * 7 + 2 * 3 + 7}
+    # of 16 bands of 462 Hz two lie below 1 kHz and seven more below 4; covariances are of thirds of 7.4 kHz
+    third = 3 * 153
+    assert counts == {"low": 4 * 2, "mid": 4 * 7 + 2 * third, "high": 4 * 7 + third}
     assert all(variant.mel is MEL for variant in found), "without an encoder the log-mel is of no use"
-    assert not any((variant.hand == 9)[3 + 64 : 3 + 64 + 120].any() for variant in found), (
-        "cepstra have no band"
-    )
+    lines = [(variant.hand == 9)[3 + 64 : 3 + 64 + 24].any() for variant in found]
+    assert not any(lines), "rates of frames have no band"
 
 
 def test_stretches_are_cut_out_without_an_edge():
