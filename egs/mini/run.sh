@@ -57,7 +57,6 @@ if asked 2 && [ "$pretraining" = true ]; then
   done
 fi
 
-
 if asked 3; then
   for name in $(dumped); do
     log "stage 3: features of $name"
