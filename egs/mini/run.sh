@@ -12,6 +12,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 # options, beside those of every recipe in utils/options.sh
 size=small            # how much of the corpus: tiny, small, report, full
+track=""              # clean, comparable and unmasked, or conditioned, under noise and coding, in data/<size>_conditioned [clean]
 corpus=""             # your own recordings, DIR/<speaker>/*.wav, in place of the packages; an absolute path
 downloads=downloads   # where packages are kept; several clones may share it
 nj=2                  # parallel jobs of durations, dumps, copy-synthesis, embeddings and scores
@@ -24,11 +25,12 @@ strict=true           # stop when a cue that is not synthesis is found in train 
 . ../../utils/stages.sh
 
 # the corpus
-title="the mini corpus"
+budget=$size made=data/$size track=${track:-clean} title="the mini corpus, ${track:-clean} track"
 apart=eval_tts        # text to speech has no bona fide partner
 trials=conf/protocol/$size.tsv
-[ -z "$corpus" ] || trials=data/$size/protocol/$size.tsv
-protocol="$trials,conf/condition.yaml"
+[ -z "$corpus" ] || trials=$made/protocol/$size.tsv
+[ "$track" = clean ] || size+=_$track
+protocol="$trials,conf/track_$track.yaml"
 keys() {
   [ "$zero_shot" = true ] ||
     echo --seen-attacks "$(cut -d ' ' -f 2 "$data/train/utt2attack" | sort -u | grep -v '^-$' | paste -sd ,)"
@@ -37,25 +39,19 @@ begin "$@"
 
 if asked 0; then
   log "stage 0: packages with recordings and vocoders, to $downloads"
-  single fetch python3 local/fetch.py --size "$size" --downloads "$downloads" --corpus "$corpus"
+  single fetch python3 local/fetch.py --size "$budget" --downloads "$downloads" --corpus "$corpus"
 fi
 
 if asked 1; then
   log "stage 1: source recordings, attacks, conditioning, sets, gate of cues, to $data (log: $data/log)"
-  here local/prepare.sh --size "$size" --downloads "$downloads" --data "$data" --corpus "$corpus" \
+  here local/prepare.sh --size "$budget" --track "$track" --downloads "$downloads" --data "$data" --corpus "$corpus" \
     --cmd "$cmd" --nj "$nj" --strict "$strict" --max-fail "$max_fail" --force "$force"
   for name in $(prepared); do here validate_data_dir.sh "$data/$name"; done
   probe
 fi
 
-if asked 2 && [ "$pretraining" = true ]; then
-  for vocoder in $(tags); do
-    log "stage 2: copy-synthesis of the pretraining set by $vocoder"
-    copy_set "pretrain_source_$vocoder" "$vocoder" "pretrain_raw_$vocoder"
-    single "copy_$vocoder.post" python3 local/post_copies.py pretrain --protocol "$trials" --data "$data" \
-      --tag "$vocoder" --max-fail "$max_fail"
-  done
-fi
+# Copies of the pretraining set are those of train, which stage 1 has made.
+if asked 2 && [ "$degraded" -gt 0 ]; then degrade; fi
 
 if asked 3; then
   for name in $(dumped); do

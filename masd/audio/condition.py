@@ -22,7 +22,7 @@ CODECS = ("none", "vorbis", "mp3", "opus", "g722")
 
 @dataclasses.dataclass(frozen=True)
 class ConditionConfig:
-    """The keys of conf/condition.yaml; ranges are [low, high] of a uniform draw, levels in dB."""
+    """What `condition` does; ranges are [low, high] of a uniform draw, levels in dB."""
 
     seed: int
     low_pass_hz: float
@@ -38,26 +38,50 @@ class ConditionConfig:
     polarity: bool
 
 
-def load_config(path: Path) -> ConditionConfig:
-    """Return the configuration in a file.
+@dataclasses.dataclass(frozen=True)
+class Track:
+    """The keys of conf/track_<name>.yaml: one way for both classes, from recordings to what systems hear.
+
+    Attributes:
+        trim: keywords of `trim`; None where recordings are trimmed before they are copied.
+        through: the rate in Hz that everything is resampled through; None where bona fide speech is resampled
+            through the rates of its copies.
+        condition: what follows.
+    """
+
+    trim: dict[str, float] | None
+    through: int | None
+    condition: ConditionConfig
+
+
+def load_track(name: str, conf: Path) -> Track:
+    """Return the track that `<conf>/track_<name>.yaml` describes.
 
     Raises:
-        MasdError: a key is unknown or missing, or a codec is not known.
+        MasdError: there is none of this name, a key is unknown or missing, or a codec is not known.
     """
-    return condition_config(read_yaml(path), path)
+    path = conf / f"track_{name}.yaml"
+    if not path.is_file():
+        known = sorted(other.stem.removeprefix("track_") for other in conf.glob("track_*.yaml"))
+        raise MasdError(f"no {path} for --track {name}; there are {', '.join(known)}")
+    values = read_yaml(path)
+    _check_keys(values, Track, path)
+    chain = values["condition"]
+    _check_keys(chain, ConditionConfig, path)
+    unknown = set(chain["codecs"]) - set(CODECS)
+    if unknown or not chain["codecs"]:
+        raise MasdError(f"{path}: codecs must be some of {', '.join(CODECS)}, not {chain['codecs']}")
+    config = ConditionConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in chain.items()})
+    return Track(values["trim"], values["through"], config)
 
 
-def condition_config(values: dict[str, Any], where: Path) -> ConditionConfig:
-    """Return a configuration from its keys and values, which errors say to be `where`."""
-    names = {field.name for field in dataclasses.fields(ConditionConfig)}
+def _check_keys(values: dict[str, Any], kind: type, path: Path) -> None:
+    """Raise `MasdError` unless the keys are the fields of a dataclass."""
+    names = {field.name for field in dataclasses.fields(kind)}
     if set(values) != names:
         raise MasdError(
-            f"{where}: keys must be {', '.join(sorted(names))}; differing: {sorted(set(values) ^ names)}"
+            f"{path}: keys must be {', '.join(sorted(names))}; differing: {sorted(set(values) ^ names)}"
         )
-    unknown = set(values["codecs"]) - set(CODECS)
-    if unknown or not values["codecs"]:
-        raise MasdError(f"{where}: codecs must be some of {', '.join(CODECS)}, not {values['codecs']}")
-    return ConditionConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,7 +152,7 @@ def condition(
         version: names this version of it (an attack, `bonafide`), which decides the noise's waveform alone.
         through: the rate in Hz that copies of this kind were made at; `rate` for none. Only bona fide speech
             needs it, copies have been there.
-        config: see conf/condition.yaml.
+        config: see a track of the recipe, `condition`.
         rate: in Hz.
         sign: -1 turns the waveform over.
 

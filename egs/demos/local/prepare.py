@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import re
 from collections import Counter
@@ -16,7 +15,7 @@ from clips import CONF, RATE, Clip, fold_sets, hold_out, load_clip, load_clips, 
 from gather import CORPUS, places
 
 from masd.audio import write_wav
-from masd.audio.condition import ConditionConfig, condition, condition_config, draw, signs, trim
+from masd.audio.condition import Track, condition, draw, load_track, signs, trim
 from masd.cli import run
 from masd.data.corpus import choose_each, write_prepared
 from masd.errors import Failures, MasdError
@@ -25,30 +24,6 @@ from masd.stage.files import digest, read_yaml, write_changed
 log = logging.getLogger("prepare")
 
 BREAKDOWN = "family,kind,repo,repo*kind"
-
-
-@dataclasses.dataclass(frozen=True)
-class Track:
-    """The keys of conf/track_<name>.yaml."""
-
-    trim: dict[str, float]
-    through: int
-    condition: ConditionConfig
-
-
-def load_track(name: str) -> Track:
-    """Return a track.
-
-    Raises:
-        MasdError: there is none of this name, or its keys are others.
-    """
-    path = CONF / f"track_{name}.yaml"
-    if not path.is_file():
-        raise MasdError(f"no conf/{path.name} for --track {name}; there are clean and conditioned")
-    values = read_yaml(path)
-    if set(values) != {"trim", "through", "condition"}:
-        raise MasdError(f"{path}: keys must be trim, through and condition")
-    return Track(values["trim"], values["through"], condition_config(values["condition"], path))
 
 
 def prepare(
@@ -78,7 +53,7 @@ def prepare(
     Raises:
         MasdError: no clip is there, or too many are unusable.
     """
-    amount, clips, chain = read_yaml(part), load_clips(), load_track(track)
+    amount, clips, chain = read_yaml(part), load_clips(), load_track(track, CONF)
     found = places(corpus, downloads, clips)
     chosen = choose([clip for clip in clips if clip.clip in found], fold)
     if zero_shot:

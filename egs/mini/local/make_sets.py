@@ -1,4 +1,4 @@
-"""Stage 1, last part: bona fide and copied speech conditioned alike, and the data folders of the sets."""
+"""Bona fide and copied speech as a track has it, and the data folders of the sets."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import logging
 import shutil
 from pathlib import Path
 
-from plan import CONDITION, load_corpus, load_size, read_protocol
+from plan import CONF, load_corpus, load_size, read_protocol
 from versions import BONA_FIDE, Version, audio_folder, tts_versions, versions
 
 from masd.audio import read_audio, write_wav
-from masd.audio.condition import ConditionConfig, draw, load_config
+from masd.audio.condition import ConditionConfig, draw, load_track
 from masd.audio.condition import condition as conditioned
 from masd.cli import Command, run_commands
 from masd.data.folder import shard, write_folder
@@ -20,26 +20,36 @@ from masd.stage.files import read_text, write_lines
 log = logging.getLogger("make_sets")
 
 
-def condition(protocol: Path, size: str, data: Path, job: int = 1, num_jobs: int = 1) -> None:
+def condition(
+    protocol: Path, size: str, track: str, made: Path, data: Path, job: int = 1, num_jobs: int = 1
+) -> None:
     """Write the conditioned audio of one shard; what is there already is kept.
 
     Args:
         protocol: the list of utterances.
         size: tiny, small, report or full.
-        data: the data folder of the size.
+        track: what both classes go through, conf/track_<track>.yaml.
+        made: data/<size>, which has the recordings and their copies.
+        data: the data folder of the size and the track.
         job: number of this shard, from 1.
         num_jobs: how many shards there are.
     """
-    config, corpus = load_config(CONDITION), load_corpus()
-    out = audio_folder(data, protocol, config)
-    todo = versions(read_protocol(protocol), corpus, data, out, config)
-    todo += tts_versions(load_size(size).get("tts", {}).get("attacks", []), corpus, data, out, config)
+    config, corpus = load_track(track, CONF).condition, load_corpus()
+    todo = all_versions(protocol, size, made, data, config)
     failures = Failures("utterance")  # finish judges how many there may be
     part = shard(todo, job, num_jobs)
     for version in part:
         make(version, config, corpus["rate"], failures)
     write_lines(data / "log" / f"rejected.{job}of{num_jobs}", failures.lines())
     log.info("shard %d of %d: %d utterances", job, num_jobs, len(part))
+
+
+def all_versions(protocol: Path, size: str, made: Path, data: Path, config: ConditionConfig) -> list[Version]:
+    """Return what the sets of a size are made of, text to speech with them."""
+    out, corpus = audio_folder(data, made, protocol, config), load_corpus()
+    spoken = load_size(size).get("tts", {}).get("attacks", [])
+    items = read_protocol(protocol)
+    return versions(items, corpus, made, out, config) + tts_versions(spoken, corpus, made, out, config)
 
 
 def make(version: Version, config: ConditionConfig, rate: int, failures: Failures) -> None:
@@ -56,39 +66,42 @@ def make(version: Version, config: ConditionConfig, rate: int, failures: Failure
         failures.add(version.utt, error)
 
 
-def finish(protocol: Path, size: str, data: Path, max_fail: float = 0.01) -> None:
+def finish(protocol: Path, size: str, track: str, made: Path, data: Path, max_fail: float = 0.01) -> None:
     """Write `<data>/{train,dev,eval,eval_tts}` and the sets of pretraining that hold the same audio.
 
-    `<data>/pretrain` is train's bona fide speech; `<data>/pretrain_dev` is dev's, and
-    `<data>/pretrain_dev_<tag>` dev's copies by vocoder <tag>, for validation on held-out speakers.
+    `<data>/pretrain` is train's bona fide speech and `<data>/pretrain_<tag>` train's copies by vocoder <tag>;
+    `<data>/pretrain_dev` and `<data>/pretrain_dev_<tag>` are dev's, for validation on held-out speakers.
+    `<data>/pretrain_tags` lists the vocoders.
 
     Args:
         protocol: the list of utterances.
         size: tiny, small, report or full.
-        data: the data folder of the size.
+        track: what both classes go through, conf/track_<track>.yaml.
+        made: data/<size>, which has the recordings and their copies.
+        data: the data folder of the size and the track.
         max_fail: the share of a set's utterances that may be missing because they were rejected.
     """
-    config, corpus = load_config(CONDITION), load_corpus()
-    out = audio_folder(data, protocol, config)
-    items = read_protocol(protocol)
-    made = versions(items, corpus, data, out, config)
-    made += tts_versions(load_size(size).get("tts", {}).get("attacks", []), corpus, data, out, config)
-    for name in sorted({version.set for version in made}):
-        wanted = [v for v in made if v.set == name]
-        part = [v for v in wanted if v.out.is_file()]
-        check_rejected(data / name, wanted, max_fail)
+    config, corpus = load_track(track, CONF).condition, load_corpus()
+    wanted = all_versions(protocol, size, made, data, config)
+    for name in sorted({version.set for version in wanted}):
+        of_set = [v for v in wanted if v.set == name]
+        part = [v for v in of_set if v.out.is_file()]
+        check_rejected(data / name, of_set, max_fail)
         check_trials(protocol, name, {v.utt for v in part}, max_fail)
         write_set(data / name, part, config)
     for name, pretrain in (("train", "pretrain"), ("dev", "pretrain_dev")):
-        part = [v for v in made if v.set == name and v.out.is_file()]
+        part = [v for v in wanted if v.set == name and v.out.is_file()]
         write_set(data / pretrain, [v for v in part if v.attack == BONA_FIDE], config)
-        if name == "dev":
-            for attack in sorted({v.attack for v in part} - {BONA_FIDE}):
-                write_copies(
-                    data / f"pretrain_dev_{corpus['attacks'][attack]['tag']}", part, attack, corpus, config
-                )
+        tags = {a: corpus["attacks"][a]["tag"] for a in sorted({v.attack for v in part} - {BONA_FIDE})}
+        for attack, tag in tags.items():
+            copies = {f"{tag}-{v.source}": v for v in part if v.attack == attack}
+            write_folder(
+                data / f"{pretrain}_{tag}", **tables(copies, config), utt2vocoder=dict.fromkeys(copies, tag)
+            )
+        if name == "train":
+            write_lines(data / "pretrain_tags", list(tags.values()))
     for old in data.glob("wav.*"):
-        if old != out:
+        if old != audio_folder(data, made, protocol, config):
             shutil.rmtree(old)
 
 
@@ -129,13 +142,6 @@ def write_set(path: Path, part: list[Version], config: ConditionConfig) -> None:
         path,
         *(sum((v.attack == BONA_FIDE) is b for v in part) for b in (True, False)),
     )
-
-
-def write_copies(path: Path, part: list[Version], attack: str, corpus: dict, config: ConditionConfig) -> None:
-    """Write the copies by one attack as copy-synthesis names them, `<tag>-<utt>`."""
-    tag = corpus["attacks"][attack]["tag"]
-    chosen = {f"{tag}-{v.source}": v for v in part if v.attack == attack}
-    write_folder(path, **tables(chosen, config), utt2vocoder=dict.fromkeys(chosen, tag))
 
 
 def tables(chosen: dict[str, Version], config: ConditionConfig) -> dict[str, dict]:

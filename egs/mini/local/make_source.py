@@ -103,9 +103,8 @@ def finish(protocol: Path, size: str, downloads: Path, data: Path, corpus: str =
     """Write the folders and lists that copy-synthesis starts from.
 
     `<data>/source` has every utterance; `<data>/copies/<tag>/source` those that attack <tag> copies, in any
-    set; `<data>/pretrain_source` the training speakers' and `<data>/pretrain_source_<tag>` those of them that
-    <tag> copies. `<data>/vocoder/<tag>.yaml` is what the vocoder is set up with, `digests.json` there what
-    copies depend on; `<data>/copy_tags`, `<data>/pretrain_tags` and `<data>/tts_attacks` name them.
+    set. `<data>/vocoder/<tag>.yaml` is what the vocoder is set up with, `digests.json` there what copies
+    depend on; `<data>/copy_tags` and `<data>/tts_attacks` name them.
 
     Args:
         protocol: the list of utterances.
@@ -118,9 +117,6 @@ def finish(protocol: Path, size: str, downloads: Path, data: Path, corpus: str =
     items = read_protocol(protocol)
     folder(wav, data / "source", items, settings["rate"])
     attacks = sorted({a for item in items for a in item.attacks})
-    train = [item for item in items if item.set == "train"]
-    folder(wav, data / "pretrain_source", train, settings["rate"])
-    pretrain = sorted({a for item in train for a in item.attacks})
     made_by = {"source": wav.name}
     for attack in attacks:
         tag = settings["attacks"][attack]["tag"]
@@ -129,16 +125,12 @@ def finish(protocol: Path, size: str, downloads: Path, data: Path, corpus: str =
         made_by[attack] = vocoder_of(tag, config).digest()
         copied = [item for item in items if attack in item.attacks]
         folder(wav, data / "copies" / tag / "source", copied, settings["rate"])
-        if attack in pretrain:
-            part = [i for i in copied if i.set == "train"]
-            folder(wav, data / f"pretrain_source_{tag}", part, settings["rate"])
     spoken = load_size(size).get("tts", {}).get("attacks", [])
     for attack in spoken:
         made_by[attack] = digest(settings["attacks"][attack], sha256(RECIPE / "conf" / "tts.txt"))
     write_json(data / "vocoder" / "digests.json", made_by)
     write_lines(data / "copy_tags", [settings["attacks"][a]["tag"] for a in attacks])
     write_lines(data / "tts_attacks", spoken)
-    write_lines(data / "pretrain_tags", [settings["attacks"][a]["tag"] for a in pretrain])
     for old in (data / "source").glob("wav*"):
         if old.is_dir() and old != wav:
             shutil.rmtree(old)

@@ -10,7 +10,7 @@ from masd.errors import MasdError
 from masd.stage.files import read_text, read_yaml
 
 RECIPE = Path(__file__).resolve().parent.parent
-CONDITION = RECIPE / "conf" / "condition.yaml"
+CONF = RECIPE / "conf"
 SIZES = ("tiny", "small", "report", "full")
 SETS = ("train", "dev", "eval")
 COLUMNS = ("utt", "speaker", "set", "start", "end", "attacks", "source")
@@ -36,7 +36,7 @@ class Item:
 
 def load_corpus() -> dict[str, Any]:
     """Return conf/corpus.yaml."""
-    return read_yaml(RECIPE / "conf" / "corpus.yaml")
+    return read_yaml(CONF / "corpus.yaml")
 
 
 def load_size(size: str) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def load_size(size: str) -> dict[str, Any]:
     """
     if size not in SIZES:
         raise MasdError(f"--size {size}: unknown; sizes are {', '.join(SIZES)}")
-    return read_yaml(RECIPE / "conf" / f"corpus_{size}.yaml")
+    return read_yaml(CONF / f"corpus_{size}.yaml")
 
 
 def size_attacks(plan: dict[str, Any]) -> list[str]:
@@ -104,7 +104,7 @@ def read_protocol(path: Path) -> list[Item]:
 
 def vocoder_config(corpus: dict[str, Any], attack: str, wheels: Path) -> dict[str, Any]:
     """Return the configuration of an attack's vocoder, its paths filled in."""
-    places = {"{wheels}": str(wheels), "{conf}": str(RECIPE / "conf")}
+    places = {"{wheels}": str(wheels), "{conf}": str(CONF)}
     config = dict(corpus["attacks"][attack]["config"])
     for key, value in config.items():
         for name, folder in places.items():

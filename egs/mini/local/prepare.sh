@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Stage 1 of the mini corpus: source utterances, their copies through the vocoders, conditioned sets.
+# Stage 1 of the mini corpus: source utterances and their copies through the vocoders, which all tracks share, and the
+# sets of a track.
 #
-# Usage: local/prepare.sh --size small --downloads downloads --data data/small [--cmd "run.py"] [--nj 2]
+# Usage: local/prepare.sh --size small --track clean --downloads downloads --data data/small [--cmd "run.py"] [--nj 2]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -9,8 +10,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 cmd=run.py            # launcher of jobs
 nj=2                  # number of parallel jobs
 size=small            # tiny, small, report or full
+track=clean           # what both classes go through, conf/track_<track>.yaml
 downloads=downloads   # where stage 0 unpacked the packages
-data=                 # where the sets go (default: data/<size>)
+data=                 # where the sets go (default: data/<size>); recordings and copies go to data/<size>
 corpus=               # your own folder of recordings by speaker, instead of the packages
 strict=true           # whether a cue found in train or dev stops report and full
 max_fail=0.01         # share of utterances, 0 to 1, that may fail
@@ -18,45 +20,45 @@ force=false           # make everything again
 . ../../utils/parse_options.sh
 . ./path.sh
 
-data=${data:-data/$size}
-[ "$force" = false ] || rm -rf "$data"
+made=data/$size data=${data:-data/$size}
+[ "$force" = false ] || rm -rf "$made" "$data"
 if [ -n "$corpus" ]; then
-  protocol=$data/protocol/$size.tsv
+  protocol=$made/protocol/$size.tsv
   if [ ! -f "$protocol" ]; then
-    $cmd "$data/log/make_protocol.log" python3 local/make_protocol.py \
-      --sizes "[$size]" --corpus "$corpus" --out "$data/protocol"
+    $cmd "$made/log/make_protocol.log" python3 local/make_protocol.py \
+      --sizes "[$size]" --corpus "$corpus" --out "$made/protocol"
   fi
 else
   protocol=conf/protocol/$size.tsv
 fi
 
-$cmd JOB=1:"$nj" "$data/log/make_source.JOB.log" python3 local/make_source.py cut --protocol "$protocol" \
-  --downloads "$downloads" --corpus "$corpus" --data "$data" --job JOB --num-jobs "$nj"
-$cmd "$data/log/finish_source.log" python3 local/make_source.py finish --protocol "$protocol" \
-  --size "$size" --downloads "$downloads" --data "$data" --corpus "$corpus"
+$cmd JOB=1:"$nj" "$made/log/make_source.JOB.log" python3 local/make_source.py cut --protocol "$protocol" \
+  --downloads "$downloads" --corpus "$corpus" --data "$made" --job JOB --num-jobs "$nj"
+$cmd "$made/log/finish_source.log" python3 local/make_source.py finish --protocol "$protocol" \
+  --size "$size" --downloads "$downloads" --data "$made" --corpus "$corpus"
 
 while read -r tag; do
-  $cmd JOB=1:"$nj" "$data/log/copy_$tag.JOB.log" python3 -m masd.bin.copy_synthesis \
-    --data "$data/copies/$tag/source" --vocoder "$tag" --vocoder-config "$data/vocoder/$tag.yaml" \
-    --out "$data/copies/$tag" --wav-dir "$data/copies/$tag/wav" --audio-format flac \
+  $cmd JOB=1:"$nj" "$made/log/copy_$tag.JOB.log" python3 -m masd.bin.copy_synthesis \
+    --data "$made/copies/$tag/source" --vocoder "$tag" --vocoder-config "$made/vocoder/$tag.yaml" \
+    --out "$made/copies/$tag" --wav-dir "$made/copies/$tag/wav" --audio-format flac \
     --job JOB --num-jobs "$nj"
-  $cmd "$data/log/finish_copy_$tag.log" python3 -m masd.bin.finish copy-synthesis \
-    --data "$data/copies/$tag/source" --vocoder "$tag" --out "$data/copies/$tag" --num-jobs "$nj" \
+  $cmd "$made/log/finish_copy_$tag.log" python3 -m masd.bin.finish copy-synthesis \
+    --data "$made/copies/$tag/source" --vocoder "$tag" --out "$made/copies/$tag" --num-jobs "$nj" \
     --max-fail "$max_fail"
-done < "$data/copy_tags"
+done < "$made/copy_tags"
 
 while read -r attack; do
-  $cmd "$data/log/speak_$attack.log" python3 local/speak.py --attack "$attack" --size "$size" \
-    --downloads "$downloads" --data "$data"
-done < "$data/tts_attacks"
+  $cmd "$made/log/speak_$attack.log" python3 local/speak.py --attack "$attack" --size "$size" \
+    --downloads "$downloads" --data "$made"
+done < "$made/tts_attacks"
 
 $cmd JOB=1:"$nj" "$data/log/make_sets.JOB.log" python3 local/make_sets.py condition --protocol "$protocol" \
-  --size "$size" --data "$data" --job JOB --num-jobs "$nj"
-$cmd "$data/log/finish_sets.log" python3 local/make_sets.py finish --protocol "$protocol" --size "$size" --data "$data" \
-  --max-fail "$max_fail"
+  --size "$size" --track "$track" --made "$made" --data "$data" --job JOB --num-jobs "$nj"
+$cmd "$data/log/finish_sets.log" python3 local/make_sets.py finish --protocol "$protocol" --size "$size" \
+  --track "$track" --made "$made" --data "$data" --max-fail "$max_fail"
 
 # The gate reads what the guards may be mended by; sizes tiny and small have too few recordings to judge.
 if [ "$strict" = true ] && { [ "$size" = report ] || [ "$size" = full ]; }; then
   python3 -m masd.bin.probe cues --data "[$data/train,$data/dev]" --gate true --out "$data/cues" ||
-    { echo "prepare.sh: mend conf/condition.yaml, or go on with --strict false" >&2; exit 1; }
+    { echo "prepare.sh: mend conf/track_$track.yaml, or go on with --strict false" >&2; exit 1; }
 fi

@@ -48,9 +48,9 @@ class Version:
     sign: int = 1
 
 
-def audio_folder(data: Path, protocol: Path, config: ConditionConfig) -> Path:
+def audio_folder(data: Path, made: Path, protocol: Path, config: ConditionConfig) -> Path:
     """Return where conditioned audio goes: another configuration, protocol or vocoder, another folder."""
-    made_by = read_json(data / "vocoder" / "digests.json")
+    made_by = read_json(made / "vocoder" / "digests.json")
     corpus = load_corpus()
     source = [corpus["rate"], corpus["high_pass_hz"]]
     return data / f"wav.{digest(config, source, VERSION, sha256(protocol), made_by)[:8]}"
@@ -64,7 +64,7 @@ def source_folder(data: Path, protocol: Path, corpus: str = "") -> Path:
 
 
 def versions(
-    items: list[Item], corpus: dict[str, Any], data: Path, out: Path, config: ConditionConfig
+    items: list[Item], corpus: dict[str, Any], made: Path, out: Path, config: ConditionConfig
 ) -> list[Version]:
     """Return the bona fide versions and the copies of all items, sorted by utterance id.
 
@@ -75,12 +75,12 @@ def versions(
     """
     attacks = corpus["attacks"]
     copies = {
-        a: copied(data / "copies" / attacks[a]["tag"]) for a in sorted({a for i in items for a in i.attacks})
+        a: copied(made / "copies" / attacks[a]["tag"]) for a in sorted({a for i in items for a in i.attacks})
     }
     rates = {name: Counter() for name in {item.set for item in items}}
     for item in items:
         rates[item.set].update(attacks[a]["rate"] for a in item.attacks)
-    polarity, sources = item_signs(items, config), read_folder(data / "source").wav
+    polarity, sources = item_signs(items, config), read_folder(made / "source").wav
     result = []
     for item in items:
         sign, source = polarity[item.utt], Path(sources[item.utt])
@@ -108,12 +108,12 @@ def item_signs(items: list[Item], config: ConditionConfig) -> dict[str, int]:
 
 
 def tts_versions(
-    attacks: list[str], corpus: dict[str, Any], data: Path, out: Path, config: ConditionConfig
+    attacks: list[str], corpus: dict[str, Any], made: Path, out: Path, config: ConditionConfig
 ) -> list[Version]:
     """Return what the text-to-speech attacks have spoken (local/speak.py), sorted by utterance id."""
     result = []
     for attack in attacks:
-        spoken = read_folder(data / "copies" / corpus["attacks"][attack]["tag"])
+        spoken = read_folder(made / "copies" / corpus["attacks"][attack]["tag"])
         polarity = signs({utt: (attack, spoken.utt2spk[utt], "") for utt in spoken.utts}, config)
         for utt in spoken.utts:
             path = out / attack / f"{utt}.flac"
