@@ -22,7 +22,7 @@ CODECS = ("none", "vorbis", "mp3", "opus", "g722")
 
 @dataclasses.dataclass(frozen=True)
 class ConditionConfig:
-    """What `condition` does; ranges are [low, high] of a uniform draw, levels in dB."""
+    """What `condition` does; ranges are [low, high] of a uniform draw, levels in dB; no low-pass at 0 Hz."""
 
     seed: int
     low_pass_hz: float
@@ -172,8 +172,9 @@ def condition(
     y = equalise(y - y.mean(), reference, config.spectrum_bands, config.spectrum_db, bends, rate)
     y = follow(y, reference, config.envelope_seconds, config.envelope_db, bends, rate)
     y = np.pad(y, GUARD, mode="reflect")
-    low_pass = firwin(LOW_PASS_TAPS, config.low_pass_hz, fs=rate)
-    y = limit(oaconvolve(y, low_pass, mode="same"), chance.crest_db, rate)
+    if config.low_pass_hz:
+        y = oaconvolve(y, firwin(LOW_PASS_TAPS, config.low_pass_hz, fs=rate), mode="same")
+    y = limit(y, chance.crest_db, rate)
     y /= np.sqrt(np.mean(y**2))
     y += 10 ** (chance.noise_db / 20) * noise[0]
     y *= 10 ** (chance.level_db / 20) / np.sqrt(np.mean(y**2))

@@ -11,7 +11,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # options
 size=full              # how much of the corpus, and which budgets: full (as published), tiny
 corpus=""              # the folder that has the clips [they are cloned to downloads]
-track=""               # clean or conditioned [clean]
+track=""               # clean, conditioned or raw [clean]
 system=plus            # what is trained, as run.sh takes it
 seed=0                 # seeds every random choice
 nj=4                   # parallel jobs
