@@ -288,7 +288,7 @@ def test_a_system_is_trained_and_its_results_are_by_page(site, tmp_path):
     shutil.copytree(site.conf, recipe.path / "conf", dirs_exist_ok=True)
     options = ("--corpus", site.downloads, "--size", "tiny", "--system", "plus", "--nj", 1, "--ngpu", 0)
     recipe.run(*options)
-    page = (recipe.path / "exp" / "tiny" / "RESULTS.md").read_text()
+    page = (recipe.path / "exp" / "tiny" / "report" / "appendix.md").read_text()
     assert "carl/one" in page
     assert "Spoofed trials against the bona fide ones of the same repo." in page
     assert "Resampled by repo, the pooled EER's 95 % interval is" in page
