@@ -52,7 +52,7 @@ if asked 2 && [ "$pretraining" = true ]; then
   done
 fi
 
-if asked 2 && [ "$widened" = true ]; then widen train; fi
+if asked 2 && [ "$degraded" -gt 0 ]; then degrade; fi
 
 if asked 3; then
   for name in $(dumped); do
