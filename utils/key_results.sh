@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# The paper's Key Results on its four corpora, reported beside measured, from whichever recipes have been run.
+# The paper's Key Results on its four corpora, reported beside measured, and one model on every corpus: EER, their
+# mean, and pooled with one threshold, from whichever recipes have been run.
 #
 #   utils/key_results.sh                      to standard output
+#   utils/key_results.sh --system plus        of the packaged model
 #   utils/key_results.sh --out RESULTS.md     to a file
 
 set -euo pipefail

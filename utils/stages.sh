@@ -147,6 +147,10 @@ tags() { [ "$pretraining" = false ] || cat "$data/pretrain_tags"; }
 prepared() { sets; pretrain_sets; enrolment_sets; }
 # Dumps of a pretraining set's copies, <vocoder>=<dump>,...: copies SET
 copies() { sed "s|.*|&=$dump/$1_&|" "$data/pretrain_tags" | paste -sd ,; }
+# What evaluate is told of the attacks that a system trained here has heard.
+seen() {
+  [ "$zero_shot" = true ] || echo --seen-attacks "$(awk '$2 != "-" {print $2}' "$data/train/utt2attack" | sort -u | paste -sd ,)"
+}
 # The sets that are dumped: none but those of pretraining for a system that reads waveforms.
 dumped() {
   [ "$waveforms" = true ] || sets | sed "s/^train\$/$fitted/"
@@ -428,7 +432,8 @@ use_model() {
     scorer=(--system "$system" --checkpoint "$checkpoint") calibration=()
     refuse_idle --checkpoint features
   else
-    [ -n "$model" ] || fail "give the model that is to be evaluated: --model DIR"
+    [ -n "$model" ] || [[ ${given:-plus} = plus ]] || fail "--system $given: give the model that is to be evaluated, --model DIR"
+    model=${model:-../../masd/pretrained/plus}
     [ -f "$model/model.yaml" ] || missing model "$model" "no model folder of stage 5"
     tag=zero_shot_$(basename "${model%/model}")
     row=${tag%_s[0-9]*} system=$(sed -n 's/^system: *//p' "$model/model.yaml")

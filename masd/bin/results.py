@@ -135,7 +135,8 @@ def systems(systems: list[str], out: Path, title: str = "Comparison systems", co
 
 
 def key(egs: Path, reported: Path, size: str = "full", system: str = "full", out: Path | None = None) -> None:
-    """Print, or write, the EER on the paper's four corpora, reported beside measured, as Markdown.
+    """Print, or write, the EER on the paper's four corpora, reported beside measured, and of one model on all
+    corpora that were run, with their mean and pooled with one threshold, as Markdown.
 
     Args:
         egs: the folder of the recipes.

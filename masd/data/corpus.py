@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from masd.audio.walk import audio_paths
 from masd.data.folder import write_folder
+from masd.data.keys import Key
 from masd.errors import MasdError
-from masd.stage.files import read_lines
+from masd.stage.files import read_lines, write_changed
 from masd.stage.seeding import generator
 from masd.stage.tables import scan_table
 
@@ -25,6 +28,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 SHOWN = 3  # how many missing files a line names
+PRETRAIN = {"train": "pretrain", "dev": "pretrain_dev"}
 
 
 class Findings:
@@ -157,6 +161,63 @@ def id_of(name: str) -> str:
     return "_".join(name.split())
 
 
+def write_sets(
+    out: Path,
+    sets: Mapping[str, Key],
+    audio: Mapping[str, str],
+    amount: Mapping[str, Any],
+    breakdown: str,
+) -> None:
+    """Write `<out>/<set>` of each set, the bona fide part of train and dev as `<out>/pretrain` and
+    `<out>/pretrain_dev`, and `<out>/breakdown`, what stage 7 breaks results down by.
+
+    Trials whose speaker the key does not name have one a set and class, so that nothing is grouped by
+    unknown voices.
+
+    Args:
+        out: data/<size>.
+        sets: set to its trials.
+        audio: trial to path.
+        amount: conf/corpus_<size>.yaml: `each`, how many trials of each class and value of the conditions
+            `by` are taken, 0 for all; `seed`, of that choice.
+        breakdown: conditions of the keys, as `evaluate --breakdown` takes them.
+
+    Raises:
+        MasdError: nothing is left for a set, or a key has no such condition.
+    """
+    conditions = re.findall(r"\w+", breakdown)
+    for name, key in sets.items():
+        if amount["each"]:
+            by = [key.condition(condition) for condition in amount["by"]]
+
+            def group(utt: str, tables: list[dict[str, str]] = by, key: Key = key) -> tuple[str, ...]:
+                return key.label[utt], *(table.get(utt, "-") for table in tables)
+
+            key = key.take(choose_each(key.label, group, amount["each"], amount["seed"], name))
+        _write_key(out / name, key, audio, conditions)
+        if name in PRETRAIN:
+            real = key.take(utt for utt, label in key.label.items() if label == "bonafide")
+            _write_key(out / PRETRAIN[name], real, audio, conditions)
+    write_changed(out / "breakdown", f"{breakdown}\n")
+
+
+def _write_key(path: Path, key: Key, audio: Mapping[str, str], conditions: Iterable[str]) -> None:
+    if not key.label:
+        raise MasdError(f"{path}: no trial is left for it, of {key.name}")
+    named = key.tables.get("spk", {})
+    speaker = {utt: id_of(named.get(utt) or f"{path.name}-{label}") for utt, label in key.label.items()}
+    tables = {"attack": key.attack, **{name: key.condition(name) for name in conditions}}
+    if "source" in key.tables:
+        tables["source"] = key.tables["source"]
+    words = {
+        f"utt2{name}": {utt: id_of(table.get(utt, "")) or "-" for utt in key.label}
+        for name, table in tables.items()
+    }
+    write_prepared(path, {utt: audio[utt] for utt in key.label}, speaker, utt2lab=key.label, **words)
+    counts = Counter(key.label.values())
+    log.info("%s: %d bona fide, %d spoof", path, counts["bonafide"], counts["spoof"])
+
+
 def write_prepared(
     path: str | Path,
     wav: Mapping[str, str | Path],
@@ -201,6 +262,30 @@ def check_present(
             raise MasdError(f"{line}; unpack that part of the corpus there")
         findings.add(line)
     return present
+
+
+def complete(
+    findings: Findings,
+    name: str,
+    key: Key,
+    audio: Collection[str],
+    where: str | Path,
+    published: Mapping[str, int],
+) -> Key:
+    """Return the trials of a key that have audio; counts that are not the published ones, and what is
+    missing, are recorded (see `check_counts` and `check_present`; `trials` counts both classes)."""
+    counts = Counter(key.label.values())
+    check_counts(findings, name, {**counts, "trials": counts.total()}, published)
+    return key.take(check_present(findings, name, key.label, audio, where))
+
+
+def evaluation_only(corpus: str, zero_shot: bool) -> None:
+    """Raise `MasdError` where a system is to be trained on a corpus that has no training part."""
+    if not zero_shot:
+        raise MasdError(
+            f"--zero-shot false: {corpus} is an evaluation set and has no training part; train on ASVspoof "
+            "2019 LA (egs/asvspoof2019_la) and give that model by --model"
+        )
 
 
 def choose_each(

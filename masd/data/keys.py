@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -86,6 +86,24 @@ class Key:
             name: {utt: table[utt] for utt in kept if utt in table} for name, table in self.tables.items()
         }
         return Key(self.name, {u: self.label[u] for u in kept}, {u: self.attack[u] for u in kept}, tables)
+
+    def rename(self, new: Callable[[str], str]) -> Key:
+        """Return the key with other ids.
+
+        Raises:
+            MasdError: two trials would have the same one.
+        """
+        ids: dict[str, str] = {}
+        for utt in self.label:
+            first = ids.setdefault(new(utt), utt)
+            if first != utt:
+                raise MasdError(f"{self.name}: {first} and {utt} would both be {new(utt)}; rename one")
+
+        def renamed(table: dict[str, str]) -> dict[str, str]:
+            return {name: table[utt] for name, utt in ids.items() if utt in table}
+
+        tables = {name: renamed(table) for name, table in self.tables.items()}
+        return Key(self.name, renamed(self.label), renamed(self.attack), tables)
 
     def subset(self, name: str) -> Key:
         """Return the trials of one subset (`eval` of ASVspoof 2021).

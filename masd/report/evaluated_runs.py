@@ -82,6 +82,12 @@ class Run:
         return self.metrics.get("inputs", {}).get("request", {})
 
     @property
+    def model_digest(self) -> str:
+        """The digest of the model.yaml whose model gave the scores; empty for scores made elsewhere."""
+        files = self.metrics.get("inputs", {}).get("files", {})
+        return str(files.get(f"{self._request.get('model')}/model.yaml", ""))
+
+    @property
     def ours(self) -> bool:
         """Whether a fitted system of this project gave the scores, rather than somebody's score file."""
         return bool(self.model or self._request.get("model"))

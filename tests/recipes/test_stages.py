@@ -473,7 +473,11 @@ def test_help_needs_no_environment(noted, name):
 
 
 def test_a_model_that_is_not_there_is_told_apart_from_none(noted):
-    assert_one_line(noted["for"].run(), "give the model that is to be evaluated: --model DIR")
+    """Without one the packaged model scores, unless another system is asked for."""
+    done = noted["for"].run("--system", "aasist")
+    assert_one_line(done, "--system aasist: give the model that is to be evaluated, --model DIR")
+    (score,) = [entry(call)[1] for call in noted["for"].calls("--stage", 6) if entry(call)[0] == "score"]
+    assert score[score.index("--model") + 1] == "../../masd/pretrained/plus"
     done = noted["for"].run("--model", "egs/mini/exp/model")
     assert_one_line(done, "--model egs/mini/exp/model: no model folder of stage 5")
 

@@ -6,7 +6,6 @@ real recordings and their vocoded versions.
 
 import json
 import os
-import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -22,7 +21,6 @@ from masd.data.folder import read_folder
 from masd.feats.config import FeatsConfig
 from masd.feats.dump import open_dump
 from masd.models.encoder import Encoder, EncoderConfig, save_encoder
-from masd.stage.files import read_yaml
 from masd.stage.tables import read_table
 
 TINY = ("--size", "tiny", "--strict", "false", "--nj", "1")
@@ -269,129 +267,3 @@ def test_tokens_are_a_fourth_handcrafted_feature_here_and_elsewhere(trained, tmp
     recipe.run(*TINY, "--corpus", for_2sec(for_norm(tmp_path)), "--model", exp / "model", *quick)
     assert scored(recipe, "zero_shot_full_tokens_s0") == read_folder(recipe.path / "data/tiny/eval").utts
     assert not (recipe.path / "exp/tiny/full_tokens_s0").exists()
-
-
-PAGE = (ROOT / "docs" / "new_corpus.md").read_text()
-FILES = dict(re.findall(r"^`(egs/mine/\S+)`:\n\n```\w+\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
-COMMANDS = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-
-
-def new_corpus(root):
-    """The folder egs/mine that docs/new_corpus.md makes of a copy of egs/for."""
-    done = run_shell(root, COMMANDS[0])
-    assert done.returncode == 0, done.stderr
-    assert len(FILES) >= 2 and len(COMMANDS) >= 2
-    for name, text in FILES.items():
-        (root / name).write_text(text)
-    return root / "egs" / "mine"
-
-
-@pytest.mark.slow
-def test_the_page_on_a_new_corpus_can_be_followed(recipes, model, tmp_path):
-    """docs/new_corpus.md, from a copy of egs/for and a folder of recordings: commands and files."""
-    root = recipes["for"].path.parents[1]
-    recordings = tmp_path / "recordings"
-    for kind, folder in (("bonafide", "real"), ("spoof", "fake/vits"), ("spoof", "fake/tacotron")):
-        for number, x in enumerate(clips(kind, 5)):
-            write(recordings / folder / f"s{number % 5}-{number}.wav", x, 22050)
-    recipe = new_corpus(root)
-    words = {"RECORDINGS": str(recordings), "MODEL": str(model)}
-    for command in COMMANDS[1:]:
-        text = re.sub("RECORDINGS|MODEL", lambda found: words[found[0]], command)
-        done = run_shell(root, text.replace("./run.sh ", "./run.sh --nj 1 --results-page false "))
-        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    folder = read_folder(recipe / "data" / "full" / "eval")
-    assert sorted(folder.tables["utt2attack"].values()) == ["-"] * 5 + ["tacotron"] * 5 + ["vits"] * 5
-    assert {folder.source(utt) for utt in folder.utts} == {f"s{number}-{number}" for number in range(5)}
-    path = recipe / "exp" / "full" / "zero_shot_full_s0" / "results" / "eval" / "metrics.json"
-    results = json.loads(path.read_text())
-    assert set(results["attacks"]) == {"tacotron", "vits"} and [b["name"] for b in results["breakdowns"]] == [
-        "codec"
-    ]
-
-
-@pytest.fixture(scope="module")
-def mine(tmp_path_factory):
-    """The page's recipe, and a call of its stage 1 on empty files of these names."""
-    original = PaperRecipe(tmp_path_factory.mktemp("mine"), "for")
-    new_corpus(original.path.parents[1])
-    original.path = original.path.parent / "mine"
-
-    def prepare(folder, names, size="full", *options):
-        for name in ("real/anna-001.wav", "fake/vits/anna-001.wav", *names):
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).touch()
-        part, out = f"conf/corpus_{size}.yaml", folder / "data"
-        words = ("--corpus", folder, "--part", part, "--out", out, *options)
-        return original.python("local/prepare.py", *words)
-
-    prepare.recipe = original
-    return prepare
-
-
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        ("real/anna-001.flac", "its id anna-001 is taken by"),
-        ("real/anna-001-vits.wav", "its id anna-001-vits is taken by"),
-        (
-            "fake/anna-002.wav",
-            "Move it to its generator's folder; wanted is DIR/real/*.wav and DIR/fake/<gen",
-        ),
-        ("fake/my gen/anna-001.wav", "my gen/anna-001.wav: white space"),
-        ("real/anna 001.wav", "anna 001.wav: white space"),
-    ],
-)
-def test_the_pages_own_script_loses_no_file_without_a_word(mine, tmp_path, name, said):
-    """A name that cannot be an id, or is another file's, is one line that names the file."""
-    done = mine(tmp_path, [name])
-    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1, done.stderr
-    assert done.stderr.startswith("prepare: error: ") and said in done.stderr
-
-
-def test_the_pages_recipe_takes_a_few_files_in_the_size_tiny(mine, tmp_path):
-    """--size tiny is offered by every recipe, and means a small part of the corpus."""
-    names = [f"{folder}/b-{n:03d}.wav" for folder in ("real", "fake/vits", "fake/hifi") for n in range(20)]
-    for size, counts in (("full", [20, 21, 21]), ("tiny", [12, 12, 12])):
-        assert mine(tmp_path, names, size).returncode == 0
-        attacks = list(read_folder(tmp_path / "data" / "eval").tables["utt2attack"].values())
-        assert sorted(map(attacks.count, ("-", "vits", "hifi"))) == counts
-
-
-def test_the_pages_own_script_keeps_speakers_apart_for_training(mine, tmp_path):
-    """--zero-shot false wants speakers named; then no one is in two sets, and eval is the same either way."""
-    names = [f"{folder}/{who}-1.wav" for folder in ("real", "fake/vits") for who in ("ben", "carl", "dora")]
-    done = mine(tmp_path, names, "full", "--zero-shot", "false")
-    assert done.returncode == 1 and "who is in train and dev?" in done.stderr
-    script = mine.recipe.path / "local/prepare.py"
-    plain = script.read_text()
-    named = plain.replace('"train": set(), "dev": set()', '"train": {"ben", "carl"}, "dev": {"dora"}')
-    script.write_text(named)
-    try:
-        assert named != plain and mine(tmp_path, names, "full", "--zero-shot", "false").returncode == 0
-        sets = {path.name: read_folder(path) for path in (tmp_path / "data").iterdir() if path.is_dir()}
-        assert mine(tmp_path, names).returncode == 0
-    finally:
-        script.write_text(plain)
-    speakers = {name: sorted(set(folder.utt2spk.values())) for name, folder in sets.items()}
-    train, dev = ["ben", "carl"], ["dora"]
-    assert speakers == {"train": train, "pretrain": train, "dev": dev, "pretrain_dev": dev, "eval": ["anna"]}
-    assert set(sets["pretrain"].table("utt2lab").values()) == {"bonafide"} and len(sets["train"].utts) == 4
-    assert read_folder(tmp_path / "data/eval") == sets["eval"]
-
-
-def test_the_pages_recipe_says_nothing_of_the_corpus_it_was_copied_from(mine):
-    """Its options are those of the new corpus; the vocoders the page names need no weights."""
-    recipe = mine.recipe
-    done = subprocess.run(["./run.sh", "--help"], cwd=recipe.path, capture_output=True, text=True)
-    assert "--corpus           the folder with real and fake" in done.stdout
-    for word in ("FoR", "for-norm", "versions", "testing sets"):
-        assert word not in (recipe.path / "run.sh").read_text(), word
-    named = re.search(r'--ngpu 0 --vocoders "([^"]+)"', PAGE)[1].split()
-    known = read_yaml(ROOT / "utils/conf/vocoders.yaml")["vocoders"]
-    assert named and all(known[name] == {} for name in named)
-
-
-def run_shell(folder, text):
-    """Run lines of a page as a shell in `folder` would."""
-    return subprocess.run(["bash", "-euc", text], cwd=folder, capture_output=True, text=True)

@@ -6,11 +6,13 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from masd.errors import MasdError
+from masd.metrics.eer import eer
 from masd.report.evaluated_runs import Run
-from masd.report.key_results import key_results
+from masd.report.key_results import across, key_results
 from masd.report.page_content import paper_tables
 from masd.stage.files import read_yaml
 
@@ -136,3 +138,47 @@ def test_a_page_of_one_corpus_has_no_caution_about_another():
         for path in ROOT.glob("egs/*/conf/reported.yaml")
     }
     assert {name for name, text in told.items() if "2021 DF" in text} == {"asvspoof2021_df"}
+
+
+TRIALS = {"wavefake": ((2.0, 3.0), (0.0, 1.0)), "own": ((-3.0, -2.0, -1.0), (-5.0, -4.0))}
+
+
+def scored(egs, recipe, tag, digest, bona, spoof):
+    """Lay out an evaluated run of a model, with its trials."""
+    folder = egs / recipe / "exp/tiny" / tag / "results/eval"
+    folder.mkdir(parents=True)
+    inputs = {"request": {"model": "somewhere"}, "files": {"somewhere/model.yaml": digest}}
+    (folder / "metrics.json").write_text(json.dumps({**metrics(0.0), "inputs": inputs}))
+    lines = [
+        f"{label[0]}{i}\t{label}\t-\tx\ts{label[0]}{i}\t{label}\t{score}\n"
+        for label, scores in (("bonafide", bona), ("spoof", spoof))
+        for i, score in enumerate(scores)
+    ]
+    (folder / "trials.tsv").write_text("utt\tlabel\tattack\tspeaker\tsource\tpool\tscore\n" + "".join(lines))
+
+
+def test_one_model_on_every_corpus_has_a_mean_and_one_threshold_for_all(tmp_path):
+    """Each corpus is told apart without error, all of them together are not."""
+    for recipe, (bona, spoof) in TRIALS.items():
+        scored(tmp_path, recipe, "zero_shot_plus", "a", bona, spoof)
+    scored(tmp_path, "for", "zero_shot_plus", "b", (1.0,), (0.0,))
+    (one,) = across(tmp_path, "tiny", "plus")
+    assert (one["model"], one["mean"]) == ("zero_shot_plus", 0.0)
+    bona, spoof = (np.concatenate(scores) for scores in zip(*TRIALS.values(), strict=True))
+    assert (one["pooled"], one["threshold"]) == eer(bona, spoof) and one["pooled"] > 0.4
+    for row in one["rows"]:
+        bona, spoof = map(np.array, TRIALS[row["name"]])
+        assert row["frr"] == (bona < one["threshold"]).mean() and row["eer"] == 0
+        assert row["far"] == (spoof >= one["threshold"]).mean()
+    text = key_results(tmp_path, REPORTED, "tiny", "plus")
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    rows = {line.split("|")[1].strip(): line.split("|")[2].strip() for line in lines}
+    assert rows["own"] == rows["wavefake"] == rows["mean"] == "0.00"
+    assert rows["pooled"] == f"{100 * one['pooled']:.2f}"
+    assert "## zero_shot_plus on every corpus that was run" in text
+
+
+def test_two_models_are_not_pooled(tmp_path):
+    for digest, recipe in zip("ab", TRIALS, strict=True):
+        scored(tmp_path, recipe, "zero_shot_plus", digest, *TRIALS[recipe])
+    assert across(tmp_path, "tiny", "plus") == []

@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 
 from masd.cli import run
+from masd.data.corpus import evaluation_only
 from masd.errors import MasdError
 
 log = logging.getLogger(__name__)
@@ -27,11 +28,7 @@ def find(corpus: str, zero_shot: bool = True) -> tuple[Path, list[Path]]:
         MasdError: training was asked for, nothing was given, or one of the two is not there; the line says
             what was looked for.
     """
-    if not zero_shot:
-        raise MasdError(
-            f"--zero-shot false: {CORPUS} is an evaluation set and has no training part; train on ASVspoof "
-            "2019 LA (egs/asvspoof2019_la) and give that model by --model"
-        )
+    evaluation_only(CORPUS, zero_shot)
     if not corpus:
         raise MasdError(f"no --corpus given: it says where {CORPUS} is ({LAYOUT})")
     given = Path(corpus)

@@ -1,0 +1,217 @@
+"""Recipes of the field's corpora, from miniature trees in their true layouts to their results.
+
+The packaged model scores them; WAVEFAKE_SAMPLE may name real recordings and their vocoded versions.
+"""
+
+import json
+import os
+import time
+
+import field_trees
+import pytest
+from paper_recipes import ROOT, PaperRecipe
+
+from masd.data.checks import validate
+from masd.data.folder import read_folder
+from masd.stage.files import read_yaml
+from masd.stage.tables import read_table
+
+TINY = ("--size", "tiny", "--strict", "false", "--nj", "1")
+
+
+@pytest.fixture(scope="module")
+def recipes(tmp_path_factory):
+    """Copies of the recipes, side by side."""
+    root = tmp_path_factory.mktemp("recipes")
+    names = ("asvspoof2021_la", "in_the_wild", "mlaad", "asvspoof5")
+    return {name: PaperRecipe(root, name) for name in names}
+
+
+def prepare(recipe, tmp_path, *options, size="full"):
+    """Run local/corpus.py prepare; return what it said, and its data."""
+    out = tmp_path / "data"
+    words = ("--part", f"conf/corpus_{size}.yaml", "--out", out, *options)
+    return recipe.python("local/corpus.py", "prepare", *words), out
+
+
+def sets(out):
+    """{set: its folder, which every judge has accepted}."""
+    paths = sorted(path for path in out.iterdir() if path.is_dir())
+    for path in paths:
+        assert [line for line in validate(path) if "empty file" not in line] == []
+    return {path.name: read_folder(path) for path in paths}
+
+
+def labels(folder):
+    """How many are bona fide and spoofed."""
+    found = list(folder.tables["utt2lab"].values())
+    return found.count("bonafide"), found.count("spoof")
+
+
+def run(recipe, *options):
+    """Run it to its end; return the folder eval and the figures."""
+    recipe.run(*TINY, *options)
+    path = recipe.path / "exp/tiny/zero_shot_plus/results/eval/metrics.json"
+    folder = read_folder(recipe.path / "data/tiny/eval")
+    lhotse = pytest.importorskip("lhotse.kaldi")
+    recordings, _, _ = lhotse.load_kaldi_data_dir(recipe.path / "data/tiny/eval", 16000)
+    assert {recording.id for recording in recordings} == set(folder.utts)
+    assert "# Results on" in (recipe.path / "exp/tiny/RESULTS.md").read_text()
+    return folder, json.loads(path.read_text())
+
+
+def cells(figures, name):
+    """{values of the conditions: (bona fide, spoofed)} of one breakdown."""
+    found = next(one for one in figures["breakdowns"] if one["name"] == name)
+    return {tuple(cell["values"]): (cell["bonafide"], cell["spoof"]) for cell in found["cells"]}
+
+
+@pytest.mark.slow
+def test_asvspoof2021_la_by_codec_and_transmission_with_t_dcf(recipes, tmp_path):
+    corpus = field_trees.asvspoof2021_la(tmp_path, field_trees.Voices())
+    folder, figures = run(recipes["asvspoof2021_la"], "--corpus", corpus)
+    assert labels(folder) == (4, 5)
+    assert cells(figures, "codec") == {("alaw",): (3, 4), ("g722",): (1, 1)}
+    assert cells(figures, "codec*transmission")["alaw", "ita_tx"] == (1, 2)
+    assert set(figures["tandem"]) >= {"2019", "2021"}
+    lines = (recipes["asvspoof2021_la"].path / "data/tiny/asv_scores").read_text().splitlines()
+    assert len(lines) == 57 and {line.split()[1] for line in lines} == {"target", "nontarget", "spoof"}
+
+
+@pytest.mark.slow
+def test_in_the_wild_by_speaker(recipes, tmp_path):
+    corpus = field_trees.in_the_wild(tmp_path, field_trees.Voices())
+    folder, figures = run(recipes["in_the_wild"], "--corpus", corpus)
+    assert set(folder.utts) == {str(number) for number in range(8)}
+    assert cells(figures, "speaker") == {("Alec_Guinness",): (2, 2), ("Barack_Obama",): (2, 2)}
+
+
+@pytest.mark.slow
+def test_mlaad_by_language_and_architecture(recipes, tmp_path):
+    """A language without bona fide speech of its own has no rate; attacks are the models' folders."""
+    corpus = field_trees.mlaad(tmp_path, field_trees.Voices())
+    options = ("--corpus", corpus / "mlaad", "--mailabs", corpus / "mailabs")
+    folder, figures = run(recipes["mlaad"], *options)
+    assert cells(figures, "language") == {("de",): (1, 1), ("en",): (1, 2), ("sw",): (0, 1)}
+    assert cells(figures, "architecture")["VITS",] == (2, 2)
+    assert "Resemble.ai_(April_12th_2025)" in {name.replace(",", "") for name in figures["attacks"]}
+    assert {folder.spk(utt) for utt in folder.utts if folder.lab(utt) == "bonafide"} == {
+        "en_US-judy_bieber",
+        "eval-bonafide",
+    }
+
+
+@pytest.mark.slow
+def test_asvspoof5_by_codec_with_its_costs(recipes, tmp_path):
+    corpus = field_trees.asvspoof5(tmp_path, field_trees.Voices())
+    folder, figures = run(recipes["asvspoof5"], "--corpus", corpus)
+    assert labels(folder) == (2, 4) and set(cells(figures, "codec")) == {("none",), ("C05",)}
+    text = (recipes["asvspoof5"].path / "exp/tiny/zero_shot_plus/results/eval/metrics.txt").read_text()
+    for word in ("minDCF", "actDCF", "Cllr"):
+        assert word in text
+    assert figures["pooled"]["min_dcf"] <= 1
+
+
+def test_asvspoof2021_la_has_the_subsets_of_its_keys(recipes, tmp_path):
+    corpus = field_trees.asvspoof2021_la(tmp_path / "la", field_trees.touch, asv=False)
+    done, out = prepare(recipes["asvspoof2021_la"], tmp_path, "--corpus", corpus, "--strict", "false")
+    assert done.returncode == 0, done.stderr
+    assert {name: labels(folder) for name, folder in sets(out).items()} == {
+        "eval": (4, 5),
+        "progress": (1, 1),
+        "hidden": (1, 1),
+    }
+    assert "no t-DCF" in done.stderr and not (out / "asv_scores").exists()
+
+
+def test_asvspoof5_sets_for_training(recipes, tmp_path):
+    """Archives unpacked each in a folder of its own, protocols in theirs; no speaker is in two sets."""
+    corpus = field_trees.asvspoof5(tmp_path / "asv5", field_trees.touch, apart=True)
+    options = ("--corpus", corpus, "--strict", "false", "--zero-shot", "false")
+    done, out = prepare(recipes["asvspoof5"], tmp_path, *options)
+    assert done.returncode == 0, done.stderr
+    found = sets(out)
+    assert {name: labels(folder) for name, folder in found.items()} == {
+        **dict.fromkeys(("train", "dev", "eval"), (6, 12)),
+        **dict.fromkeys(("pretrain", "pretrain_dev"), (6, 0)),
+    }
+    speakers = [set(found[name].utt2spk.values()) for name in ("train", "dev", "eval")]
+    assert not set.intersection(*speakers) and sum(map(len, speakers)) == len(set.union(*speakers))
+    assert set(found["train"].tables["utt2attack"].values()) == {"-", "A05", "A03"}
+
+
+def test_asvspoof5_of_full_size_would_take_less_than_a_minute(recipes, tmp_path):
+    """A fifteenth of the 680,774 trials in a fifteenth of a minute; audio files are empty."""
+    corpus = field_trees.asvspoof5(tmp_path / "asv5", field_trees.touch, each=680774 // 15 // 3)
+    begin = time.monotonic()
+    usage = os.times()
+    done, out = prepare(recipes["asvspoof5"], tmp_path, "--corpus", corpus, "--strict", "false")
+    assert done.returncode == 0, done.stderr
+    used = sum(os.times()[2:4]) - sum(usage[2:4])
+    assert used < 60 / 15 + 4, "and the start of Python with its packages"
+    assert len(read_table(out / "eval/utt2lab")) == 680774 // 15 // 3 * 3, time.monotonic() - begin
+
+
+TREES = {
+    "asvspoof2021_la": (field_trees.asvspoof2021_la, "ASVspoof2021_LA_eval/flac/LA_E_9332881.flac"),
+    "in_the_wild": (field_trees.in_the_wild, "release_in_the_wild/3.wav"),
+    "asvspoof5": (field_trees.asvspoof5, "flac_E_eval/E_0000000021.flac"),
+}
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_a_missing_file_and_other_counts_stop_a_strict_run(recipes, tmp_path, name):
+    tree, file = TREES[name]
+    corpus = tree(tmp_path / "corpus", field_trees.touch)
+    (corpus / file).unlink()
+    done, out = prepare(recipes[name], tmp_path, "--corpus", corpus)
+    assert done.returncode == 1 and not out.exists()
+    assert done.stderr.strip().splitlines()[-1].startswith("corpus prepare: error: "), done.stderr
+    assert "published are" in done.stderr and "more, in the log" in done.stderr
+    assert "1 of " in done.stderr and (tmp_path / file).stem in done.stderr
+
+
+@pytest.mark.parametrize("name", ["asvspoof2021_la", "in_the_wild", "mlaad", "asvspoof5"])
+def test_a_corpus_that_is_not_there_is_one_line_that_says_what_it_looks_like(recipes, tmp_path, name):
+    for options, said in (((), "no --corpus given"), (("--corpus", tmp_path), f"--corpus {tmp_path}: ")):
+        done = recipes[name].python("local/corpus.py", "locate", *options)
+        (line,) = done.stderr.strip().splitlines()
+        assert done.returncode == 1 and line.startswith("corpus locate: error: ") and said in line
+        assert "DIR/" in line
+
+
+@pytest.mark.parametrize("name", ["asvspoof2021_la", "in_the_wild", "mlaad"])
+def test_a_corpus_without_training_set_is_not_trained_on(recipes, name):
+    done = recipes[name].python("local/corpus.py", "locate", "--zero-shot", "false")
+    assert done.returncode == 1 and "has no training part" in done.stderr
+
+
+def test_mlaad_is_fakes_alone(recipes, tmp_path):
+    corpus = field_trees.mlaad(tmp_path, field_trees.touch)
+    done = recipes["mlaad"].python("local/corpus.py", "locate", "--corpus", corpus / "mlaad")
+    assert done.returncode == 1 and "no --mailabs given: MLAAD is fakes alone" in done.stderr
+
+
+def test_a_fake_and_the_recording_whose_sentence_it_says_are_of_one_source(recipes, tmp_path):
+    corpus = field_trees.mlaad(tmp_path / "tree", field_trees.touch)
+    options = ("--corpus", corpus / "mlaad", "--mailabs", corpus / "mailabs")
+    done, out = prepare(recipes["mlaad"], tmp_path, *options)
+    assert done.returncode == 0, done.stderr
+    folder = sets(out)["eval"]
+    assert labels(folder) == (6, 12)
+    of_one = [utt for utt in folder.utts if folder.source(utt) == "en_US-ozma_of_oz_00_f000001"]
+    assert len(of_one) == 4 and sum(folder.lab(utt) == "bonafide" for utt in of_one) == 1
+
+
+def test_the_readmes_say_what_was_verified_and_what_only_read():
+    for name in ("asvspoof2021_la", "in_the_wild", "mlaad", "asvspoof5"):
+        text = (ROOT / "egs" / name / "README.md").read_text()
+        assert "Verified" in text and "Read only" in text and len(text.splitlines()) <= 60
+
+
+def test_published_counts_stand_in_the_readmes():
+    for name in ("asvspoof2021_la", "in_the_wild", "asvspoof5"):
+        text = (ROOT / "egs" / name / "README.md").read_text()
+        for numbers in read_yaml(ROOT / "egs" / name / "conf/published.yaml").values():
+            for number in numbers.values() if isinstance(numbers, dict) else [numbers]:
+                assert f"{number:,}" in text, (name, number)
