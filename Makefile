@@ -6,7 +6,7 @@ SHELL := /bin/bash
 
 mini:
 	@tools/setup_env.sh mini vocoders
-	@cd egs/mini && ./run.sh
+	@cd egs/mini && local/run_tracks.sh
 
 test:
 	@tools/setup_env.sh all

@@ -10,6 +10,7 @@ set -euo pipefail
 
 # options
 size=full             # the recipe's --size
+folder=""             # where its run.sh puts that, below data, dump and exp [size]
 seeds="0 1 2"         # each row is trained once for each
 nj=1                  # jobs at a time; each trains one encoder with its systems
 threads=1             # threads of a job
@@ -26,7 +27,8 @@ only_job=""           # internal: run this one job of the array
 . "$MASD_ROOT/utils/stages.sh"
 
 common=(--size "$size" "$@")
-exp=exp/$size data=data/$size dump=dump/$size logs=exp/$size/log
+folder=${folder:-$size}
+exp=exp/$folder data=data/$folder dump=dump/$folder logs=exp/$folder/log
 command=${command:-"../../utils/run_table2.sh --size $size --seeds '$seeds' --literal $literal --${*:+$(printf ' %q' "$@")}"}
 
 # One line a job: seed, variant, systems that share one encoder. All rows with the first seed come first.
@@ -61,8 +63,8 @@ fi
 log "$(jobs | wc -l) jobs, $nj at a time (logs: $logs/table2.*.log)"
 # shellcheck disable=SC2086,SC2154
 $train_cmd --max-jobs-run "$nj" --num-threads "$threads" JOB=1:"$(jobs | wc -l)" "$logs/table2.JOB.log" \
-  "$MASD_ROOT/utils/run_table2.sh" --size "$size" --seeds "$seeds" --threads "$threads" --literal "$literal" \
-  --command "$command" --only-job JOB -- "$@"
+  "$MASD_ROOT/utils/run_table2.sh" --size "$size" --folder "$folder" --seeds "$seeds" --threads "$threads" \
+  --literal "$literal" --command "$command" --only-job JOB -- "$@"
 
 first=${seeds%% *}
 # Probe the encoder NAME into probe_<OUT>.json: probe NAME OUT [OPTION...]

@@ -10,6 +10,7 @@
 #   budget=""                          whose conf/<budget>.yaml is taken, where that is not the size's
 #   training_options=()                what train is told of the corpus
 #   keys() { ...; }                    prints what evaluate is told of a set: keys SET
+#   others() { ...; }                  prints further systems for the results page, NAME=FOLDER of evaluate each
 
 # Say something, with the time. What begins with "stage N: " is the title of a part of a stage: it is said when the part's
 # first command is started; a part in which nothing is started is unchanged.
@@ -41,6 +42,7 @@ conf_of() { if [ -f "conf/$1" ]; then echo "conf/$1"; else echo "../../utils/con
 
 title="" protocol="" apart="" places=corpus budget="" training_options=()
 keys() { :; }
+others() { :; }
 
 # What is unchanged
 
@@ -277,7 +279,7 @@ results_page() {
   single results python3 -m masd.bin.results page --exp "exp/$size" --system "$row" --data "$data" \
     --sets "$( (sets; pretrain_sets) | paste -sd ,)" --protocol "$settings,$protocol" --reported conf/reported.yaml \
     --title "Results on $title, size $size" --command "$command" --out "$results" --report "exp/$size/report" \
-    --force "$force"
+    --evaluated "$(others | paste -sd ,)" --force "$force"
   log "results: $results, and with plots exp/$size/report/report.html"
 }
 

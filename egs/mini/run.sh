@@ -35,6 +35,13 @@ keys() {
   [ "$zero_shot" = true ] ||
     echo --seen-attacks "$(cut -d ' ' -f 2 "$data/train/utt2attack" | sort -u | grep -v '^-$' | paste -sd ,)"
 }
+# The conditioned track stands beside the clean one, which the page is of.
+others() {
+  local folder
+  for folder in "exp/${budget}_conditioned"/*/results/eval; do
+    [ "$track" != clean ] || [ ! -d "$folder" ] || echo "$(basename "${folder%/results/eval}") conditioned=$folder"
+  done
+}
 begin "$@"
 
 if asked 0; then

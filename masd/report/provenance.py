@@ -116,7 +116,7 @@ class Cost:
 
 STAGES = {
     0: ("fetch", "locate"),
-    2: ("copy_synthesis", "finish_copy_synthesis", "post_copies_pretrain", "choose_vocoders"),
+    2: ("copy_synthesis", "finish_copy_synthesis", "choose_vocoders"),
     3: ("dump_feats", "finish_dump", "add_tokens"),
     4: ("pretrain", "probe_encoder"),
     5: ("extract_embeddings", "finish_embeddings", "train", "calibrate", "export_model"),

@@ -33,7 +33,7 @@ from masd.stage.files import write_json  # noqa: E402
 from masd.stage.seeding import generator  # noqa: E402
 
 PROTOCOL = RECIPE / "conf" / "protocol"
-CONFIG = condition.load_config(plan.CONDITION)
+CONFIG = condition.load_track("conditioned", plan.CONF).condition
 RATE = 16000
 
 
@@ -369,14 +369,30 @@ def test_silent_and_broken_audio_is_rejected(tmp_path):
     assert not (tmp_path / "y.flac").exists()
 
 
-def test_an_unknown_key_or_codec_is_refused(tmp_path):
-    text = (RECIPE / "conf" / "condition.yaml").read_text()
-    (tmp_path / "a.yaml").write_text(text + "gain: 1\n")
-    with pytest.raises(MasdError, match="gain"):
-        condition.load_config(tmp_path / "a.yaml")
-    (tmp_path / "b.yaml").write_text(text.replace("opus", "gsm"))
+def test_an_unknown_track_key_or_codec_is_refused(tmp_path):
+    text = (plan.CONF / "track_clean.yaml").read_text()
+    (tmp_path / "track_a.yaml").write_text(text + "  gain: 1\n")
+    with pytest.raises(MasdError, match=r"track_a.yaml.*gain"):
+        condition.load_track("a", tmp_path)
+    (tmp_path / "track_b.yaml").write_text(text.replace("vorbis", "gsm"))
     with pytest.raises(MasdError, match="codecs"):
-        condition.load_config(tmp_path / "b.yaml")
+        condition.load_track("b", tmp_path)
+    (tmp_path / "track_c.yaml").write_text(text.replace("trim:", "cut:"))
+    with pytest.raises(MasdError, match=r"differing: \['cut', 'trim'\]"):
+        condition.load_track("c", tmp_path)
+    with pytest.raises(MasdError, match=r"track_none.yaml for --track none; there are a, b, c"):
+        condition.load_track("none", tmp_path)
+
+
+def test_a_pause_stays_one_on_the_clean_track_and_is_masked_on_the_conditioned_one():
+    x = speech()
+    x[RATE // 2 : RATE] = 0
+    pause = {}
+    for name in ("clean", "conditioned"):
+        config = condition.load_track(name, plan.CONF).condition
+        made = [conditioned(x, source=f"s{i}", config=config) for i in range(8)]
+        pause[name] = np.mean([db(y[9000:15000]) - db(y) for y in made])
+    assert pause["clean"] < pause["conditioned"] - 8
 
 
 def test_bona_fide_goes_through_the_rates_of_its_sets_copies():

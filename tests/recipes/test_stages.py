@@ -44,9 +44,7 @@ class Noted:
             (self.path / f"data/tiny/{part}/utt2vocoder").write_text("a melgan\nb -\n")
         (self.path / "data/tiny/pretrain_tags").write_text("lpc\nworld\n")
         (self.path / "data/tiny/breakdown").write_text("codec\n")
-        for part in ("train", "pretrain_source"):
-            (self.path / "data/tiny" / part).mkdir(exist_ok=True)
-            (self.path / f"data/tiny/{part}/utt2lab").write_text("a spoof\nb bonafide\n")
+        (self.path / "data/tiny/train/utt2lab").write_text("a spoof\nb bonafide\n")
         for name in ("one.pt", "two.pt"):
             (self.path / name).touch()
         for system in (*ROWS, "plus", "full_tokens", *SYSTEMS):

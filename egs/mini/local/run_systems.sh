@@ -9,24 +9,28 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # options
 size=report                    # profile of the corpus and of the budgets
+track=clean                    # or conditioned, under noise and coding
 systems="lfcc_gmm tokens lfcc_lcnn rawnet2 aasist_l aasist samo"   # in the order of their cost
 trials=1000                    # utterances of eval that all are scored on, drawn once; 0 for all
 seed=0                         # seeds each training, and the choice of trials
 aasist_checkpoint=""           # released AASIST weights: one more row, zero-shot
 nj=2                           # parallel jobs of dumps
 downloads=downloads            # where packages are kept
-results=""                     # the table [SYSTEMS.md for report, else exp/<size>/systems/SYSTEMS.md]
+results=""                     # the table [SYSTEMS.md for report, clean; else in exp]
 . ../../utils/parse_options.sh
 . ./path.sh
 . ./cmd.sh
 . ../../utils/stages.sh
 
 [ $# -eq 0 ] || fail "'$1' is not an option; --help lists them"
-data=data/$size exp=exp/$size top=exp/$size/systems logs=exp/$size/log
-[ -n "$results" ] || [ "$size" != report ] || results=SYSTEMS.md
+folder=$size
+[ "$track" = clean ] || folder+=_$track
+data=data/$folder exp=exp/$folder top=exp/$folder/systems logs=exp/$folder/log
+run() { ./run.sh --size "$size" --track "$track" --downloads "$downloads" --nj "$nj" "$@"; }
+[ -n "$results" ] || [ "$folder" != report ] || results=SYSTEMS.md
 results=${results:-$top/SYSTEMS.md}
 
-[ -f "$data/eval/utt2lab" ] || ./run.sh --size "$size" --downloads "$downloads" --stage 0 --stop-stage 1 --nj "$nj"
+[ -f "$data/eval/utt2lab" ] || run --stage 0 --stop-stage 1
 
 # The same trials for every system.
 list=$data/eval
@@ -48,8 +52,7 @@ for system in $systems; do
   log "$system (log: $exp/${system}_s$seed/fit.log)"
   first=5
   [ "$system" != tokens ] || first=2  # its encoder is pretrained on copies too
-  ./run.sh --size "$size" --downloads "$downloads" --stage "$first" --stop-stage 5 --nj "$nj" --seed "$seed" \
-    --system "$system"
+  run --stage "$first" --stop-stage 5 --seed "$seed" --system "$system"
   single "systems_score_$system" python3 -m masd.bin.score --model "$exp/${system}_s$seed/model" --data "$list" \
     --out "$top/$system"
   row "$system" "$exp/${system}_s$seed/model"
@@ -74,6 +77,6 @@ ours masd full
 ours plus plus
 
 single systems_table python3 -m masd.bin.results systems --systems "[$(IFS=,; echo "${rows[*]}")]" --out "$results" \
-  --title "Comparison systems on the mini corpus, size $size" \
-  --command "local/run_systems.sh --size $size --trials $trials --seed $seed${aasist_checkpoint:+ --aasist-checkpoint ${aasist_checkpoint##*/}}"
+  --title "Comparison systems on the mini corpus, $track track, size $size" \
+  --command "local/run_systems.sh --size $size --track $track --trials $trials --seed $seed${aasist_checkpoint:+ --aasist-checkpoint ${aasist_checkpoint##*/}}"
 log "done, $results"
