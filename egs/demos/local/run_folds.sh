@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The yardstick: a system trained and tested on each fold, and all test clips pooled under one threshold. A stopped run
-# goes on from where it was.
+# goes on from where it was. A fold's clips are those of train and dev, so what a system is to read of them is made once.
 #
 #   local/run_folds.sh --corpus DIR --system plus
 #   local/run_folds.sh --corpus DIR --system lfcc_lcnn -- --ngpu 1      what follows -- goes to run.sh
@@ -13,6 +13,7 @@ size=full              # how much of the corpus, and which budgets: full (as pub
 corpus=""              # the folder that has the clips [they are cloned to downloads]
 track=""               # clean, conditioned or raw [clean]
 system=plus            # what is trained, as run.sh takes it
+degraded=2             # degraded copies of each training utterance to train on too
 seed=0                 # seeds every random choice
 nj=4                   # parallel jobs
 folds="1 2 3 4 5"      # which folds
@@ -21,17 +22,47 @@ folds="1 2 3 4 5"      # which folds
 
 part=$size
 [ "${track:-clean}" = clean ] || part+=_$track
-pooled=exp/${part}_folds/${system}_s$seed data=data/${part}_folds
-scores="" sets=""
+pooled=exp/${part}_folds/${system}_s$seed data=data/${part}_folds dump=dump/${part}_folds/$system scores="" sets=""
+common=(--size "$size" --corpus "$corpus" --track "$track" --system "$system" --degraded "$degraded" --seed "$seed" --nj "$nj")
+conf=(--config ../../utils/conf/masd.yaml --config "conf/$size.yaml" --config ../../utils/conf/plus.yaml)
+[ -f "conf/$size.yaml" ] || conf[3]=../../utils/conf/$size.yaml
+mkdir -p "$pooled/log"
+
+# What the folds have in common: all clips with their copies, and features of them.
+together() {
+  ./run.sh "${common[@]}" --stop-stage 2 "$@"
+  python3 -m masd.bin.data degrade --data "data/$part/dev" --out "$data/dev_copies" --wav-dir "data/$part/copies/degraded" \
+    --versions "$degraded" --num-jobs "$nj"
+  python3 -m masd.bin.data merge --data "[data/$part/train_degraded,data/$part/dev,$data/dev_copies]" --out "$data/all"
+  run.py JOB=1:"$nj" "$pooled/log/dump_feats.JOB.log" python3 -m masd.bin.dump_feats "${conf[@]}" --data "$data/all" \
+    --out "$dump" --job JOB --num-jobs "$nj"
+  python3 -m masd.bin.finish dump --out "$dump" --num-jobs "$nj"
+}
+
+# One fold of a system that reads features: fold N
+of_features() {
+  local out=exp/${part}_fold$1/${system}_s$seed fold=data/${part}_fold$1
+  ./run.sh "${common[@]}" --fold "$1" --stop-stage 1
+  awk 'NR == FNR {real[$1]; next} {utt = $1; sub(/-v[0-9]+$/, "", utt)} utt in real' "$fold/train/utt2spk" \
+    "$data/all/utt2spk" > "$fold/train_utts"
+  python3 -m masd.bin.data subset --data "$data/all" --utt-list "$fold/train_utts" --out "$fold/train_degraded"
+  python3 -m masd.bin.train "${conf[@]}" --system "$system" --train-data "$fold/train_degraded" --train-dump "$dump" \
+    --dev-data "$fold/dev" --dev-dump "$dump" --seed "$seed" --out "$out"
+  python3 -m masd.bin.score --model "$out/model" --data "$fold/eval" --dump "$dump" --out "$out/scores/eval"
+}
+
+[ "$system" != plus ] || together "$@"
 for fold in $folds; do
-  ./run.sh --size "$size" --corpus "$corpus" --track "$track" --fold "$fold" --system "$system" --seed "$seed" \
-    --nj "$nj" --results-page false "$@"
+  if [ "$system" = plus ]; then
+    of_features "$fold"
+  else
+    ./run.sh "${common[@]}" --fold "$fold" --results-page false "$@"
+  fi
   scores+=" exp/${part}_fold$fold/${system}_s$seed/scores/eval/scores" sets+=,data/${part}_fold$fold/eval
 done
-mkdir -p "$pooled"
 # shellcheck disable=SC2086
 LC_ALL=C sort $scores > "$pooled/scores"
-python3 -m masd.bin.data merge --data "[${sets#,}]" --out "$data" > "$pooled/merge.log"
-python3 -m masd.bin.evaluate --scores "$pooled/scores" --data "$data" --breakdown "$(cat "data/${part}_fold${folds%% *}/breakdown")" \
+python3 -m masd.bin.data merge --data "[${sets#,}]" --out "$data/eval" > "$pooled/merge.log"
+python3 -m masd.bin.evaluate --scores "$pooled/scores" --data "$data/eval" --breakdown "$(cat "data/${part}_fold${folds%% *}/breakdown")" \
   --out "$pooled/results"
 cat "$pooled/results/metrics.txt"
