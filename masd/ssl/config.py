@@ -24,6 +24,8 @@ class PretrainConfig:
     Args:
         objectives: which of mask, cpc and adv make up the loss (Eq. 5), each with weight 1.
         epochs: passes over the training set [100].
+        keep: which epoch's encoder is kept: `best`, that of the least L_mask + L_CPC on held-out speakers, or
+            `last`: with few recordings L_CPC turns up while the encoder still gains.
         batch: items of one optimiser step over all processes and micro-batches [256].
         accumulate: micro-batches a step's batch is divided into, one after the other, where it does not fit
             into memory; statistics of batch norm and outside negatives are then a micro-batch's own.
@@ -76,6 +78,7 @@ class PretrainConfig:
 
     objectives: list[Literal["mask", "cpc", "adv"]] = field(default_factory=lambda: list(OBJECTIVES))
     epochs: int = 100
+    keep: Literal["best", "last"] = "best"
     batch: int = 256
     accumulate: int = 1
     lr: float = 1e-4

@@ -130,10 +130,11 @@ class Trainer(Loop):
             "curriculum": dict(zip(self.train.names, weights, strict=True)),
         }
 
-    def criterion(self, dev: dict[str, float]) -> float:
-        """Return the loss that needs no labels, where there is one."""
+    def criterion(self, dev: dict[str, float]) -> float | list[float]:
+        """Return the loss that needs no labels, where there is one; where the last is kept, later is less."""
         labelled = not {"mask", "cpc"} & set(self.config.objectives)
-        return dev["loss_total" if labelled else "loss_label_free"]
+        loss = dev["loss_total" if labelled else "loss_label_free"]
+        return [-float(self.state["epoch"]), loss] if self.config.keep == "last" else loss
 
     def keep(self, record: dict[str, Any]) -> None:
         """Store the encoder, its batch-norm statistics taken anew."""

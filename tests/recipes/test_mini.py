@@ -57,6 +57,25 @@ def test_pretraining_saw_train_speakers_and_train_attacks_alone(finished):
         assert set(folder.tables["utt2source"].values()) <= set(train.tables["utt2source"].values()), path
 
 
+def test_the_conditioned_track_has_the_recordings_copies_and_encoder_of_the_clean_one(twin):
+    made = [p for part in ("source", "copies") for p in (twin.path / "data/tiny" / part).rglob("*.flac")]
+    before = {p: p.stat().st_mtime_ns for p in made}
+    twin.run("--track", "conditioned", "--ssl", "exp/tiny/ssl_adversarial_s0")
+    assert before == {p: p.stat().st_mtime_ns for p in made}
+    clean, other = (read_folder(twin.path / f"data/{size}/eval") for size in ("tiny", "tiny_conditioned"))
+    assert clean.tables["utt2lab"] == other.tables["utt2lab"]
+    utt = clean.utts[0]
+    assert (twin.path / clean.wav[utt]).read_bytes() != (twin.path / other.wav[utt]).read_bytes()
+    assert not list((twin.path / "exp/tiny_conditioned").glob("ssl_*/encoder.safetensors"))
+    page = (twin.path / "exp/tiny_conditioned/RESULTS.md").read_text()
+    assert "conditioned track" in page.splitlines()[0]
+    twin.run("--stage", 7)
+    page = (twin.path / "exp/tiny/RESULTS.md").read_text()
+    assert "clean track" in page.splitlines()[0]
+    rows = [line.split("|")[1].strip() for line in page.splitlines() if line.startswith("| full")]
+    assert rows[:2] == ["full MASD (`full`)", "full_s0 conditioned (`full_s0 conditioned`)"]
+
+
 def test_a_second_run_does_no_work_again(finished):
     before = {p: p.stat().st_mtime_ns for p in finished.path.rglob("*.ark")}
     before |= {p: p.stat().st_mtime_ns for p in finished.path.rglob("*.safetensors")}

@@ -65,6 +65,17 @@ def test_outputs_and_what_they_hold(arguments, tmp_path):
     assert not torch.equal(encoder.mel_mean, torch.zeros(64))
 
 
+def test_the_last_epoch_is_kept_where_that_is_asked_for(arguments, tmp_path, monkeypatch):
+    losses = iter((3.0, 1.0, 2.0))
+    validate = training.Trainer.validate
+    monkeypatch.setattr(
+        training.Trainer, "validate", lambda self: validate(self) | {"loss_label_free": next(losses)}
+    )
+    records = call(arguments, tmp_path / "exp", "--ssl.keep", "last")
+    assert [r["best"] for r in records] == [True, True, True]
+    assert json.loads((tmp_path / "exp/.done.json").read_text())["best_epoch"] == 3
+
+
 def test_validation_is_the_same_question_every_epoch(arguments, tmp_path):
     records = call(arguments, tmp_path / "exp")
     for key in ("chance_loss_mask", "share_vocoded", "share_world"):

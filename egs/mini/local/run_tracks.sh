@@ -19,11 +19,11 @@ command="local/run_tracks.sh --size $size --seed $seed"
 run() { ./run.sh --size "$size" --nj "$nj" --downloads "$downloads" --seed "$seed" --command "$command" "$@"; }
 
 run --system handcrafted --results-page false
-run
+run --nproc 2
 for system in handcrafted full; do
   ssl=()
   [ "$system" = handcrafted ] || ssl=(--ssl "exp/$size/ssl_adversarial_s$seed")
   run --track conditioned --system "$system" "${ssl[@]}"
 done
 run --stage 7
-sed -n '/^## Ablation/,/^$/d; /^| system /,/^$/p; /^| system /q' "exp/$size/RESULTS.md"
+sed -n '1p; /^| system | seeds /,/^$/p' "exp/$size/RESULTS.md"
