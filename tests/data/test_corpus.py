@@ -7,14 +7,17 @@ from masd.data.corpus import (
     check_counts,
     check_present,
     choose_each,
+    complete,
     find_root,
     id_of,
     list_audio,
     read_rows,
     unique,
     write_prepared,
+    write_sets,
 )
 from masd.data.folder import read_folder
+from masd.data.keys import Key
 from masd.errors import MasdError
 
 FORM = "spk utt key"
@@ -142,3 +145,49 @@ def test_a_set_prepared_again_is_left_alone_with_its_durations(tmp_path):
 
 def test_an_id_is_a_name_without_white_space():
     assert id_of("file3 (1) \t x.wav") == "file3_(1)_x.wav"
+
+
+ALL = {"each": 0, "by": [], "seed": 0}
+
+
+def toy_key():
+    """Four trials of two speakers, one of whom is not named."""
+    label = {"a": "bonafide", "b": "spoof", "c": "spoof", "d": "bonafide"}
+    tables = {"spk": {"a": "Ann B.", "b": "Ann B."}, "codec": dict.fromkeys(label, "low mp3"), "other": {}}
+    return Key("toy", label, {"a": "-", "b": "x", "c": "y", "d": "-"}, tables)
+
+
+def test_sets_are_written_with_what_results_are_broken_down_by(tmp_path):
+    """Unknown voices are one a set and class; the bona fide part of train is what pretraining takes."""
+    sets = {"train": toy_key(), "eval": toy_key().take("ab")}
+    write_sets(tmp_path, sets, {utt: f"/x/{utt}.wav" for utt in "abcd"}, ALL, "codec,codec*attack")
+    train = read_folder(tmp_path / "train")
+    assert train.utt2spk == {"a": "Ann_B.", "b": "Ann_B.", "c": "train-spoof", "d": "train-bonafide"}
+    assert train.tables["utt2codec"] == dict.fromkeys("abcd", "low_mp3") and "utt2other" not in train.tables
+    assert read_folder(tmp_path / "pretrain").utts == ["a", "d"] and read_folder(tmp_path / "eval").utts == [
+        "a",
+        "b",
+    ]
+    assert (tmp_path / "breakdown").read_text() == "codec,codec*attack\n"
+
+
+def test_a_part_of_a_set_has_so_many_of_each_class_and_condition(tmp_path):
+    audio = {utt: f"/x/{utt}.wav" for utt in "abcd"}
+    write_sets(tmp_path, {"eval": toy_key()}, audio, {"each": 1, "by": ["attack"], "seed": 0}, "codec")
+    assert sorted(read_folder(tmp_path / "eval").tables["utt2attack"].values()) == ["-", "x", "y"]
+    with pytest.raises(MasdError, match="toy: knows no condition room"):
+        write_sets(tmp_path, {"eval": toy_key()}, audio, ALL, "room")
+    with pytest.raises(MasdError, match="no trial is left for it, of toy"):
+        write_sets(tmp_path, {"eval": toy_key().take("")}, audio, ALL, "codec")
+
+
+def test_what_is_missing_is_left_out_and_counts_are_compared():
+    findings = Findings("Toy", strict=True)
+    key = complete(
+        findings, "eval", toy_key(), {"a": "", "b": "", "c": ""}, "here", {"spoof": 2, "trials": 5}
+    )
+    assert list(key.label) == ["a", "b", "c"]
+    assert findings.lines == [
+        "eval: 4 trials, published are 5",
+        "eval: 1 of 4 files of the protocol are not in here (d)",
+    ]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from masd.data.keys import file_key, folder_key
+from masd.data.keys import Key, file_key, folder_key
 from masd.errors import MasdError
 from masd.stage.tables import write_table
 
@@ -118,3 +118,13 @@ def test_the_real_protocols_of_2019(name, bonafide, spoof, attacks):
     key = file_key(Path(os.environ["ASVSPOOF2019_LA_PROTOCOLS"]) / f"ASVspoof2019.LA.cm.{name}.txt")
     assert Counter(key.label.values()) == {"bonafide": bonafide, "spoof": spoof}
     assert len(set(key.attack.values()) - {"-"}) == attacks
+
+
+def test_trials_are_renamed_in_every_table_unless_two_would_be_one():
+    key = Key(
+        "k", {"a.wav": "bonafide", "b.wav": "spoof"}, {"a.wav": "-", "b.wav": "x"}, {"spk": {"b.wav": "s"}}
+    )
+    new = key.rename(lambda utt: utt.removesuffix(".wav"))
+    assert new == Key("k", {"a": "bonafide", "b": "spoof"}, {"a": "-", "b": "x"}, {"spk": {"b": "s"}})
+    with pytest.raises(MasdError, match=r"k: a\.wav and b\.wav would both be u; rename one"):
+        key.rename(lambda _: "u")
