@@ -8,9 +8,9 @@
 #   apart=""                           a set of spoofed speech alone that is scored and reported apart
 #   places=corpus                      options that say where parts of the corpus are, separated by blanks
 #   budget=""                          whose conf/<budget>.yaml is taken, where that is not the size's
+#   other_track=""                     of the same trials, in exp/<budget>_<track>: its systems stand on the page too
 #   training_options=()                what train is told of the corpus
 #   keys() { ...; }                    prints what evaluate is told of a set: keys SET
-#   others() { ...; }                  prints further systems for the results page, NAME=FOLDER of evaluate each
 
 # Say something, with the time. What begins with "stage N: " is the title of a part of a stage: it is said when the part's
 # first command is started; a part in which nothing is started is unchanged.
@@ -40,9 +40,8 @@ changed() { [ "${_defaults[$1]-${!1-}}" != "${!1-}" ]; }
 # A file of the recipe's conf, or where it has none of its own, of utils/conf: conf_of NAME
 conf_of() { if [ -f "conf/$1" ]; then echo "conf/$1"; else echo "../../utils/conf/$1"; fi; }
 
-title="" protocol="" apart="" places=corpus budget="" training_options=()
+title="" protocol="" apart="" places=corpus budget="" other_track="" training_options=()
 keys() { :; }
-others() { :; }
 
 # What is unchanged
 
@@ -276,10 +275,14 @@ evaluate() {
 }
 
 results_page() {
+  local folder others=()
+  for folder in "exp/${budget}_$other_track"/*/results/eval; do
+    [ ! -d "$folder" ] || others+=("$(basename "${folder%/results/eval}") $other_track=$folder")
+  done
   single results python3 -m masd.bin.results page --exp "exp/$size" --system "$row" --data "$data" \
     --sets "$( (sets; pretrain_sets) | paste -sd ,)" --protocol "$settings,$protocol" --reported conf/reported.yaml \
     --title "Results on $title, size $size" --command "$command" --out "$results" --report "exp/$size/report" \
-    --evaluated "$(others | paste -sd ,)" --force "$force"
+    --evaluated "$(IFS=,; echo "${others[*]}")" --force "$force"
   log "results: $results, and with plots exp/$size/report/report.html"
 }
 

@@ -29,18 +29,11 @@ budget=$size made=data/$size track=${track:-clean} title="the mini corpus, ${tra
 apart=eval_tts        # text to speech has no bona fide partner
 trials=conf/protocol/$size.tsv
 [ -z "$corpus" ] || trials=$made/protocol/$size.tsv
-[ "$track" = clean ] || size+=_$track
+if [ "$track" = clean ]; then other_track=conditioned; else size+=_$track; fi
 protocol="$trials,conf/track_$track.yaml"
 keys() {
   [ "$zero_shot" = true ] ||
     echo --seen-attacks "$(cut -d ' ' -f 2 "$data/train/utt2attack" | sort -u | grep -v '^-$' | paste -sd ,)"
-}
-# The conditioned track stands beside the clean one, which the page is of.
-others() {
-  local folder
-  for folder in "exp/${budget}_conditioned"/*/results/eval; do
-    [ "$track" != clean ] || [ ! -d "$folder" ] || echo "$(basename "${folder%/results/eval}") conditioned=$folder"
-  done
 }
 begin "$@"
 
@@ -57,7 +50,10 @@ if asked 1; then
   probe
 fi
 
-# Copies of the pretraining set are those of train, which stage 1 has made.
+if asked 2 && [ "$pretraining" = true ]; then
+  log "stage 2: copy-synthesis of the pretraining set, which has train's copies of stage 1"
+fi
+
 if asked 2 && [ "$degraded" -gt 0 ]; then degrade; fi
 
 if asked 3; then
