@@ -28,8 +28,6 @@ def logmel(x: np.ndarray, config: FeatsConfig) -> np.ndarray:
     Raises:
         MasdError: the waveform is not one-dimensional or shorter than half a window.
     """
-    from scipy.fft import rfft
-
     wave = waveform(x)
     if config.max_seconds is not None:
         wave = wave[: round(config.max_seconds * config.sample_rate)]
@@ -40,7 +38,7 @@ def logmel(x: np.ndarray, config: FeatsConfig) -> np.ndarray:
     frames = frames_of(np.pad(wave, config.n_fft // 2, mode="reflect"), config.n_fft, config.hop_length)
     made = np.empty((len(frames), config.n_mels), np.float32)
     for start in range(0, len(frames), _BLOCK):
-        spectrum = rfft(frames[start : start + _BLOCK] * window, axis=1)
+        spectrum = np.fft.rfft(frames[start : start + _BLOCK] * window, axis=1)
         power = (np.square(spectrum.real) + np.square(spectrum.imag)) @ mel
         made[start : start + _BLOCK] = np.log(power + config.log_floor)
     return made

@@ -52,12 +52,10 @@ def _three(frames: np.ndarray, config: FeatsConfig) -> np.ndarray:
     single precision; nor has the flux of a steady sound any meaning there. A block of frames at a time
     stays in the cache.
     """
-    from scipy.fft import rfft
-
     bins, window = config.hand_n_fft // 2 + 1, _window(config.hand_n_fft)
     last, steps, energy, flux = np.empty((0, bins)), 0.0, np.zeros(bins), []
     for start in range(0, len(frames), _BLOCK):
-        spectrum = rfft(frames[start : start + _BLOCK] * window, axis=1)
+        spectrum = np.fft.rfft(frames[start : start + _BLOCK] * window, axis=1)
         steps += _phase_steps(spectrum.astype(np.complex64))
         power = np.square(spectrum.real) + np.square(spectrum.imag)
         energy += power.sum(axis=0)
