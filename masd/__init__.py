@@ -11,6 +11,7 @@ Nothing is loaded before it is asked for: import from the modules (docs/library.
 - `masd.models.encoder`: `load_encoder`.
 - `masd.models.pooling`: `statistics`, f_SSL (130,) of the encoder's output.
 - `masd.systems`: `load`, a fitted system of a model folder; `masd.systems.base` says what a system is.
+- `masd.judge.detector`: `Detector`, as `masd.Detector` too, judges files, bytes and arrays of samples.
 - `masd.judge.verdict`: `Judge`, whose `judge` gives a verdict on a recording by any system.
 - `masd.pretrained`: `PLUS`, the folder of the model that comes along.
 - `masd.vocoders`: `get`, copy-synthesis of a waveform.
@@ -19,4 +20,15 @@ Nothing is loaded before it is asked for: import from the modules (docs/library.
 - `masd.bin`: the entry points, `python3 -m masd.bin.<name> --help`; each is a function of the same name.
 """
 
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Detector":
+        return importlib.import_module("masd.judge.detector").Detector
+    raise AttributeError(f"module 'masd' has no attribute {name!r}")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from masd.errors import MasdError
+from masd.errors import MasdError, lacking
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -117,6 +117,11 @@ def _guarded(name: str, call: Callable[[str], None]) -> None:
         call(name)
     except MasdError as error:
         print(f"{name}: error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        if not lacking(error):
+            raise
+        print(f"{name}: error: {lacking(error)}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print(f"{name}: interrupted; the same command goes on from here", file=sys.stderr)

@@ -18,6 +18,26 @@ class MasdError(Exception):
     """
 
 
+# what `pip install masd` leaves out, by the extra of setup.cfg that brings it
+EXTRAS = {
+    "recipes": (
+        "h5py", "jinja2", "kaldiio", "markdown_it", "matplotlib", "sentencepiece", "sklearn", "tensorboard",
+        "torch", "torchaudio",
+    ),
+    "onnx": ("onnx", "onnxruntime"),
+    "vocoders": ("pyworld", "transformers"),
+}  # fmt: skip
+
+
+def lacking(error: ModuleNotFoundError) -> str:
+    """Return a line that says which extra brings the module that is not there; empty if none does."""
+    module = (error.name or "").partition(".")[0]
+    for extra, modules in EXTRAS.items():
+        if module in modules:
+            return f"needs {module}: pip install 'masd[{extra}]', or tools/setup_env.sh {extra}"
+    return ""
+
+
 def printable(text: str) -> str:
     """Return text with line ends and other control characters escaped: a file may be named with them."""
     return "".join(

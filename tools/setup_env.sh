@@ -1,12 +1,16 @@
 #!/usr/bin/env bash
 # Makes the virtual environment tools/venv from setup.cfg.
 #
-# Usage: tools/setup_env.sh [extra ...]        extras: test vocoders mini onnx bench all; base is none of them
+# Usage: tools/setup_env.sh [base | extra ...]        extras: recipes test vocoders mini onnx bench all
+#
+# base is what judging by the packaged model takes, without PyTorch; recipes what training and scoring take, and is
+# part of all other extras; no word means all, which is all but bench.
 #
 # MASD_PYTHON       the interpreter to use (default: python3); 3.11 or newer
 # MASD_VENV         where the environment goes, relative to the repository (default: tools/venv)
 # MASD_TORCH        what to install as torch, e.g. "torch==2.14.1 torchaudio==2.11.0" (default: what setup.cfg says)
 # MASD_TORCH_INDEX  an index to take it from, e.g. the PyTorch project's index of CPU or ROCm builds
+# MASD_LOCKED       1: the versions of tools/constraints.txt, which were tested together
 # Nothing is done twice: the environment remembers what it was made from. Recipes prefer an active virtual or conda
 # environment that has all requirements (utils/find_env.sh).
 set -euo pipefail
@@ -24,8 +28,8 @@ extras=("$@")
 [ ${#extras[@]} -gt 0 ] || extras=(all)
 for extra in "${extras[@]}"; do
   case $extra in
-    base | test | vocoders | mini | onnx | bench | all) ;;
-    *) fail "unknown extra '$extra'; known: base test vocoders mini onnx bench all" ;;
+    base | recipes | test | vocoders | mini | onnx | bench | all) ;;
+    *) fail "unknown extra '$extra'; known: base recipes test vocoders mini onnx bench all" ;;
   esac
 done
 
@@ -42,7 +46,10 @@ joined=$(IFS=,; echo "${all_extras[*]}")
 # `all` holds every other extra but bench, which is only to compare with.
 case ,$joined, in *,all,*bench,*) joined=all,bench ;; *,all,*) joined=all ;; esac
 joined=${joined#base} joined=${joined#,}  # no extra of setup.cfg; sorted, it stands first but for `all`
-stamp=$(printf '%s\n' "$joined" "${MASD_TORCH:-}" "${MASD_TORCH_INDEX:-}" "$root" | cat - "$root/setup.cfg" | sha256sum | cut -d ' ' -f 1)
+locked=()
+[ "${MASD_LOCKED:-}" != 1 ] || locked=(--constraint "$root/tools/constraints.txt")
+stamp=$(printf '%s\n' "$joined" "${MASD_TORCH:-}" "${MASD_TORCH_INDEX:-}" "$root" "${MASD_LOCKED:-}" |
+  cat - "$root/setup.cfg" ${locked[1]:+"${locked[1]}"} | sha256sum | cut -d ' ' -f 1)
 if [ -f "$venv/masd.stamp" ] && [ "$(cat "$venv/masd.stamp")" = "$stamp" ]; then
   say "the environment $venv is up to date"
   exit 0
@@ -54,14 +61,14 @@ pip=("$venv/bin/python3" -m pip --disable-pip-version-check)
 if [ -n "${MASD_TORCH:-}" ]; then
   say "installing ${MASD_TORCH}"
   read -r -a torch_packages <<< "$MASD_TORCH"
-  "${pip[@]}" install ${MASD_TORCH_INDEX:+--index-url "$MASD_TORCH_INDEX"} "${torch_packages[@]}" >> "$log" 2>&1 ||
+  "${pip[@]}" install "${locked[@]}" ${MASD_TORCH_INDEX:+--index-url "$MASD_TORCH_INDEX"} "${torch_packages[@]}" >> "$log" 2>&1 ||
     fail "pip could not install $MASD_TORCH; the last line of $log: $(tail -n 1 "$log")"
 fi
-say "installing masd and what it needs (PyTorch is the large one: a few minutes)"
-"${pip[@]}" install --editable "${root}${joined:+[$joined]}" >> "$log" 2>&1 ||
+say "installing masd and what it needs${joined:+ (PyTorch is the large one: a few minutes)}"
+"${pip[@]}" install "${locked[@]}" --editable "${root}${joined:+[$joined]}" >> "$log" 2>&1 ||
   fail "pip could not install the requirements; the last line of $log: $(tail -n 1 "$log")"
-"$venv/bin/python3" -c 'import torch, torchaudio, masd' >> "$log" 2>&1 ||
-  fail "torch and torchaudio do not work together here; choose a pair with MASD_TORCH; see $log"
+"$venv/bin/python3" -c "import masd.judge.verdict${joined:+, torch, torchaudio}" >> "$log" 2>&1 ||
+  fail "masd${joined:+, torch and torchaudio} cannot be imported; choose another pair with MASD_TORCH; see $log"
 printf '%s\n' "${all_extras[@]}" > "$wanted"
 echo "$stamp" > "$venv/masd.stamp"
 say "done"

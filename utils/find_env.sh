@@ -16,7 +16,7 @@ if ! _masd_ready; then
   masd_venv=${MASD_VENV:-$MASD_ROOT/tools/venv}
   case $masd_venv in /*) ;; *) masd_venv=$MASD_ROOT/$masd_venv ;; esac
   if [ ! -x "$masd_venv/bin/python3" ]; then
-    echo "no environment: run tools/setup_env.sh, or activate one that has the packages of setup.cfg" >&2
+    echo "no environment: run tools/setup_env.sh, or activate one that has the packages of setup.cfg (masd[recipes])" >&2
     return 1  # not exit: it may have been sourced in somebody's own shell
   fi
   export PATH="$masd_venv/bin:$PATH"

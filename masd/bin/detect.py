@@ -5,15 +5,19 @@ from __future__ import annotations
 import json as json_format
 import os
 import sys
+from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from masd.cli import run
 from masd.errors import MasdError, printable
 
 if TYPE_CHECKING:
-    from masd.judge.verdict import Judge
     from masd.systems.base import System
+
+FOUND = 3  # exit status: --fail-on was met
+SWITCHES = ("--json", "--windows", "--timeline", "--fast", "--explain")
 
 
 def detect(
@@ -23,11 +27,14 @@ def detect(
     type: str = "",
     checkpoint: Path | None = None,
     json: bool = False,
-    windows: bool = False,
+    csv: Path | None = None,
+    timeline: bool = False,
+    windows: bool | None = None,
     prior: float | None = None,
     calibration: Literal["temperature", "affine"] = "temperature",
     fast: bool = False,
     explain: bool = False,
+    fail_on: Literal["nothing", "fake", "inconclusive"] = "nothing",
 ) -> None:
     """Say of each audio file whether it is fake: `detect FILE|DIR|- ...`
 
@@ -35,14 +42,18 @@ def detect(
     says what it was trained on and where it fails. Any rate and number of channels and
     any format that libsndfile or FFmpeg reads (WAV, FLAC, MP3, Ogg, M4A, WebM, WMA, ...: docs/formats.md),
     pipes too; folders are searched for audio files; `-` reads one file from standard input. A line a file:
-    label, P(fake), score (higher is more bona fide), file, warnings where the audio is unlike the training
-    data. The label is `spoof` where P(fake) is 0.5 or more, else `bonafide`; or `inconclusive`, with the
+    `genuine`, `fake` or `inconclusive`, P(fake), score (higher is more genuine), file, notes: the most
+    suspicious seconds, and where the audio is unlike the training data.
+    It is `fake` where P(fake) is 0.5 or more, else `genuine`; or `inconclusive`, with the
     reason, where nothing can be said: no speech or too little, a band or a sampling rate far below what the
     model was trained on, heavy clipping. P(fake) is calibrated on the model's development set for the stated
-    prior, and the first line tells how often the label is wrong there. Leading silence is skipped; the score
-    is that of the recipe's stages and depends on the samples alone, not on the file's name.
+    prior, and the first line tells how often the label is wrong there. Windows over the whole recording are
+    judged, the verdict is that of their mean, so that a short fake inside a long recording may show in the
+    most suspicious seconds alone. Scores depend on the samples alone, not on the file's name.
     `--system aasist --checkpoint FILE` takes the authors' released weights instead: the score is the
     difference of their logits, P(fake) not calibrated, the label by the sign.
+    Exit status: 0, all files were judged; 1, a wrong request, or a file could not be judged; 3, all were
+    judged and `--fail-on` was met.
 
     Args:
         files: files, folders or `-`; written without `--files`, anywhere on the command line.
@@ -50,21 +61,28 @@ def detect(
         system: aasist, aasist_l or rawnet2, with `checkpoint`.
         type: `module:Class` of a system of your own, whose code the model folder cannot name by itself.
         checkpoint: released weights, in place of a model folder.
-        json: print a JSON object a file: file, score, p_fake, label, reasons (why inconclusive), warnings,
-            prior (null where P(fake) is not calibrated).
+        json: print a JSON object a file: file, score, p_fake, label (the field's `bonafide`, `spoof`;
+            `inconclusive`), reasons (why inconclusive), warnings, windows and the highest of them (start,
+            end, p_fake), prior (null where P(fake) is not calibrated).
             Of this and the other switches, the name alone will do: `--json`.
-        windows: score windows over the whole recording and average those with speech in them, instead of its
-            first seconds alone (4 s with the model that comes along).
+        csv: also write a table with a row a file (label as in JSON, errors too).
+        timeline: also print P(fake) window by window.
+        windows: judge windows over the whole recording and take the mean of those with speech in them (the
+            default but with `--explain`); false: its first seconds alone (4 s with the model that comes
+            along), as the recipes' stages score it.
         prior: how probable a fake is before anything is heard; one half where none is given.
         calibration: the score is -f / T (`temperature`) or -(a f + b) (`affine`); P(fake) and label stay.
         fast: run the encoder as the ONNX graph that export_model put into the model folder.
-        explain: also say what moved the score: the effect of each frequency band, of each handcrafted
-            measure and of each half second; above 0 it speaks for bona fide.
+        explain: also say what moved the score of the first seconds: the effect of each frequency band, of
+            each handcrafted measure and of each half second; above 0 it speaks for genuine.
+        fail_on: exit with 3 if a file is `fake`; `inconclusive`: if one is not genuine.
 
     Raises:
         MasdError: the model cannot be used; or, at the end, some files could not be judged.
     """
-    from masd.judge.verdict import Judge, expand
+    from masd.judge import output
+    from masd.judge.sources import expand
+    from masd.judge.verdict import Judge
     from masd.systems import open_system
 
     if not files:
@@ -76,67 +94,52 @@ def detect(
     opened = open_system(model, system, type, checkpoint)
     if fast:
         make_fast(opened)
-    judge = Judge(opened, windows, calibration, prior, explain)
+    judge = Judge(opened, not explain if windows is None else windows, calibration, prior, explain)
     if not json:
-        print(f"# {opened.name} model {model or checkpoint}: {rule(judge)}")
+        print(f"# {opened.name} model {model or checkpoint}: {output.rule(judge)}")
         print(f"# {'label':<10} {'P(fake)':>7} {'score':>9}  file")
-    total = failed = 0
-    for source in expand(files):
-        total += 1
-        try:
-            if isinstance(source, MasdError):
-                raise source
-            verdict = judge.judge(source)
-        except MasdError as error:
-            failed += 1
-            print(f"detect: error: {printable(str(error))}", file=sys.stderr, flush=True)
-            continue
-        if json:
-            row = described(verdict) | {"prior": judge.prior if judge.posterior.calibrated else None}
-            print(json_format.dumps(row, ensure_ascii=False, allow_nan=False), flush=True)
-        else:
-            notes = f"  [{'; '.join(verdict.warnings)}]" if verdict.warnings else ""
-            file = printable(verdict.file)
-            line = f"{verdict.label:<12} {verdict.p_fake:>7.4f} {verdict.score:>9.4f}  {file}{notes}"
-            print("\n".join([line, *reasons(getattr(verdict, "effects", None))]), flush=True)
+    colour = coloured()
+    counts: Counter[str] = Counter()
+    failed = 0
+    with ExitStack() as stack:
+        table = None
+        if csv is not None:
+            table = output.Table(stack.enter_context(open(csv, "w", encoding="utf-8", newline="")))
+        for source in expand(files):
+            try:
+                if isinstance(source, MasdError):
+                    raise source
+                verdict = judge.judge(source)
+            except MasdError as error:
+                failed += 1
+                print(f"detect: error: {printable(str(error))}", file=sys.stderr, flush=True)
+                if table is not None:
+                    table.failed(source if isinstance(source, str) else "", str(error))
+                continue
+            counts[verdict.label] += 1
+            if table is not None:
+                table.add(verdict)
+            if json:
+                prior = judge.prior if judge.posterior.calibrated else None
+                row = output.described(verdict) | {"prior": prior}
+                print(json_format.dumps(row, ensure_ascii=False, allow_nan=False), flush=True)
+            else:
+                more = output.timeline(verdict) if timeline else []
+                lines = [output.line(verdict, colour), *more, *output.reasons(verdict.effects)]
+                print("\n".join(lines), flush=True)
+    total = counts.total() + failed
+    if total > 1 and not json:
+        print(output.summary(counts, failed))
     if failed:
         raise MasdError(f"{failed} of {total} could not be judged")
+    worst = counts["spoof"] + (counts["inconclusive"] if fail_on == "inconclusive" else 0)
+    if fail_on != "nothing" and worst:
+        sys.exit(FOUND)
 
 
-def rule(judge: Judge) -> str:
-    """Return how the label follows from P(fake), and how often it is wrong on development data."""
-    if not judge.posterior.calibrated:
-        return "P(fake) is not calibrated; spoof where the logit of fake is the larger one"
-    text = f"spoof from P(fake) 0.5 up, at a prior P(fake) of {judge.prior:g}"
-    errors = judge.posterior.errors(judge.prior)
-    if errors is None:
-        return f"{text}; the model does not say how often that is wrong"
-    called, missed = (100 * rate for rate in errors)
-    wrong = f"{called:.1f} % of genuine called fake, {missed:.1f} % of fakes genuine"
-    return f"{text}; on development data {wrong}"
-
-
-def described(verdict: Any) -> dict[str, Any]:
-    """Return a verdict as a JSON object; the effects only where they were asked for."""
-    values = dict(vars(verdict))
-    effects = values.pop("effects", None)
-    return values if effects is None else values | {"effects": vars(effects)}
-
-
-def reasons(effects: Any) -> list[str]:
-    """Return lines that say what moved a score, the strongest of each kind first; time in its order."""
-    if effects is None:
-        return []
-    kinds = [("band", effects.bands), ("measure", effects.measures)]
-    lines = []
-    for kind, found in kinds:
-        ordered = sorted(found.items(), key=lambda item: -abs(item[1]))
-        if ordered:
-            lines.append(f"    {kind:<8} " + "  ".join(f"{name} {effect:+.3f}" for name, effect in ordered))
-    if effects.windows:
-        parts = [f"{start:.1f}-{stop:.1f} {effect:+.3f}" for start, stop, effect in effects.windows]
-        lines.append(f"    {'seconds':<8} " + "  ".join(parts))
-    return lines
+def coloured() -> bool:
+    """Whether standard output is a terminal that shows colours, and nobody asked for none (NO_COLOR)."""
+    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb" and not os.environ.get("NO_COLOR")
 
 
 def make_fast(system: System) -> None:
@@ -164,7 +167,7 @@ def command_line(words: list[str]) -> list[str]:
         if word == "--":
             files += left
             break
-        if word in ("--json", "--windows", "--fast", "--explain"):
+        if word in SWITCHES:
             value = left.pop(0) if left and left[0] in ("true", "false") else "true"
             options.append(f"{word}={value}")
         elif word.startswith("-") and word != "-":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from masd.audio.speech import Leveller, speech_of
 from masd.errors import MasdError
@@ -26,9 +25,7 @@ def features(x: np.ndarray, config: FeatsConfig) -> tuple[np.ndarray, np.ndarray
     Raises:
         MasdError: too short, or the result is not finite.
     """
-    with torch.inference_mode():
-        mel = logmel(x, config).numpy()
-        hand = handcrafted(x, config).astype(np.float32)
+    mel, hand = logmel(x, config), handcrafted(x, config).astype(np.float32)
     if not (np.isfinite(mel).all() and np.isfinite(hand).all()):
         raise MasdError("features are not finite; the audio holds NaN, infinity or absurd values")
     return mel, hand

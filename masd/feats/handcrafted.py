@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from masd.feats.config import FeatsConfig, classify_samples, hand_size
 from masd.feats.logmel import waveform
@@ -12,7 +11,7 @@ from masd.feats.measures import pcs_hfer_sfi
 _SILENT = 1e-6
 
 
-def handcrafted(x: np.ndarray | torch.Tensor, config: FeatsConfig) -> np.ndarray:
+def handcrafted(x: np.ndarray, config: FeatsConfig) -> np.ndarray:
     """Return f_hand of the first `classify_seconds` of a waveform: `pcs_hfer_sfi`, then families.
 
     The families' figures follow in the order of the configuration; all is 0 for digital silence.
@@ -31,11 +30,11 @@ def handcrafted(x: np.ndarray | torch.Tensor, config: FeatsConfig) -> np.ndarray
     return np.concatenate([three, _families(x, config)]) if config.families else three
 
 
-def _families(x: np.ndarray | torch.Tensor, config: FeatsConfig) -> np.ndarray:
+def _families(x: np.ndarray, config: FeatsConfig) -> np.ndarray:
     """Return the figures of `config.families` (D,); a short signal is repeated to 0.5 s, silence gives 0."""
     from masd.feats.families import describe
 
-    wave = waveform(x)[: classify_samples(config)].numpy()
+    wave = waveform(x)[: classify_samples(config)]
     if np.abs(wave - wave.mean()).max() < _SILENT:
         return np.zeros(hand_size(config) - 3)
     wave = np.tile(wave, -(-config.sample_rate // (2 * len(wave))))

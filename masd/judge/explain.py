@@ -170,7 +170,7 @@ def explain(system: System, piece: Piece, affine: bool = False) -> Effects:
     config, x, hearing = system.feats, piece.x, system.hearing
 
     def variant(part: str | tuple[float, float], y: np.ndarray) -> Variant:
-        mel = logmel(y, config).numpy()[: classify_frames(config)]
+        mel = logmel(y, config)[: classify_frames(config)]
         uses_hand = system.features.hand is not None
         return Variant(part, mel, handcrafted(y[: hearing.samples], config) if uses_hand else None)
 

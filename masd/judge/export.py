@@ -6,14 +6,13 @@ import copy
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from masd.data.folder import read_folder
 from masd.errors import MasdError
 from masd.feats.config import classify_frames
-from masd.feats.dump import Dump, open_dump
 from masd.metrics.eer import eer, split
 from masd.stage.files import Mark, digest, input_digest, write_yaml
 from masd.stage.seeding import generator
@@ -22,6 +21,9 @@ from masd.svm.reduce import reduced
 from masd.systems import load
 from masd.systems.folder import GRAPH
 from masd.systems.masd import MasdSystem
+
+if TYPE_CHECKING:
+    from masd.feats.dump import Dump
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +114,7 @@ def export_to_folder(
 def _graph(system: MasdSystem, config: ExportConfig, calibration_dump: Path | None) -> bytes | None:
     if config.onnx == "none":
         return None
+    from masd.feats.dump import open_dump
     from masd.models.encoder import load_encoder
     from masd.models.onnx_encoder import encoder_graph, quantised
 
@@ -147,6 +150,8 @@ def price(model: Path, exported: Path, data: Path, dump: Path) -> dict[str, Any]
         data: data folder with utt2lab.
         dump: its feature dump.
     """
+    from masd.feats.dump import open_dump
+
     system = masd_system(model)
     opened, folder = open_dump(dump, system.feats), read_folder(data)
     known = set(opened.utts)

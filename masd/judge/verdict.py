@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import itertools
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from masd.audio import audio_files
 from masd.audio.evidence import no_speech
 from masd.audio.speech import Speech, seconds_of, span
 from masd.audio.stream import AudioStream
 from masd.errors import MasdError
 from masd.judge.explain import Effects, explain
+from masd.judge.sources import Source, opened
 from masd.metrics.scores import p_fake
 from masd.systems.base import System
 from masd.systems.items import Piece
@@ -27,17 +25,27 @@ LONGER = 1.5  # a recording so many times as long as what is judged of it is tol
 
 
 @dataclass
+class Window:
+    """P(fake) of a stretch of a recording, in seconds from the recording's beginning."""
+
+    start: float
+    end: float
+    p_fake: float
+
+
+@dataclass
 class Verdict:
     """What is said of one recording.
 
     Args:
         file: as it was given.
-        score: -f / T, or by the affine map; higher is more bona fide.
+        score: -f / T, or by the affine map; higher is more bona fide. Of several windows the mean.
         p_fake: P(fake) at the judge's prior.
         label: `inconclusive` where there are `reasons`, else `spoof` where P(fake) is 0.5 or more, else
             `bonafide`.
         reasons: why nothing can be said: one line for each condition of judgement that does not hold.
         warnings: the reasons, and each other way in which the recording is unlike the training data.
+        windows: what was judged, stretch by stretch; one where only the first seconds are.
         effects: what its parts do to the score, where that was asked for.
     """
 
@@ -47,7 +55,13 @@ class Verdict:
     label: str
     reasons: list[str]
     warnings: list[str]
+    windows: list[Window] = field(default_factory=list)
     effects: Effects | None = None
+
+    @property
+    def highest(self) -> Window:
+        """The most suspicious window, the first of them: a splice shows here, while the mean hides it."""
+        return max(self.windows, key=lambda window: window.p_fake)
 
 
 @dataclass
@@ -55,18 +69,23 @@ class Heard:
     """What was judged of a recording.
 
     Args:
-        decisions: f of each piece.
         first: the first piece.
-        measured: what is compared to training, of the first.
         missing: why it holds no speech; empty if it does.
+        decisions: f of each piece.
+        spans: (first sample, number of samples) of each, from the first sound on.
         left_out: windows without speech.
     """
 
     first: Piece
     missing: str
     decisions: list[float] = field(default_factory=list)
-    measured: dict[str, float] = field(default_factory=dict)
+    spans: list[tuple[int, int]] = field(default_factory=list)
     left_out: int = 0
+
+    def add(self, pieces: list[Piece], f: np.ndarray) -> None:
+        """Take what the system says of pieces."""
+        self.decisions += f.tolist()
+        self.spans += [(piece.start, len(piece.core)) for piece in pieces]
 
 
 class Judge:
@@ -95,7 +114,8 @@ class Judge:
     ) -> None:
         if windows and explained:
             raise MasdError(
-                "--explain true explains the score of a recording's first seconds, not of windows"
+                "--explain true explains the score of a recording's first seconds, not of windows; "
+                "leave --windows out"
             )
         system.check_hears()
         self.system, self.windows, self.explained = system, windows, explained
@@ -113,15 +133,20 @@ class Judge:
         made = self.system.calibration
         return float(made.affine_scores(f) if self.affine else made.scores(f))
 
-    def judge(self, source: str | Path) -> Verdict:
-        """Judge one audio file, or standard input for `-`.
+    def judge(self, source: Source, rate: int | None = None, name: str = "") -> Verdict:
+        """Judge one recording.
+
+        Args:
+            source: an audio file's path, `-` for standard input, its bytes, a binary file object, or samples:
+                (N,) or (N, channels), floats of full scale 1 or integers of full scale.
+            rate: the sampling rate of samples in Hz; files say their own.
+            name: what messages and the verdict call it; the path by default.
 
         Raises:
             MasdError: it cannot be read, is empty or too short to be analysed, or the system gives no finite
                 score for it; the line names it.
         """
-        name = str(source)
-        audio = sys.stdin.buffer if name == "-" else Path(source)
+        audio, name = opened(source, rate, name)
         with AudioStream(audio, self.hearing.rate, name=name) as stream:
             speech = self._speech(stream)
             heard = self._hear(speech)
@@ -131,15 +156,27 @@ class Judge:
                     f"at least {self.hearing.least:g} s are needed"
                 )
             if not heard.decisions:
-                heard.decisions = self.system.decide([heard.first]).tolist()
+                heard.add([heard.first], self.system.decide([heard.first]))
             reasons, warnings = self._notes(stream, speech, heard)
         f = float(np.mean(heard.decisions))
-        score = self.score(f)
-        p = float(p_fake(np.float64(-self.posterior.logit(f, self.prior))))
+        score, p = self.score(f), self.p_fake(f)
         if not (np.isfinite(score) and np.isfinite(p)):
             raise MasdError(f"{name}: the model gives no finite score; it is damaged, make or fetch it again")
         label = "inconclusive" if reasons else "spoof" if p >= 0.5 else "bonafide"
-        return Verdict(name, score, p, label, reasons, warnings, self._explain(heard.first))
+        windows = self._windows(heard, speech.skipped)
+        return Verdict(name, score, p, label, reasons, warnings, windows, self._explain(heard.first))
+
+    def p_fake(self, f: float) -> float:
+        """Return P(fake) of f at the judge's prior."""
+        return float(p_fake(np.float64(-self.posterior.logit(f, self.prior))))
+
+    def _windows(self, heard: Heard, skipped: int) -> list[Window]:
+        """Return the pieces that were judged, of a recording whose first `skipped` samples were not."""
+        rate, found = self.hearing.rate, []
+        for (start, count), f in zip(heard.spans, heard.decisions, strict=True):
+            seconds = [round((skipped + at) / rate, 3) for at in (start, start + count)]
+            found.append(Window(*seconds, self.p_fake(f)))
+        return found
 
     def _explain(self, piece: Piece) -> Effects | None:
         return explain(self.system, piece, self.affine) if self.explained else None
@@ -169,7 +206,7 @@ class Judge:
                 heard.left_out = left_out
             heard.left_out += len(group) - len(kept)
             if kept:
-                heard.decisions += self.system.decide(kept).tolist()
+                heard.add(kept, self.system.decide(kept))
         assert heard is not None, "there is always a first piece"
         return heard
 
@@ -179,7 +216,8 @@ class Judge:
         start = start // self.hearing.hop * self.hearing.hop
         low = max(0, piece.before + start - self.hearing.margin)
         high = piece.before + stop + (self.hearing.margin if stop == len(piece.core) else 0)
-        return Piece(piece.x[low:high], piece.before + start - low, stop - start, window=True)
+        before = piece.before + start - low
+        return Piece(piece.x[low:high], before, stop - start, window=True, start=piece.start + start)
 
     def _pieces(self, read: Callable[[int], np.ndarray]) -> Iterator[Piece]:
         size, margin = self.samples, self.hearing.margin
@@ -225,7 +263,7 @@ class Judge:
             return []
         total = stream.info.seconds
         known = f"{total:.1f}" if speech.ended else f"more than {int(total)}"
-        return [f"only the first {judged:g} of {known} s judged (--windows hears all)"]
+        return [f"only the first {judged:g} of {known} s judged (--windows true hears all)"]
 
 
 def windows_of(
@@ -244,7 +282,7 @@ def windows_of(
     held = _at_least(held, shortest)
     while True:
         low = max(start - margin, 0)
-        yield Piece(held[low - at : start + size + margin - at], start - low, size, window=True)
+        yield Piece(held[low - at : start + size + margin - at], start - low, size, True, start=start)
         more = read(size)
         held, at = np.concatenate([held[low - at :], more]), low
         total = at + len(held)
@@ -258,21 +296,3 @@ def windows_of(
 
 def _at_least(x: np.ndarray, samples: int) -> np.ndarray:
     return x if len(x) >= samples else np.pad(x, (0, samples - len(x)))
-
-
-def expand(sources: list[str]) -> Iterator[str | MasdError]:
-    """Yield files, those of folders in sorted order; in place of an empty or unreadable folder an error."""
-    for source in sources:
-        if "\\x" in source and not Path(source).exists():
-            yield MasdError(f"{source}: no such file, or its name is not UTF-8; rename the file")
-        elif source != "-" and Path(source).is_dir():
-            try:
-                files = audio_files(source)
-            except MasdError as error:
-                yield error
-                continue
-            yield from map(str, files)
-            if not files:
-                yield MasdError(f"{source}: no audio files in this folder (WAV, FLAC, MP3, Ogg, M4A, ...)")
-        else:
-            yield source

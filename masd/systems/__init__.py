@@ -12,7 +12,7 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from masd.errors import MasdError
+from masd.errors import MasdError, lacking
 from masd.svm.config import ROWS
 from masd.systems.config import NETWORKS
 
@@ -57,6 +57,8 @@ def system_class(name: str, kind: str = "") -> type[System]:
     try:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
+        if isinstance(error, ModuleNotFoundError) and lacking(error):
+            raise
         raise MasdError(f"system {name}: {stated}: {error}") from None
     return found if stated in REGISTRY else _own(found, stated, name)
 

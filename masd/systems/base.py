@@ -103,7 +103,7 @@ class System(ABC):
         scaled = piece.core[: round(WINDOW * rate)] / max(float(np.abs(piece.core).max()), 1e-9)
         return {
             "seconds": len(piece.core) / rate,
-            "bandwidth": bandwidth(logmel(scaled, config).numpy(), config),
+            "bandwidth": bandwidth(logmel(scaled, config), config),
         }
 
     def stored_set(self, stored: Stored, utts: Sequence[str] | None) -> ScoredSet[Any]:

@@ -50,6 +50,7 @@ class Piece:
         samples: N; less is there at the end of a recording.
         window: whether it is one of several windows, rather than all that is judged of its recording.
         speaker: whom it claims to be of; only SAMO with enrolment looks at it.
+        start: the sample at which the stretch begins, counted from the first sound on.
     """
 
     x: np.ndarray
@@ -57,6 +58,7 @@ class Piece:
     samples: int
     window: bool = False
     speaker: str = ""
+    start: int = 0
 
     @property
     def core(self) -> np.ndarray:

@@ -155,7 +155,7 @@ class MasdSystem(System):
         assert self.feats is not None
         config = dataclasses.replace(self.feats, max_seconds=None) if piece.window else self.feats
         first = piece.before // self.feats.hop_length
-        return logmel(piece.x, config).numpy()[first : first + classify_frames(config)]
+        return logmel(piece.x, config)[first : first + classify_frames(config)]
 
     def measure(self, piece: Piece) -> dict[str, float]:
         """Return length, bandwidth and handcrafted features of a piece."""

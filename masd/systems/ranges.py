@@ -71,7 +71,7 @@ def wave_ranges(waves: Sequence[np.ndarray], config: FeatsConfig) -> dict[str, d
     """Return the range of length (s) and bandwidth (Hz) of waveforms (N,) of a training set."""
     from masd.feats.logmel import logmel
 
-    mels = [logmel(x / np.abs(x).max(), config).numpy() for x in waves]
+    mels = [logmel(x / np.abs(x).max(), config) for x in waves]
     seconds = np.array([len(x) / config.sample_rate for x in waves])
     return {"seconds": _range(seconds), "bandwidth": _range(np.array([bandwidth(m, config) for m in mels]))}
 

@@ -263,7 +263,7 @@ def encoder_frames(encoder: Encoder, feats: FeatsConfig, x: np.ndarray) -> np.nd
 
     speech = Speech(seconds_of(x, feats.sample_rate), feats.sample_rate, feats.skip_silence)
     level = Leveller(speech.level, feats.dither, feats.dither_seed)
-    mel = logmel(level(speech.read()), feats)[None]
+    mel = torch.from_numpy(logmel(level(speech.read()), feats))[None]
     with torch.inference_mode():
         z, _ = encoder(mel, torch.tensor([mel.shape[1]]))
         return encoder.fuse(z)[0].numpy()

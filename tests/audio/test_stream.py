@@ -302,7 +302,8 @@ def test_blocks_resample_as_one_convolution_does(rate):
     x, kaiser = voice(2.3, rate), {"resampling_method": "sinc_interp_kaiser", "beta": 14.769656459379492}
     at_once = Resample(rate, RATE, lowpass_filter_width=128, rolloff=0.974, **kaiser)
     y = at_once(torch.from_numpy(x)).numpy()
-    np.testing.assert_allclose(resample(x, rate, RATE), y, atol=1e-6)
+    # torchaudio's filters are made of times in single precision, these are not
+    np.testing.assert_allclose(resample(x, rate, RATE), y, atol=1e-5)
 
 
 def test_channels_that_cancel_are_not_averaged():

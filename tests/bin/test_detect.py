@@ -28,7 +28,9 @@ from masd.feats.dump import dump_shard, finish_dump
 from masd.feats.extract import front_end
 from masd.judge.explain import effects
 from masd.judge.export import ExportConfig
-from masd.judge.verdict import Judge, expand, windows_of
+from masd.judge.output import WORDS
+from masd.judge.sources import expand
+from masd.judge.verdict import Judge, windows_of
 from masd.metrics.scores import read_scores
 from masd.models.encoder import Encoder, EncoderConfig, save_encoder
 from masd.pretrained import PLUS
@@ -181,7 +183,7 @@ def test_command_line_table_and_json(world):
     )
     rows = [json.loads(line) for line in done.stdout.decode().splitlines()]
     assert [row["file"] for row in rows] == [f"{folder}/a.wav", f"{folder}/b/two.flac", "-"]
-    keys = {"file", "score", "p_fake", "label", "reasons", "warnings", "prior"}
+    keys = {"file", "score", "p_fake", "label", "reasons", "warnings", "windows", "highest", "prior"}
     assert all(set(row) == keys and row["prior"] == 0.5 for row in rows)
     assert all(0 <= row["p_fake"] <= 1 for row in rows)
     assert all((row["label"] == "spoof") == (row["p_fake"] >= 0.5) for row in rows)
@@ -190,16 +192,16 @@ def test_command_line_table_and_json(world):
         True
     ] * 3
     assert (done.returncode, len(errors)) == (1, 3)
-    table = command(folder / "a.wav", "--model", model, "--windows", "true")
+    table = command(folder / "a.wav", "--model", model)
     assert table.returncode == 0
     *head, row = table.stdout.decode().splitlines()
     assert all(line.startswith("#") for line in head)
     wrong = Posterior.of(read_yaml(model / "model.yaml")["calibration"]).errors()
-    assert "spoof from P(fake) 0.5 up, at a prior P(fake) of 0.5; on development data" in head[0]
+    assert "fake from P(fake) 0.5 up, at a prior P(fake) of 0.5; on development data" in head[0]
     assert (
         f"{100 * wrong[0]:.1f} % of genuine called fake, {100 * wrong[1]:.1f} % of fakes genuine" in head[0]
     )
-    assert row.split()[0] == rows[0]["label"] and row.split()[-1] == f"{folder}/a.wav"
+    assert row.split()[0] == WORDS[rows[0]["label"]] and row.split()[-1] == f"{folder}/a.wav"
     assert float(row.split()[2]) == pytest.approx(rows[0]["score"], abs=1e-3)
 
 
@@ -253,7 +255,7 @@ def test_a_second_file_costs_no_second_load(world, monkeypatch, capsys):
     files = [str(world / "wav" / f"v4-0{i}.wav") for i in range(3)]
     detect(files, model=world / "full" / "model")
     assert loads == ["load", "load_encoder"]
-    assert len(capsys.readouterr().out.splitlines()) == 2 + len(files)
+    assert len(capsys.readouterr().out.splitlines()) == 2 + len(files) + 1
 
 
 @pytest.mark.parametrize(("suffix", "off"), [("flac", 1e-6), ("ogg", 0.5), ("mp3", 0.5)])
@@ -359,14 +361,14 @@ def test_a_name_with_a_line_end_makes_no_line_of_its_own(world, tmp_path, capsys
     with pytest.raises(MasdError, match="1 of 2"):
         detect([str(path), f"{path}.mp3"], world / "handcrafted" / "model")
     out, err = capsys.readouterr()
-    assert len(out.splitlines()) == 3 and r"a\nbonafide" in out and len(err.splitlines()) == 1
+    assert len(out.splitlines()) == 4 and r"a\nbonafide" in out and len(err.splitlines()) == 1
 
 
 def test_a_folder_that_cannot_be_listed_does_not_stop_the_files_after_it(monkeypatch):
     def refused(folder):
         raise MasdError(f"{folder}: cannot be listed (Permission denied)")
 
-    monkeypatch.setattr("masd.judge.verdict.audio_files", refused)
+    monkeypatch.setattr("masd.judge.sources.audio_files", refused)
     found = list(expand([str(ROOT), "x.wav"]))
     assert isinstance(found[0], MasdError) and found[1:] == ["x.wav"]
 
@@ -408,7 +410,7 @@ def test_a_long_recording_is_told_how_much_of_it_was_judged(detector, world, tmp
     """Its label is that of the first seconds; a fake that begins later would pass unnoticed."""
     write_wav(tmp_path / "x.wav", speech("long", 9))
     told = [line for line in detector.judge(tmp_path / "x.wav").warnings if line.startswith("only the first")]
-    assert told == ["only the first 4 of 9.0 s judged (--windows hears all)"]
+    assert told == ["only the first 4 of 9.0 s judged (--windows true hears all)"]
     whole = judge_of(world / "full" / "model", windows=True).judge(tmp_path / "x.wav")
     assert not any(line.startswith("only the first") for line in whole.warnings)
 
@@ -751,10 +753,10 @@ def test_without_a_model_the_packaged_one_judges_and_explains(tmp_path):
     done = command(tmp_path / "x.wav", "--explain")
     head, columns, row, *reasons = done.stdout.decode().splitlines()
     assert done.returncode == 0 and head.startswith("# plus model") and "P(fake)" in columns
-    assert row.split()[0] in ("spoof", "bonafide") and "x.wav" in row
+    assert row.split()[0] in ("genuine", "fake") and "x.wav" in row
     assert [line.split()[0] for line in reasons][-2:] == ["measure", "seconds"]
-    assert "residual" in reasons[-2] and "3.5-4.0" in reasons[-1]
-    plain = json.loads(command(tmp_path / "x.wav", "--json").stdout)
+    assert "covariance" in reasons[-2] and "3.5-4.0" in reasons[-1]
+    plain = json.loads(command(tmp_path / "x.wav", "--json", "--windows=false").stdout)
     assert "effects" not in plain
     full = json.loads(command("--explain", tmp_path / "x.wav", "--json").stdout)
     assert full["score"] == plain["score"] and full["effects"]["windows"][0][:2] == [0.0, 0.5]

@@ -11,7 +11,6 @@ import kaldiio
 import numpy as np
 import pytest
 import soundfile
-import torch
 from entry_points import call
 
 from masd.data.archive import Writer
@@ -23,6 +22,7 @@ from masd.feats.config import FeatsConfig
 from masd.feats.dump import dump_shard, finish_dump, open_dump
 from masd.stage import shards
 from masd.stage.files import input_digest
+from masd.stage.threads import pinned
 
 CONFIG = FeatsConfig()
 LISTS = {"feats.scp", "hand.scp", "utt2num_frames", "feats.yaml", "failures", ".done.json"}
@@ -85,10 +85,8 @@ def test_jobs_formats_and_threads_do_not_change_a_bit(data, tmp_path):
     whole = content(make(data, tmp_path / "one"))
     assert content(make(data, tmp_path / "four", jobs=4)) == whole
     assert content(make(data, tmp_path / "h5", jobs=2, fmt="h5")) == whole
-    threads = torch.get_num_threads()
-    torch.set_num_threads(4)
-    assert content(make(data, tmp_path / "threads", jobs=12)) == whole  # two shards are empty
-    torch.set_num_threads(threads)
+    with pinned(4):
+        assert content(make(data, tmp_path / "threads", jobs=12)) == whole  # two shards are empty
 
 
 def test_compression_touches_the_log_mel_alone_and_little(data, tmp_path):

@@ -44,7 +44,7 @@ def loop_logmel(x):
 @pytest.mark.parametrize("seconds", [0.25, 0.9987, 4.0])
 def test_equals_an_independent_computation(seconds):
     x = speechlike(seconds)
-    mel = logmel(x, FeatsConfig()).numpy()
+    mel = logmel(x, FeatsConfig())
     assert mel.shape == (1 + len(x) // 160, 64) and mel.dtype == np.float32
     np.testing.assert_allclose(mel, loop_logmel(x), atol=1e-3, rtol=0)
 
@@ -52,7 +52,7 @@ def test_equals_an_independent_computation(seconds):
 def test_equals_torchaudios_transform():
     from torchaudio.transforms import MelSpectrogram
 
-    x = torch.from_numpy(speechlike(2.0, seed=1))
+    x = speechlike(2.0, seed=1)
     transform = MelSpectrogram(
         16000,
         400,
@@ -65,7 +65,8 @@ def test_equals_torchaudios_transform():
         mel_scale="htk",
         norm=None,
     )
-    torch.testing.assert_close(logmel(x, FeatsConfig()), (transform(x).T + 1e-9).log(), atol=1e-4, rtol=0)
+    theirs = (transform(torch.from_numpy(x)).T + 1e-9).log().numpy()
+    np.testing.assert_allclose(logmel(x, FeatsConfig()), theirs, atol=1e-4, rtol=0)
 
 
 def test_every_filter_sees_a_frequency():
@@ -76,22 +77,26 @@ def test_every_filter_sees_a_frequency():
 
 def test_silence_gives_the_floor_and_nothing_infinite():
     mel = logmel(np.zeros(8000, np.float32), FeatsConfig())
-    np.testing.assert_allclose(mel.numpy(), np.log(1e-9), rtol=1e-6)
+    np.testing.assert_allclose(mel, np.log(1e-9), rtol=1e-6)
 
 
 def test_zero_padding_and_the_longest_length_are_literal():
     x = speechlike(1.5)
     padded = np.concatenate([x, np.zeros(64000 - len(x), np.float32)])
     literal = FeatsConfig(pad="zero")
-    assert torch.equal(logmel(x, literal), logmel(padded, FeatsConfig())) and len(logmel(x, literal)) == 401
+    assert (
+        np.array_equal(logmel(x, literal), logmel(padded, FeatsConfig())) and len(logmel(x, literal)) == 401
+    )
     long = speechlike(5.0)
-    assert torch.equal(logmel(long, literal), logmel(long, FeatsConfig()))
-    assert torch.equal(logmel(long, FeatsConfig(max_seconds=4.0)), logmel(long[:64000], FeatsConfig()))
+    assert np.array_equal(logmel(long, literal), logmel(long, FeatsConfig()))
+    assert np.array_equal(logmel(long, FeatsConfig(max_seconds=4.0)), logmel(long[:64000], FeatsConfig()))
 
 
 def test_a_frame_does_not_depend_on_what_comes_later():
     x = speechlike(3.0)
-    torch.testing.assert_close(logmel(x, FeatsConfig())[:99], logmel(x[:16000], FeatsConfig())[:99])
+    np.testing.assert_allclose(
+        logmel(x, FeatsConfig())[:99], logmel(x[:16000], FeatsConfig())[:99], rtol=1e-6
+    )
 
 
 def test_what_is_too_short_or_not_one_channel_is_refused():

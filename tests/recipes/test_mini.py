@@ -236,7 +236,7 @@ def test_detect_gives_the_score_that_the_recipe_gave(finished):
         named = finished.path / f"another-name{source.suffix}"  # a score does not follow the name
         shutil.copy(source, named)
         done = finished.python(
-            "masd.bin.detect", "--model", "exp/tiny/full_s0/model", "--json", "true", named
+            "masd.bin.detect", "--model", "exp/tiny/full_s0/model", "--json", "--windows=false", named
         )
         assert done.returncode == 0, done.stderr
         found = json.loads(done.stdout)

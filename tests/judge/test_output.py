@@ -1,0 +1,183 @@
+"""What detect prints and how it exits; windows over time; verdicts in Python."""
+
+import csv
+import io
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import soundfile
+from light_model import RATE, speech
+
+import masd
+from masd.audio import write_wav
+from masd.bin import detect as module
+from masd.bin.detect import detect
+from masd.errors import MasdError
+
+
+@pytest.fixture(scope="module")
+def detector(light):
+    return masd.Detector(light)
+
+
+@pytest.fixture(scope="module")
+def extremes(light, detector):
+    """The most genuine and the most fake of the recordings that last 4 s or more."""
+    wav = light.parent / "wav"
+    found = {path: detector.judge(path).p_fake for path in sorted(wav.glob("*-0[89].wav"))}
+    ends = min(found, key=found.get), max(found, key=found.get)
+    assert found[ends[0]] < 0.5 < found[ends[1]]
+    return ends
+
+
+def test_people_read_genuine_and_fake_and_files_the_fields_words(light, extremes, tmp_path, capsys):
+    write_wav(tmp_path / "silent.wav", np.zeros(RATE, np.float32))
+    files = [*map(str, extremes), str(tmp_path / "silent.wav"), str(tmp_path / "none.wav")]
+    with pytest.raises(MasdError, match="1 of 4"):
+        detect(files, model=light, csv=tmp_path / "out.csv", fail_on="fake")
+    head, columns, *rows, last = capsys.readouterr().out.splitlines()
+    assert head.startswith("# ") and columns.startswith("# ")
+    assert [row.split()[0] for row in rows] == ["genuine", "fake", "inconclusive"]
+    assert not any("\033" in row for row in rows), "colours are for terminals"
+    assert last == "# 4 files: 1 genuine, 1 fake, 1 inconclusive, 1 not judged"
+    with open(tmp_path / "out.csv", newline="") as file:
+        table = list(csv.DictReader(file))
+    assert [row["label"] for row in table] == ["bonafide", "spoof", "inconclusive", ""]
+    assert table[2]["reasons"] == "silent: nothing to judge" and "no such audio file" in table[3]["error"]
+    assert [row["file"] for row in table] == files
+    with pytest.raises(SystemExit) as exit_of:
+        detect(files[:1], model=light, json=True)
+        detect(files[:2], model=light, json=True, fail_on="fake")
+    assert exit_of.value.code == module.FOUND
+    shown = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["label"] for row in shown] == ["bonafide", "bonafide", "spoof"]
+
+
+@pytest.mark.parametrize(
+    ("given", "fail_on", "fails"),
+    [("genuine", "inconclusive", False), ("silent", "fake", False), ("silent", "inconclusive", True),
+     ("fake", "inconclusive", True), ("fake", "nothing", False)],
+)  # fmt: skip
+def test_fail_on(light, extremes, tmp_path, given, fail_on, fails):
+    write_wav(tmp_path / "silent.wav", np.zeros(RATE, np.float32))
+    path = {"genuine": extremes[0], "fake": extremes[1], "silent": tmp_path / "silent.wav"}[given]
+    if fails:
+        with pytest.raises(SystemExit, match="3"):
+            detect([str(path)], model=light, fail_on=fail_on)
+    else:
+        detect([str(path)], model=light, fail_on=fail_on)
+
+
+@pytest.mark.parametrize(
+    ("variables", "shown"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)]
+)
+def test_colours_are_for_terminals_that_want_them(light, extremes, monkeypatch, variables, shown):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    screen = Terminal()
+    monkeypatch.setattr("sys.stdout", screen)
+    detect([str(extremes[1])], model=light)
+    assert ("\033[31;1mfake" in screen.getvalue()) == shown
+
+
+def spliced(extremes):
+    """20 s, genuine but for the 8 s from 8 s on, which are a fake."""
+    real, fake = (soundfile.read(path, dtype="float32")[0] for path in extremes)
+    real, fake = (np.tile(x / np.abs(x).max(), 8) for x in (real[: 4 * RATE], fake[: 4 * RATE]))
+    return np.concatenate([real[: 8 * RATE], fake[: 8 * RATE], real[: 4 * RATE]])
+
+
+def test_a_splice_is_told_though_the_mean_hides_it(light, detector, extremes, tmp_path, capsys):
+    x = spliced(extremes)
+    write_wav(tmp_path / "x.wav", x)
+    verdict = detector.judge(tmp_path / "x.wav")
+    assert [(w.start, w.end) for w in verdict.windows] == [(4.0 * i, 4.0 * i + 4) for i in range(5)]
+    odds = [np.log(w.p_fake / (1 - w.p_fake)) for w in verdict.windows]
+    assert min(odds[2:4]) > max(odds[:2] + odds[4:])
+    assert np.log(verdict.p_fake / (1 - verdict.p_fake)) == pytest.approx(np.mean(odds), abs=1e-9)
+    assert verdict.highest.start in (8.0, 12.0) and verdict.highest.p_fake > 0.5
+    detect([str(tmp_path / "x.wav")], model=light, timeline=True)
+    row, *lines = capsys.readouterr().out.splitlines()[2:]
+    start = verdict.highest.start
+    assert f"most suspicious {start:.1f}-{start + 4:.1f} s: P(fake) {verdict.highest.p_fake:.2f}" in row
+    assert ("part of it may be fake: " in row) == (verdict.label == "bonafide")
+    assert [float(line.split()[0]) for line in lines] == [0, 4, 8, 12, 16]
+    assert [float(line.split()[4]) for line in lines] == pytest.approx(
+        [w.p_fake for w in verdict.windows], abs=1e-4
+    )
+    first = masd.Detector(light, windows=False).judge(tmp_path / "x.wav")
+    assert [(w.start, w.end) for w in first.windows] == [(0.0, 4.0)]
+
+
+def test_windows_are_told_in_the_recordings_own_seconds(detector, extremes):
+    """Silence that was skipped counts."""
+    x = soundfile.read(extremes[0], dtype="float32")[0]
+    verdict = detector.judge(np.concatenate([np.zeros(5 * RATE, np.float32), x]), RATE)
+    assert 4.8 < verdict.windows[0].start < 5.2
+    assert verdict.windows[-1].end == pytest.approx(5 + len(x) / RATE, abs=0.2)
+
+
+def test_paths_bytes_files_and_samples_are_one_recording(detector, tmp_path):
+    """To the last bit, of another rate and two channels too."""
+    x = np.round(30000 * speech("x", 3, rate=22050)).astype(np.int16)
+    both = np.stack([x, x // 2], 1)
+    path = tmp_path / "x.wav"
+    soundfile.write(path, both, 22050)
+    expected = detector.judge(path)
+    with open(path, "rb") as file:
+        others = [detector.judge(file), detector.judge(str(path)), detector.judge(path.read_bytes())]
+    others.append(detector.judge(both, 22050, name="mine"))
+    floats = (both / 32768).astype(np.float32)
+    others += [detector.judge(floats, 22050), detector.judge(floats.astype(np.float64), 22050)]
+    assert {(v.score, v.p_fake, v.label) for v in others} == {
+        (expected.score, expected.p_fake, expected.label)
+    }
+    assert others[3].file == "mine" and any("2 channels" in line for line in others[3].warnings)
+
+
+def test_many_recordings_as_scikit_learn_has_it(detector, extremes):
+    x, rate = soundfile.read(extremes[1], dtype="float32")
+    items = [extremes[0], (x, rate), extremes[1].read_bytes()]
+    proba, decision = detector.predict_proba(items), detector.decision_function(items)
+    assert proba.shape == (3, 2) and decision.shape == (3,)
+    np.testing.assert_allclose(proba.sum(1), 1)
+    np.testing.assert_allclose(1 / (1 + np.exp(-decision)), proba[:, 1])
+    assert list(detector.predict(items)) == ["bonafide", "spoof", "spoof"]
+    assert list(detector.classes_[proba.argmax(1)]) == ["bonafide", "spoof", "spoof"]
+    assert detector.predict_proba([x], rate)[0, 1] == proba[1, 1] == proba[2, 1]
+    assert detector.predict_proba([]).shape == (0, 2)
+
+
+def test_several_threads_share_a_detector(detector, light):
+    paths = sorted((light.parent / "wav").glob("v[0-3]-*.wav"))[:16]
+    alone = [detector.judge(path) for path in paths]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(detector.judge, paths)) == alone
+
+
+@pytest.mark.parametrize(
+    ("source", "rate", "said"),
+    [
+        (np.zeros(RATE, np.float32), None, r"give the sampling rate of samples in Hz"),
+        (np.zeros(RATE, np.float32), 0, r"give the sampling rate"),
+        (np.zeros((2, RATE), np.float32), RATE, r"\(N, channels\), these are \(2, 16000\); transpose"),
+        (np.zeros(RATE, complex), RATE, r"samples of complex128; give int16"),
+        (np.zeros(0, np.float32), RATE, "empty, no samples"),
+        (np.full(RATE, np.nan, np.float32), RATE, "not finite"),
+        (b"no audio", None, "bytes: "),
+        (b"no audio", RATE, "a file says its rate itself"),
+        (3.5, None, "give a path, bytes, a binary file or a numpy array, not float"),
+    ],
+)
+def test_what_cannot_be_taken_is_one_line(detector, source, rate, said):
+    with pytest.raises(MasdError, match=said) as error:
+        detector.judge(source, rate)
+    assert "\n" not in str(error.value)
