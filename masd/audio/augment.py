@@ -72,7 +72,7 @@ class AugmentConfig:
             in series, 5 1 and 2, 6 1 and 3, 7 2 and 3 in series, 8 1 and 2 in parallel.
         rawboost_config: its parameters.
         codec: probability of a codec, drawn from `codecs`.
-        bit_rates: shares of a codec's highest bit rate; one is drawn on a scale of logarithms. 0: its usual rate.
+        bit_rates: shares of a codec's highest bit rate, drawn on a scale of logarithms; 0: its usual rate.
         codecs: which, of ulaw, alaw, gsm (8 kHz), mp3, vorbis, opus.
         telephone: probability of the telephone band, 300-3400 Hz at 8 kHz.
         speed: probability of a change of speed (and pitch), by up to `speed_range`.

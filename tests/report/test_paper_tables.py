@@ -87,7 +87,7 @@ def test_a_page_whose_numbers_name_no_systems_has_no_such_tables():
 @pytest.fixture
 def egs(tmp_path):
     """Two recipes that were run: 2019 LA with two seeds, WaveFake zero-shot and trained."""
-    for tag, eer in (
+    for tag, rate in (
         ("asvspoof2019_la/exp/tiny/full_s0", 0.02),
         ("asvspoof2019_la/exp/tiny/full_s1", 0.04),
         ("wavefake/exp/tiny/zero_shot_full_s0", 0.08),
@@ -95,7 +95,7 @@ def egs(tmp_path):
     ):
         folder = tmp_path / tag / "results/eval"
         folder.mkdir(parents=True)
-        (folder / "metrics.json").write_text(json.dumps(metrics(eer)))
+        (folder / "metrics.json").write_text(json.dumps(metrics(rate)))
     return tmp_path
 
 
