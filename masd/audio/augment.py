@@ -72,6 +72,7 @@ class AugmentConfig:
             in series, 5 1 and 2, 6 1 and 3, 7 2 and 3 in series, 8 1 and 2 in parallel.
         rawboost_config: its parameters.
         codec: probability of a codec, drawn from `codecs`.
+        bit_rates: shares of a codec's highest bit rate, drawn on a scale of logarithms; 0: its usual rate.
         codecs: which, of ulaw, alaw, gsm (8 kHz), mp3, vorbis, opus.
         telephone: probability of the telephone band, 300-3400 Hz at 8 kHz.
         speed: probability of a change of speed (and pitch), by up to `speed_range`.
@@ -93,6 +94,7 @@ class AugmentConfig:
     speed_range: float = 0.1
     noise: float = 0.0
     noise_snr: tuple[float, float] = (10.0, 30.0)
+    bit_rates: tuple[float, float] = field(default=(0.0, 0.0), metadata={"omit": True})
     equaliser: float = field(default=0.0, metadata={"omit": True})
     low_pass: float = field(default=0.0, metadata={"omit": True})
     room: float = field(default=0.0, metadata={"omit": True})
@@ -139,7 +141,10 @@ def augment(x: np.ndarray, config: AugmentConfig, rng: Generator, rate: int = 16
     if config.telephone and rng.random() < config.telephone:
         x = telephone_band(x, rate)
     if config.codec and rng.random() < config.codec:
-        x = through_codec(x, str(rng.choice(list(config.codecs))), rate)
+        codec, bit_rate = str(rng.choice(list(config.codecs))), None
+        if config.bit_rates[0]:
+            bit_rate = float(np.exp(rng.uniform(*np.log(config.bit_rates))))
+        x = through_codec(x, codec, rate, bit_rate)
     if config.rawboost:
         x = rawboost(x, config.rawboost, config.rawboost_config, rng, rate)
     return x.astype(np.float32, copy=False)
@@ -272,8 +277,11 @@ def telephone_band(x: np.ndarray, rate: int = 16000) -> np.ndarray:
     return fit(resample(narrow, 8000, rate), len(x))
 
 
-def through_codec(x: np.ndarray, codec: str, rate: int = 16000) -> np.ndarray:
+def through_codec(x: np.ndarray, codec: str, rate: int = 16000, bit_rate: float | None = None) -> np.ndarray:
     """Return x (N,) coded and decoded by a codec of `CODECS`, at the same rate and length.
+
+    `bit_rate` is a share of the highest, of codecs that have several: voice messages have a sixteenth of
+    Opus's 256 kbit/s.
 
     Raises:
         MasdError: the codec is unknown, or this machine's libsndfile lacks it.
@@ -285,7 +293,9 @@ def through_codec(x: np.ndarray, codec: str, rate: int = 16000) -> np.ndarray:
     container, coding, needed = CODECS[codec]
     stream = io.BytesIO()
     try:
-        soundfile.write(stream, np.clip(resample(x, rate, needed), -1, 1), needed, coding, format=container)
+        level = {} if bit_rate is None or container == "WAV" else {"compression_level": 1 - bit_rate}
+        sound = np.clip(resample(x, rate, needed), -1, 1)
+        soundfile.write(stream, sound, needed, coding, format=container, **level)
         stream.seek(0)
         y, decoded_rate = soundfile.read(stream, dtype="float32")
     except (soundfile.SoundFileError, ValueError) as error:

@@ -136,7 +136,7 @@ def _of_speakers(utt2spk: dict[str, str], speakers: list[str], data: Path) -> li
 
 DEGRADE = AugmentConfig(
     equaliser=0.3, low_pass=0.35, room=0.25, rates=0.25, noise=0.4, noise_snr=(10.0, 40.0), codec=0.45,
-    codecs=("ulaw", "alaw", "mp3", "vorbis", "opus"),
+    bit_rates=(0.03, 0.6), codecs=("ulaw", "alaw", "mp3", "vorbis", "opus"),
 )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from masd.errors import MasdError
 HAND_NAMES = ("pcs", "hfer", "sfi")
 # figures of each family of `masd.feats.families`
 SIZES = {
-    "covariance": 1377, "covariance_loud": 1377, "covariance_quiet": 1377, "patch_covariance": 1260,
+    "covariance": 1377, "covariance_loud": 1377, "patch_covariance": 1260,
     "tones": 162, "phase_mixed": 64, "frame_lines": 24,
 }  # fmt: skip
 

@@ -22,7 +22,6 @@ from masd.feats.local import (
     Resolution,
     covariance,
     covariance_loud,
-    covariance_quiet,
     patch_covariance,
     tones,
 )
@@ -148,7 +147,6 @@ FAMILIES: dict[str, Family] = {
     for f in (
         covariance,
         covariance_loud,
-        covariance_quiet,
         patch_covariance,
         tones,
         phase_mixed,
@@ -161,7 +159,7 @@ def frequencies(name: str) -> np.ndarray:
     """Return the frequency in Hz that each figure of a family is about (D,), NaN where it is of none."""
     if name == "phase_mixed":
         return np.tile((np.arange(BANDS) + 0.5) * TOP / BANDS, 4)
-    if name.endswith(("covariance", "_loud", "_quiet")):  # windows, each with pairs of bands
+    if name.endswith(("covariance", "_loud")):  # windows, each with pairs of bands
         bands = (np.arange(COVARIANCE_BANDS // 2) + 0.5) * TOP / (COVARIANCE_BANDS // 2)
         windows = 4 if name == "patch_covariance" else 3
         return np.tile(np.repeat(bands, SIZES[name] // (windows * len(bands))), windows)

@@ -23,7 +23,6 @@ WINDOWS = (128, 256, 512, 1024, 2048)  # samples; the hop is a quarter
 OF_CELLS, OF_PATCHES = (256, 512, 2048), (128, 256, 512, 1024)  # which of them
 BANDS = 6  # whose covariances are taken, then averaged in pairs
 LOUD = 5.2  # nats below the loudest twentieth, 22.5 dB
-QUIET = 0.3  # share of the frames
 RIDGE, FLOOR = 1e-3, 1e-6  # of the mean variance added to all; least eigenvalue over the largest
 PATCH = (3, 5)  # frames and bins
 # Hz: frame and upsampling rates of vocoders at 16, 22.05 and 24 kHz, whose multiples may stand out as tones
@@ -110,15 +109,6 @@ def covariance_loud(a: Analysis) -> np.ndarray:
     for r in _chosen(a, OF_CELLS):
         loud = r.loudness > np.quantile(r.loudness, 0.95) - LOUD
         rows.append(log_covariances(r.channels[:, loud]))
-    return np.concatenate(rows)
-
-
-def covariance_quiet(a: Analysis) -> np.ndarray:
-    """The same over the quietest three tenths of the frames (1377)."""
-    rows = []
-    for r in _chosen(a, OF_CELLS):
-        quiet = r.loudness <= np.quantile(r.loudness, QUIET)
-        rows.append(log_covariances(r.channels[:, quiet]))
     return np.concatenate(rows)
 
 

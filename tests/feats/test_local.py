@@ -7,7 +7,7 @@ from masd.feats.families import Analysis, describe
 from masd.feats.local import TONES, Resolution, log_covariances, tones
 
 RATE = 16000
-NAMES = ["covariance", "covariance_loud", "covariance_quiet", "patch_covariance"]
+NAMES = ["covariance", "covariance_loud", "patch_covariance"]
 
 
 def noise(seconds=2.0, seed=0):
@@ -54,13 +54,13 @@ def test_smoothed_cells_are_seen(name):
     assert np.linalg.norm(here - changed) > 2 * np.linalg.norm(here - there)
 
 
-def test_loud_and_quiet_frames_are_told_apart():
-    """Another background, 40 dB down in the second half, changes most what is quiet."""
+def test_loud_frames_are_told_apart():
+    """Another background, 40 dB down in the second half, hardly changes what is loud."""
     loud, hiss = noise(1.0), 0.01 * noise(1.0, seed=2)
     hum = 0.01 * np.sin(2 * np.pi * 440 / RATE * np.arange(RATE))
     a, b = (describe(np.concatenate([loud, rest]), NAMES) for rest in (hiss, hum + 0.01 * hiss))
     moved = {name: np.linalg.norm(a[name] - b[name]) for name in NAMES}
-    assert moved["covariance_quiet"] > 1.2 * moved["covariance_loud"]
+    assert moved["covariance"] > 1.2 * moved["covariance_loud"]
 
 
 def test_phase_of_a_tone_at_a_bin_does_not_advance():
