@@ -19,4 +19,12 @@ Nothing is loaded before it is asked for: import from the modules (docs/library.
 - `masd.bin`: the entry points, `python3 -m masd.bin.<name> --help`; each is a function of the same name.
 """
 
+import os as _os
+import sys as _sys
+
 __version__ = "0.1.0"
+
+# `python3 -m masd...` has put the working directory first: a file there called as a library is would be run
+_ours = _sys.argv[:1] == ["-m"] and any(word.split(".")[0] == __name__ for word in _sys.orig_argv)
+if _ours and not _sys.flags.safe_path and _sys.path[0] != _os.path.dirname(__path__[0]):
+    _sys.path.pop(0)

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from masd.cli import run
-from masd.errors import MasdError, printable
+from masd.cli import run, say
+from masd.errors import UNPRINTABLE, MasdError
 
 if TYPE_CHECKING:
     from masd.judge.verdict import Judge
@@ -78,7 +78,7 @@ def detect(
         make_fast(opened)
     judge = Judge(opened, windows, calibration, prior, explain)
     if not json:
-        print(f"# {opened.name} model {model or checkpoint}: {rule(judge)}")
+        say(f"# {opened.name} model {model or checkpoint}: {rule(judge)}")
         print(f"# {'label':<10} {'P(fake)':>7} {'score':>9}  file")
     total = failed = 0
     for source in expand(files):
@@ -89,16 +89,17 @@ def detect(
             verdict = judge.judge(source)
         except MasdError as error:
             failed += 1
-            print(f"detect: error: {printable(str(error))}", file=sys.stderr, flush=True)
+            say(f"detect: error: {error}", file=sys.stderr)
             continue
         if json:
             row = described(verdict) | {"prior": judge.prior if judge.posterior.calibrated else None}
-            print(json_format.dumps(row, ensure_ascii=False, allow_nan=False), flush=True)
+            text = json_format.dumps(row, ensure_ascii=False, allow_nan=False)
+            print(UNPRINTABLE.sub(lambda c: f"\\u{ord(c[0]):04x}", text), flush=True)
         else:
             notes = f"  [{'; '.join(verdict.warnings)}]" if verdict.warnings else ""
-            file = printable(verdict.file)
-            line = f"{verdict.label:<12} {verdict.p_fake:>7.4f} {verdict.score:>9.4f}  {file}{notes}"
-            print("\n".join([line, *reasons(getattr(verdict, "effects", None))]), flush=True)
+            say(f"{verdict.label:<12} {verdict.p_fake:>7.4f} {verdict.score:>9.4f}  {verdict.file}{notes}")
+            for line in reasons(getattr(verdict, "effects", None)):
+                say(line)
     if failed:
         raise MasdError(f"{failed} of {total} could not be judged")
 

@@ -21,15 +21,15 @@ exp=exp/packaged train=data/packaged/train dump=dump/packaged/train dev=data/ful
 conf=(--config ../../utils/conf/masd.yaml --config ../../utils/conf/plus.yaml)
 ./run.sh --corpus "$corpus" --track raw --system plus --stop-stage 3 --nj "$nj" --seed "$seed"
 # paths in a recipe's lists begin at its own folder
-python3 -m masd.bin.data subset --data "$mini/data/report/train" --utt-list "$mini/data/report/train/utt2lab" --out data/packaged/mini
+python3 -P -m masd.bin.data subset --data "$mini/data/report/train" --utt-list "$mini/data/report/train/utt2lab" --out data/packaged/mini
 sed -i "s| \([^/]\)| $(realpath "$mini")/\1|" data/packaged/mini/wav.scp
-python3 -m masd.bin.data merge --data "[data/full_raw/train_degraded,data/packaged/mini]" --out "$train"
+python3 -P -m masd.bin.data merge --data "[data/full_raw/train_degraded,data/packaged/mini]" --out "$train"
 mkdir -p exp/packaged/log
-run.py JOB=1:"$nj" exp/packaged/log/dump_feats.JOB.log python3 -m masd.bin.dump_feats "${conf[@]}" --data "$train" \
+run.py JOB=1:"$nj" exp/packaged/log/dump_feats.JOB.log python3 -P -m masd.bin.dump_feats "${conf[@]}" --data "$train" \
   --out "$dump" --job JOB --num-jobs "$nj"
-python3 -m masd.bin.finish dump --out "$dump" --num-jobs "$nj"
-python3 -m masd.bin.train "${conf[@]}" --system plus --train-data "$train" --train-dump "$dump" --dev-data "$dev" \
+python3 -P -m masd.bin.finish dump --out "$dump" --num-jobs "$nj"
+python3 -P -m masd.bin.train "${conf[@]}" --system plus --train-data "$train" --train-dump "$dump" --dev-data "$dev" \
   --dev-dump dump/full_raw_plus/dev --out "$exp" --seed "$seed"
-python3 -m masd.bin.export_model --model "$exp/model" --export.vectors "$vectors" --data "$dev" --dump dump/full_raw_plus/dev \
+python3 -P -m masd.bin.export_model --model "$exp/model" --export.vectors "$vectors" --data "$dev" --dump dump/full_raw_plus/dev \
   --out "$out"
 cat "$out.cost.yaml"
