@@ -171,7 +171,7 @@ class Reader:
     """Random access to the archives an scp names, in either format or both mixed.
 
     What an utterance stores is compared with its checksum, where there is a list of them beside the scp
-    (`.crc`, as `Writer` writes it), when it is first read. Crops read no more than they need, except from text
+    (`.crc`, as `Writer` writes it), when it is first read. Crops read no more than they need, but from text
     and from Kaldi's per-column compression ("CM"), where a row is strewn over the whole matrix.
     A reader may be passed to worker processes; each opens the files for itself.
 

@@ -92,16 +92,16 @@ def read_sheet(
     text = read_text_of(path)
     if not text.strip():
         raise MasdError(f"{path}: {empty}")
-    if not text.endswith("\n"):
-        raise MasdError(
-            f"{path}: the last line has no line end; cut short? If it is whole, add one: echo >> {path}"
-        )
     control = UNPRINTABLE.search(text.replace("\n", "").replace("\t", ""))
     if control:
         number = text.count("\n", 0, text.index(control[0])) + 1
         raise MasdError(f"{path}:{number}: a control character, {control[0]!a}; no id or label has one")
     if text.lstrip().startswith("{"):
         return _objects(path, text, form, expected)
+    if not text.endswith("\n"):
+        raise MasdError(
+            f"{path}: the last line has no line end; cut short? If it is whole, add one: echo >> {path}"
+        )
     start = len(text) - len(text.lstrip("\n \t"))
     first = text.count("\n", 0, start) + 1
     lines = text.split("\n")[first - 1 :]

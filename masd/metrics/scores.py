@@ -205,9 +205,7 @@ def write_scores(path: str | Path, scores: Mapping[str, float]) -> None:
     for utt in sorted(scores, key=str.encode):
         value = float(scores[utt])
         if utt.split() != [utt] or UNPRINTABLE.search(utt):
-            raise MasdError(
-                f"{path}: trial {utt!a} is blank or holds what a score file cannot, no printable word"
-            )
+            raise MasdError(f"{path}: trial `{utt}` is blank or holds white space or control characters")
         if not math.isfinite(value):
             raise MasdError(f"{path}: the score of trial {utt} is {value}, not finite; nothing was written")
         lines.append(f"{utt} {value!r}")

@@ -97,8 +97,9 @@ def copy_shard(
             folder, utts, vocoder, (wav_dir, suffix), f"job {job} of {num_jobs}", allow_pipes, force
         )
         mark.write(
-            work, wav.values(), vocoder=vocoder.name, vocoder_digest=vocoder.digest(), data=input_digest(data), wav=wav,
-            seconds=seconds, failures=failures.reasons, unusable=failures.files,
+            work, wav.values(), vocoder=vocoder.name, vocoder_digest=vocoder.digest(),
+            data=input_digest(data), wav=wav, seconds=seconds,
+            failures=failures.reasons, unusable=failures.files,
         )  # fmt: skip
 
 

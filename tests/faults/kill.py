@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Kill work again and again, let it end, and compare what it made bit for bit with what one that is let alone makes.
+"""Kill work again and again, let it end, and compare what it made with that of work that is let alone.
 
 usage: kill.py [--kills N] [--seed S] [--recipe FOLDER --setup COMMAND] [-- OPTION ...]
 
-Without --recipe it is stages 3 to 7 of a toy corpus, in processes forked from this one. With it, `./run.sh OPTION ...`
-of a recipe's folder (which has its data and downloads, is copied, and must be one of a checkout); prepare it with
-`--setup`, run once in the copy. Each kill is a SIGKILL of all its processes, at a moment drawn over the time that the
-work takes alone. After a few kills the work is let end, and compared. Exit status 1 if anything differs or fails.
+Without --recipe it is stages 3 to 7 of a toy corpus, in processes forked from this one. With it, `./run.sh
+OPTION ...` in copies of a recipe's folder, which has its data and downloads in it; `--setup` is run once in
+each copy. A kill is a SIGKILL of all its processes, at a moment drawn over the time that it takes alone.
+After a few kills the work is let end, and every file compared. Exit status 1 if anything differs or fails.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def ended(process: int) -> bool:
 def killed_runs(
     start: Start, fresh: Callable[[Path], None], folder: Path, kills: int, seed: int
 ) -> dict[str, int]:
-    """Kill work `kills` times and return counts: kills, runs compared, files compared, `different`, `blocked`.
+    """Kill work `kills` times; return counts: kills, runs and files compared, `different`, `blocked`.
 
     Args:
         start: starts the work.

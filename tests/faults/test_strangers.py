@@ -1,4 +1,4 @@
-"""What somebody else's files may not do: run code, follow links, take memory, forge lines, end in a traceback."""
+"""What files of strangers may not do: run code, follow links, take memory, forge lines."""
 
 import errno
 import json
@@ -139,7 +139,8 @@ def test_a_proof_that_unpacks_to_gigabytes_is_refused_early(tmp_path):
             for _ in range(300):
                 stream.write(bytes(1 << 20))
     code = (
-        "import sys, pathlib, tempfile\nfrom masd.report.proof import unpack\nfrom masd.errors import MasdError\n"
+        "import sys, pathlib, tempfile\nfrom masd.report.proof import unpack\n"
+        "from masd.errors import MasdError\n"
         "try: unpack(pathlib.Path(sys.argv[1]), pathlib.Path(tempfile.mkdtemp(dir=sys.argv[2])))\n"
         "except MasdError as error: print('one line:', error)"
     )
@@ -246,9 +247,9 @@ def test_an_id_too_long_for_a_file_is_one_failure(tmp_path):
 @pytest.mark.parametrize(
     "values",
     [
-        {"dim": "x"}, {"dim": 10**12}, {"dim": 0}, {"dim": True}, {"dim": None}, {"channels": [1, "b"]}, {"channels": 3},
-        {"channels": [10**9] * 5}, {"bands": "three"}, {"bn_momentum": float("nan")}, {"edge_frames": -1}, {"strange": 1},
-        {"channels": []}, {"dim": {}}, {"time_stride": [[1]]},
+        {"dim": "x"}, {"dim": 10**12}, {"dim": 0}, {"dim": True}, {"dim": None}, {"dim": {}}, {"channels": 3},
+        {"channels": [1, "b"]}, {"channels": []}, {"channels": [10**9] * 5}, {"bands": "three"},
+        {"strange": 1},        {"bn_momentum": float("nan")}, {"edge_frames": -1}, {"time_stride": [[1]]},
     ],
 )  # fmt: skip
 def test_an_encoder_that_cannot_be_is_one_line_before_anything_is_allocated(values):

@@ -3,9 +3,9 @@
 
 usage: fuzz.py [--cases N] [--seed S] [--only TARGET]
 
-A case is one damage to one file of one target (fuzz_targets.py). Counted are tracebacks (anything raised that is no
-`MasdError`), hangs (over 10 s of processor time), and cases after which the process's peak memory had grown by over 1 GB. Each
-traceback is printed once a place. Exit status 1 if there is any.
+A case is a file of a target (fuzz_targets.py) with one to four damages. Counted are tracebacks (anything
+raised that is no `MasdError`), hangs (over 10 s of processor time) and cases in which the process's peak memory grew
+by over 1 GB. Each kind of traceback is printed once. Exit status 1 if there is any.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import warnings
 from collections import Counter
 from pathlib import Path
 
-from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).parent)]
@@ -146,7 +146,7 @@ class Fuzz:
             database=None,
             deadline=None,
             suppress_health_check=list(HealthCheck),
-            phases=_PHASES,
+            phases=(Phase.generate,),
         )
         @given(DAMAGES)
         def tried(drawn: tuple[int, list[tuple]]) -> None:
@@ -160,11 +160,6 @@ class Fuzz:
     def bad(self) -> int:
         """How many cases did not end as they should."""
         return sum(self.found[name] for name in ("tracebacks", "hangs", "over 1 GB", "lines of several"))
-
-
-from hypothesis import Phase  # noqa: E402
-
-_PHASES = (Phase.generate,)
 
 
 def _peak() -> int:

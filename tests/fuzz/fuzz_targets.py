@@ -183,6 +183,6 @@ def _onnx(folder: Path) -> Target:
 
 
 MAKERS: dict[str, Callable[[Path], Target]] = {
-    "audio": _audio, "tables": _tables, "scores": _scores, "yaml": _yaml, "marks": _marks, "archives": _archives,
-    "encoder": _encoder, "models": _models, "proof": _proof, "onnx": _onnx,
+    "audio": _audio, "tables": _tables, "scores": _scores, "yaml": _yaml, "marks": _marks,
+    "archives": _archives, "encoder": _encoder, "models": _models, "proof": _proof, "onnx": _onnx,
 }  # fmt: skip

@@ -3,8 +3,8 @@
 Nothing here is downloaded; the recipe's own run (test_mini.py) uses the packages.
 """
 
-import hashlib
 import dataclasses
+import hashlib
 import shutil
 import subprocess
 import sys
