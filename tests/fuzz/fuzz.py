@@ -4,8 +4,8 @@
 usage: fuzz.py [--cases N] [--seed S] [--only TARGET]
 
 A case is a file of a target (fuzz_targets.py) with one to four damages. Counted are tracebacks (anything
-raised that is no `MasdError`), hangs (over 10 s of processor time) and cases in which the process's peak memory grew
-by over 1 GB. Each kind of traceback is printed once. Exit status 1 if there is any.
+raised that is no `MasdError`), hangs (over 10 s of processor time) and cases in which the process's peak
+memory grew by over 1 GB. Each kind of traceback is printed once. Exit status 1 if there is any.
 """
 
 from __future__ import annotations
