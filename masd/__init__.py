@@ -22,13 +22,20 @@ Nothing is loaded before it is asked for: import from the modules (docs/library.
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+import importlib as _importlib
+import os as _os
+import sys as _sys
+from typing import Any as _Any
 
 __version__ = "0.1.0"
 
+# `python3 -m masd...` has put the working directory first: a file there called as a library is would be run
+_ours = _sys.argv[:1] == ["-m"] and any(word.split(".")[0] == __name__ for word in _sys.orig_argv)
+if _ours and not _sys.flags.safe_path and _sys.path[0] != _os.path.dirname(__path__[0]):
+    _sys.path.pop(0)
 
-def __getattr__(name: str) -> Any:
+
+def __getattr__(name: str) -> _Any:
     if name == "Detector":
-        return importlib.import_module("masd.judge.detector").Detector
+        return _importlib.import_module("masd.judge.detector").Detector
     raise AttributeError(f"module 'masd' has no attribute {name!r}")

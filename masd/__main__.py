@@ -23,7 +23,7 @@ def main() -> None:
     if word == "--version":
         print(f"masd {__version__}")
     elif word not in names:
-        print(f"masd: error: no command '{word}'; masd --help lists them", file=sys.stderr)
+        cli.say(f"masd: error: no command '{word}'; masd --help lists them", file=sys.stderr)
         sys.exit(1)
     else:
         cli.program = f"{prog} "

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
-from masd.errors import MasdError, lacking
+from masd.errors import MasdError, lacking, printable
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -87,9 +87,14 @@ def run_commands(commands: Sequence[Command], argv: list[str] | None = None) -> 
         print(_overview(module, commands))
         sys.exit(0 if words else 1)
     if first not in found:
-        print(f"{module}: error: no command '{first}'; there are {', '.join(found)}", file=sys.stderr)
+        say(f"{module}: error: no command '{first}'; there are {', '.join(found)}", file=sys.stderr)
         sys.exit(1)
     _guarded(f"{module} {first}", lambda name: _call(found[first], name, words[1:]))
+
+
+def say(line: str, file: TextIO | None = None) -> None:
+    """Print one line: what would end it, or order the terminal about, is escaped."""
+    print(printable(line), file=file, flush=True)
 
 
 def _module(function: Callable[..., Any]) -> str:
@@ -116,7 +121,7 @@ def _guarded(name: str, call: Callable[[str], None]) -> None:
     try:
         call(name)
     except MasdError as error:
-        print(f"{name}: error: {error}", file=sys.stderr)
+        say(f"{name}: error: {error}", file=sys.stderr)
         sys.exit(1)
     except ModuleNotFoundError as error:
         if not lacking(error):
@@ -132,7 +137,7 @@ def _guarded(name: str, call: Callable[[str], None]) -> None:
     except OSError as error:  # a folder that cannot be written, a full disk
         if error.filename is None or error.strerror is None:
             raise
-        print(f"{name}: error: {error.filename}: {error.strerror}", file=sys.stderr)
+        say(f"{name}: error: {error.filename}: {error.strerror}", file=sys.stderr)
         sys.exit(1)
 
 
@@ -265,10 +270,13 @@ def setup_logging() -> None:
     level = os.environ.get("MASD_LOGLEVEL", "INFO").upper()
     if level not in logging.getLevelNamesMapping():
         raise MasdError(f"MASD_LOGLEVEL={level}: choose DEBUG, INFO, WARNING or ERROR")
-    logging.basicConfig(
-        level=level,
-        format="%(asctime)s %(name)s %(levelname)s: %(message)s",
-        datefmt="%Y-%m-%d %H:%M:%S",
-        stream=sys.stderr,
-        force=True,
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_OneLine("%(asctime)s %(name)s %(levelname)s: %(message)s", "%Y-%m-%d %H:%M:%S"))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+
+
+class _OneLine(logging.Formatter):
+    """Messages as `say` prints them; a traceback after one keeps its lines."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return printable(super().formatMessage(record))

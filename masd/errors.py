@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import unicodedata
+import re
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -17,6 +17,9 @@ class MasdError(Exception):
     Entry points print it without a traceback and exit with status 1.
     """
 
+
+# what a terminal obeys, what ends a line, what turns the text after it round, and halves of characters
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 # what `pip install masd` leaves out, by the extra of setup.cfg that brings it
 EXTRAS = {
@@ -39,11 +42,8 @@ def lacking(error: ModuleNotFoundError) -> str:
 
 
 def printable(text: str) -> str:
-    """Return text with line ends and other control characters escaped: a file may be named with them."""
-    return "".join(
-        c.encode("unicode_escape").decode() if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c
-        for c in text
-    )
+    """Return text with control and bidi characters escaped: a file's name may forge a line with them."""
+    return UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def look(path: str | Path) -> list[int] | None:

@@ -88,7 +88,7 @@ class Batch:
         """Write and return what a task runs; `index` is the scheduler's variable with the task's index."""
         path = self.folder / f"batch.{self.number}.sh"
         task = [sys.executable, Path(jobs.__file__).resolve(), self.folder / f"batch.{self.number}.json"]
-        path.write_text(f'#!/bin/sh\nexec {shlex.join(map(str, task))} "${index}"\n', encoding="utf-8")
+        jobs.write_whole(path, f'#!/bin/sh\nexec {shlex.join(map(str, task))} "${index}"\n')
         return path
 
     def queue_log(self, index: int | str) -> Path:
@@ -256,7 +256,7 @@ class Array:
         self.size = self.scheduler.max_tasks()
         self.tries, self.retry_at, self.complained = 0, 0.0, 0.0
         self.batches = 0
-        plain = self.call.log.replace(self.call.variable, "") if self.call.variable else self.call.log
+        plain = self.call.replaced(self.call.log, "")
         self.label = "masd_" + re.sub(r"[^\w-]+", "_", Path(plain).stem).strip("_")
 
     def run(self) -> None:
@@ -430,7 +430,7 @@ class Array:
         log = self.call.log_of(job)
         why = self.explained("left no exit status" if log.exists() else "never started", task, state)
         said = jobs.tail(self.queue_logs.get(job, Path()))
-        with open(log, "a", encoding="utf-8") as stream:
+        with jobs.open_log(log) as stream:
             print(*said, f"# Ended (no exit status): job {job} {why}, {time.ctime()}", sep="\n", file=stream)
         self.end(job, why)
 

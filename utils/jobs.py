@@ -8,12 +8,14 @@ Needs nothing but Python's own library: it is also run by a bare system Python.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import re
 import shlex
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -22,7 +24,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 RESOURCES = ("--max-jobs-run", "--num-threads", "--mem", "--gpu", "--time")
 
@@ -37,14 +39,19 @@ def name() -> str:
     return Path(sys.argv[0]).name
 
 
+def printable(text: str) -> str:
+    """Return text with what ends a line or orders a terminal about escaped."""
+    return "".join(c if c.isprintable() or c == "\t" else c.encode("unicode_escape").decode() for c in text)
+
+
 def say(message: str) -> None:
     """Print one line to standard error."""
-    print(f"{name()}: {message}", file=sys.stderr, flush=True)
+    print(printable(f"{name()}: {message}"), file=sys.stderr, flush=True)
 
 
 def fail(message: str) -> NoReturn:
     """Say what is wrong and end with status 1."""
-    sys.exit(f"{name()}: error: {message}")
+    sys.exit(printable(f"{name()}: error: {message}"))
 
 
 def usage(message: str) -> NoReturn:
@@ -78,8 +85,12 @@ class Call:
     command: list[str]
 
     def numbered(self, text: str, job: int) -> str:
-        """Return `text` with the job's number in place of the variable."""
-        return text.replace(self.variable, str(job)) if self.variable else text
+        """Return `text` with the job's number in place of the variable: `x.JOB.log`, not that of `JOBS`."""
+        return self.replaced(text, str(job))
+
+    def replaced(self, text: str, new: str) -> str:
+        """Return `text` with something in place of the variable, where that is a word of its own."""
+        return re.sub(rf"(?<!\w){self.variable}(?!\w)", new, text) if self.variable else text
 
     def log_of(self, job: int) -> Path:
         """Return the path of a job's log."""
@@ -123,9 +134,10 @@ def parse(arguments: list[str], known: Iterable[str] | None = RESOURCES) -> Call
             usage(f"an empty range of jobs, {match[0]}")
     if len(arguments) < 2:
         usage("a log file and a command are needed")
-    if len(jobs) > 1 and variable not in arguments[0]:
-        usage(f"{len(jobs)} jobs cannot share one log; write {variable} somewhere in {arguments[0]}")
-    return Call(options, variable, jobs, arguments[0], arguments[1:])
+    call = Call(options, variable, jobs, arguments[0], arguments[1:])
+    if len(jobs) > 1 and call.log_of(jobs[0]) == call.log_of(jobs[1]):
+        usage(f"{len(jobs)} jobs cannot share one log; write {variable} as a word into {arguments[0]}")
+    return call
 
 
 def run_job(call: Call, job: int, threads: int) -> int:
@@ -134,9 +146,8 @@ def run_job(call: Call, job: int, threads: int) -> int:
     log.parent.mkdir(parents=True, exist_ok=True)
     start = time.time()
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
-    log.write_text("")
-    with open(log, "a", encoding="utf-8") as stream:  # at its end, so that no two jobs write over one another
-        print(f"# {shlex.join(command)}\n# Started at {time.ctime()}\n#", file=stream, flush=True)
+    with open_log(log, anew=True) as stream:
+        print(f"# {printable(shlex.join(command))}\n# Started at {time.ctime()}\n#", file=stream, flush=True)
         with lock:
             if stopping.is_set():
                 return 130
@@ -164,6 +175,21 @@ def run_job(call: Call, job: int, threads: int) -> int:
             file=stream,
         )
     return code
+
+
+def open_log(path: Path, anew: bool = False) -> TextIO:
+    """Open a log for writing at its end, so that no two jobs write over one another; `anew` empties it first.
+
+    A link is not followed, nor is a file written to that has other names: nobody's file is lost for a log.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    status = os.fstat(descriptor)
+    if status.st_nlink > 1 and stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EMLINK, "has other names; remove it", str(path))
+    if anew and stat.S_ISREG(status.st_mode):
+        os.ftruncate(descriptor, 0)
+    return open(descriptor, "a", encoding="utf-8")
 
 
 def stop(number: int, _frame: FrameType | None) -> None:
@@ -209,7 +235,8 @@ def heed_signals() -> None:
 def write_whole(path: Path, text: str) -> None:
     """Write a small file whole or not at all, and to the disk."""
     aside = path.with_name(f"{path.name}.tmp{os.getpid()}")
-    with open(aside, "w", encoding="utf-8") as stream:
+    aside.unlink(missing_ok=True)
+    with open(aside, "x", encoding="utf-8") as stream:
         stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())
@@ -243,7 +270,7 @@ def report(call: Call, failed: dict[int, str]) -> NoReturn:
     path = call.log_of(job)
     say(f"{len(failed)} of {len(call.jobs)} jobs failed; job {job} {why}; its log, {path}, ends:")
     for line in ending(path) or ["(there is no log)"]:
-        print(f"  {line}", file=sys.stderr)
+        print(f"  {printable(line)}", file=sys.stderr)
     for job, why in others[:9]:
         say(f"job {job} {why}; its log is {call.log_of(job)}")
     if len(others) > 9:

@@ -20,5 +20,5 @@ utils=$(dirname "${BASH_SOURCE[0]}")
 [ $# -eq 0 ] || { echo "key_results.sh: error: '$1' is not an option; --help lists them" >&2; exit 1; }
 egs=${egs:-$MASD_ROOT/egs}
 reported=${reported:-$egs/asvspoof2019_la/conf/reported.yaml}
-exec python3 -m masd.bin.results key --egs "$egs" --reported "$reported" --size "$size" --system "$system" \
+exec python3 -P -m masd.bin.results key --egs "$egs" --reported "$reported" --size "$size" --system "$system" \
   ${out:+--out "$out"}

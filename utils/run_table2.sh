@@ -69,7 +69,7 @@ $train_cmd --max-jobs-run "$nj" --num-threads "$threads" JOB=1:"$(jobs | wc -l)"
 first=${seeds%% *}
 # Probe the encoder NAME into probe_<OUT>.json: probe NAME OUT [OPTION...]
 probe() {
-  single "probe_$2" python3 -m masd.bin.probe encoder --seed "$first" --model "$exp/$1" --out "$exp/probe_$2.json" \
+  single "probe_$2" python3 -P -m masd.bin.probe encoder --seed "$first" --model "$exp/$1" --out "$exp/probe_$2.json" \
     --dump "$dump/pretrain_dev" --vocoded "$(copies pretrain_dev)" \
     --train "$dump/pretrain" --train-vocoded "$(copies pretrain)" "${@:3}"
 }

@@ -84,7 +84,7 @@ here() {
 
 # One set's work as $nj jobs: sharded LOG ENTRY_POINT ARGUMENT...
 sharded() {
-  local work=(python3 -m "masd.bin.$2" "${@:3}" --job JOB --num-jobs "$nj" --force "$force")
+  local work=(python3 -P -m "masd.bin.$2" "${@:3}" --job JOB --num-jobs "$nj" --force "$force")
   due "${work[@]}" || return 0
   # shellcheck disable=SC2086  # a launcher may have options of its own
   $cmd JOB=1:"$nj" "$logs/$1.JOB.log" "${work[@]}" || return
@@ -122,7 +122,7 @@ of_network() {
 
 # One training, of a network on all GPUs and hosts asked for: trained LOG ENTRY_POINT ARGUMENT...
 trained() {
-  local start=(python3) gpu=() file=$1
+  local start=(python3 -P) gpu=() file=$1
   ! of_network "$2" || { start=("${launch[@]}") gpu=(--gpu "$ngpu"); }
   [ "$node_rank" -eq 0 ] || file=${1%.log}.host$node_rank.log
   start+=(-m "masd.bin.$2" "${@:3}")
@@ -163,24 +163,24 @@ dumped() {
 
 # Whether cues that are no trace of synthesis tell the classes of the sets apart; the results page says so
 probe() {
-  single cues python3 -m masd.bin.probe cues --data "[$(sets | grep -vxF "${apart:- }" | sed "s|^|$data/|" | paste -sd ,)]" \
+  single cues python3 -P -m masd.bin.probe cues --data "[$(sets | grep -vxF "${apart:- }" | sed "s|^|$data/|" | paste -sd ,)]" \
     --out "$data/cues" --force "$force"
 }
 
 # Durations of a set's recordings from their headers: durations SET
 durations() {
   sharded "utt2dur_$1" data utt2dur --data "$data/$1"
-  single "utt2dur_$1.finish" python3 -m masd.bin.finish utt2dur --data "$data/$1" --num-jobs "$nj" \
+  single "utt2dur_$1.finish" python3 -P -m masd.bin.finish utt2dur --data "$data/$1" --num-jobs "$nj" \
     --max-fail "$([ "$strict" = true ] && echo 0 || echo 1)"
 }
 
 # Copies of a set by a vocoder, which is set up as chosen in stage 2 or 1: copy_set SET VOCODER COPIES
 copy_set() {
   local config=()
-  [ ! -f "$data/vocoder/$2.yaml" ] || config=(--vocoder-config "$data/vocoder/$2.yaml")
+  [ ! -f "$data/vocoder/$2.yaml" ] || config=(--vocoder-config "$data/vocoder/$2.yaml" --available "$(conf_of vocoders.yaml)")
   sharded "copy_$3" copy_synthesis --data "$data/$1" --vocoder "$2" "${config[@]}" --out "$data/$3" \
     --wav-dir "$data/copies/$2/wav" --audio-format flac
-  single "copy_$3.finish" python3 -m masd.bin.finish copy-synthesis --data "$data/$1" --vocoder "$2" --out "$data/$3" \
+  single "copy_$3.finish" python3 -P -m masd.bin.finish copy-synthesis --data "$data/$1" --vocoder "$2" --out "$data/$3" \
     --num-jobs "$nj" --max-fail "$max_fail"
 }
 
@@ -189,9 +189,9 @@ of_ssl() { [ -z "$ssl_kind" ] || echo "$1"; }
 # The training set with --degraded copies of each utterance, which stage 5 then trains on.
 degrade() {
   log "stage 2: $degraded degraded copies of each training utterance"
-  single degrade python3 -m masd.bin.data degrade --data "$data/train" --out "$data/train_copies" \
+  single degrade python3 -P -m masd.bin.data degrade --data "$data/train" --out "$data/train_copies" \
     --wav-dir "$data/copies/degraded" --versions "$degraded" --num-jobs "$nj" --max-fail "$max_fail"
-  single degrade.merge python3 -m masd.bin.data merge --data "[$data/train,$data/train_copies]" --out "$data/$fitted"
+  single degrade.merge python3 -P -m masd.bin.data merge --data "[$data/train,$data/train_copies]" --out "$data/$fitted"
 }
 
 # Features of one set: dump_set SET
@@ -201,7 +201,7 @@ dump_set() {
   name=dump${folder#dump/"$size"}_$1
   sharded "$name" dump_feats "${config[@]}" "${like[@]}" --data "$data/$1" --out "$folder/$1" \
     --feats-format "$feats_format" --compress "$compress"
-  single "$name.finish" python3 -m masd.bin.finish dump --out "$folder/$1" --num-jobs "$nj" --max-fail "$max_fail"
+  single "$name.finish" python3 -P -m masd.bin.finish dump --out "$folder/$1" --num-jobs "$nj" --max-fail "$max_fail"
 }
 
 # Embeddings of the sets named, where the system has an encoder: embed SET...
@@ -210,7 +210,7 @@ embed() {
   [ "$waveforms" = false ] && [ -n "$ssl_kind" ] || return 0
   for name in "$@"; do
     sharded "embed_${tag}_$name" extract_embeddings "${conf[@]}" --model "$ssl" --dump "$mel/$name" --out "$emb/$name"
-    single "embed_${tag}_$name.finish" python3 -m masd.bin.finish embeddings --out "$emb/$name" --num-jobs "$nj" \
+    single "embed_${tag}_$name.finish" python3 -P -m masd.bin.finish embeddings --out "$emb/$name" --num-jobs "$nj" \
       --max-fail "$max_fail"
   done
 }
@@ -223,12 +223,12 @@ tokens() {
   for name in "$@"; do
     by=(--model "$token_model")
     if [ "$name" = train ]; then
-      single "tokens_$tag" python3 -m masd.bin.train "${config[@]}" "${training_options[@]}" --system tokens \
+      single "tokens_$tag" python3 -P -m masd.bin.train "${config[@]}" "${training_options[@]}" --system tokens \
         --train-data "$data/train" --dev-data "$data/dev" --ssl "$ssl" --out "$exp/tokens" --seed "$seed" \
         --max-fail "$max_fail" --force "$force"
       by=(--ssl "$ssl")
     fi
-    single "tokens_${tag}_$name" python3 -m masd.bin.add_tokens "${config[@]}" "${by[@]}" --data "$data/$name" \
+    single "tokens_${tag}_$name" python3 -P -m masd.bin.add_tokens "${config[@]}" "${by[@]}" --data "$data/$name" \
       --dump "$mel/$name" --out "$hand/$name" --seed "$seed" --max-fail "$max_fail" --force "$force"
   done
 }
@@ -248,7 +248,7 @@ score() {
   tokens "$1"
   # shellcheck disable=SC2046
   sharded "$name" score "${scorer[@]}" --data "$data/$1" $(stored "$1") $(enrolment "$1") "${to[@]}"
-  single "$name.finish" python3 -m masd.bin.finish scores --num-jobs "$nj" "${to[@]}"
+  single "$name.finish" python3 -P -m masd.bin.finish scores --num-jobs "$nj" "${to[@]}"
 }
 
 # What evaluate is told of a set's scores, besides the corpus's keys: beside SET
@@ -270,7 +270,7 @@ evaluate() {
   local told
   told="$(beside "$1") $(keys "$1")"
   # shellcheck disable=SC2086
-  single "evaluate_${tag}_$1" python3 -m masd.bin.evaluate --scores "$exp/scores/$1/scores" --data "$data/$1" \
+  single "evaluate_${tag}_$1" python3 -P -m masd.bin.evaluate --scores "$exp/scores/$1/scores" --data "$data/$1" \
     "${calibration[@]}" $told --out "$exp/results/$1" --force "$force"
 }
 
@@ -279,7 +279,7 @@ results_page() {
   for folder in "exp/${budget}_$other_track"/*/results/eval; do
     [ ! -d "$folder" ] || others+=("$(basename "${folder%/results/eval}") $other_track=$folder")
   done
-  single results python3 -m masd.bin.results page --exp "exp/$size" --system "$row" --data "$data" \
+  single results python3 -P -m masd.bin.results page --exp "exp/$size" --system "$row" --data "$data" \
     --sets "$( (sets; pretrain_sets) | paste -sd ,)" --protocol "$settings,$protocol" --reported conf/reported.yaml \
     --title "Results on $title, size $size" --command "$command" --out "$results" --report "exp/$size/report" \
     --evaluated "$(IFS=,; echo "${others[*]}")" --force "$force"
@@ -510,7 +510,7 @@ choose_launch() {
   need_gpus "$of"
   each=$ngpu
   [ "$ngpu" -gt 0 ] || each=$nproc
-  launch=(python3)
+  launch=(python3 -P)
   if [ "$num_nodes" -gt 1 ]; then
     [ "$waveforms" = false ] || [ "$pretraining" = true ] || training=5
     [ -n "$rdzv_endpoint" ] || fail "--num-nodes $num_nodes: where do they meet? --rdzv-endpoint HOST:PORT, the same on each"

@@ -25,4 +25,4 @@ if [ -z "$data" ]; then usage >&2; exit 1; fi
 
 # shellcheck source=utils/find_env.sh
 . "$(dirname "${BASH_SOURCE[0]}")/find_env.sh"
-exec python3 -m masd.bin.data validate --data "$data" --strict "$strict"
+exec python3 -P -m masd.bin.data validate --data "$data" --strict "$strict"

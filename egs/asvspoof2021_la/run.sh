@@ -47,7 +47,7 @@ if asked 1; then
 fi
 
 if asked 2 && [ "$pretraining" = true ]; then
-  single vocoders python3 -m masd.bin.choose_vocoders --available "$(conf_of vocoders.yaml)" --size "$size" \
+  single vocoders python3 -P -m masd.bin.choose_vocoders --available "$(conf_of vocoders.yaml)" --size "$size" \
     --vocoders "$vocoders" --checkpoints "$checkpoints" --pretraining "$pretrain_conf" --out "$data"
   for vocoder in $(tags); do
     log "stage 2: copy-synthesis of the pretraining set by $vocoder"

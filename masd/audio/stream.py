@@ -26,6 +26,7 @@ from masd.audio.resampling import Resampler
 from masd.errors import MasdError
 
 MIN_RATE, MAX_RATE = 4000, 768000
+MAX_WHOLE = 3600  # seconds that are read into one array: a small file may hold days of silence
 # As in Kaldi's extract-segments, a segment may end a little after its recording.
 OVERSHOOT = 0.5
 CLIPPED_RUN = 3
@@ -206,10 +207,16 @@ def read_audio(
 
     Raises:
         MasdError: missing, not UTF-8 named, empty, not audio, cut short, of an absurd rate, or with values
-            that are not finite; the message begins with the name.
+            that are not finite; or more than an hour is asked for. The message begins with the name.
     """
+    blocks: list[np.ndarray] = []
     with AudioStream(source, rate, start, end, name) as stream:
-        blocks = list(stream)
+        for block in stream:  # of a second each
+            blocks.append(block)
+            if len(blocks) > MAX_WHOLE:
+                raise MasdError(
+                    f"{stream.name}: longer than an hour, more than is held in memory; cut it (segments)"
+                )
     return blocks[0] if len(blocks) == 1 else np.concatenate(blocks), stream.info
 
 

@@ -14,6 +14,7 @@ def copy_synthesis(
     out: Path,
     wav_dir: Path,
     vocoder_config: dict[str, Any] | Path | None = None,
+    available: Path | None = None,
     audio_format: Literal["wav", "flac"] = "wav",
     job: int = 1,
     num_jobs: int = 1,
@@ -32,6 +33,8 @@ def copy_synthesis(
         out: data folder of the copies.
         wav_dir: where the copies' audio goes, `<vocoder>-<utt>.wav`.
         vocoder_config: a YAML file, or its content: what the vocoder's adapter is set up with.
+        available: your own list of vocoders (conf/vocoders.yaml): a configuration file names a `module:Class`
+            only where this list does too.
         audio_format: wav or flac, 16 kHz, 16 bits.
         job: which shard, from 1.
         num_jobs: how many shards; the copies do not depend on it.
@@ -41,7 +44,7 @@ def copy_synthesis(
     """
     from masd.vocoders.copy import copy_shard, vocoder_of
 
-    made = vocoder_of(vocoder, vocoder_config, seed)
+    made = vocoder_of(vocoder, vocoder_config, seed, available)
     copy_shard(data, made, out, wav_dir, audio_format, job, num_jobs, allow_pipes, force)
 
 

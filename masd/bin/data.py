@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from masd.audio.augment import AugmentConfig
-from masd.cli import Command, run_commands
+from masd.cli import Command, run_commands, say
 from masd.errors import MasdError
 
 
@@ -23,13 +23,13 @@ def validate(data: Path, strict: bool = False, allow_pipes: bool = False) -> Non
 
     problems = checks.validate(data, strict, allow_pipes)
     for problem in problems:
-        print(problem)
+        say(problem)
     if problems:
         raise MasdError(f"{data}: {len(problems)} problem(s); masd.bin.data fix repairs what can be repaired")
     folder = read_folder(data)
-    print(f"{data}: valid, {len(folder.utt2spk)} utterances, {len(set(folder.utt2spk.values()))} speakers")
+    say(f"{data}: valid, {len(folder.utt2spk)} utterances, {len(set(folder.utt2spk.values()))} speakers")
     if not checks.speaker_sorted(folder):
-        print(f"{data}: note: ids do not sort by speaker, which MASD does not need but Kaldi's own tools do")
+        say(f"{data}: note: ids do not sort by speaker, which MASD does not need but Kaldi's own tools do")
 
 
 def fix(data: Path) -> None:
@@ -45,8 +45,8 @@ def fix(data: Path) -> None:
 
     lines = transform.fix(data)
     for line in lines:
-        print(line)
-    print(f"{data}: {'repaired; the lists as they were are in .backup' if lines else 'nothing to repair'}")
+        say(line)
+    say(f"{data}: {'repaired; the lists as they were are in .backup' if lines else 'nothing to repair'}")
 
 
 def merge(data: list[Path], out: Path) -> None:
@@ -59,7 +59,7 @@ def merge(data: list[Path], out: Path) -> None:
     from masd.data import transform
 
     merged = transform.merge(out, data)
-    print(f"{out}: {len(merged.utt2spk)} utterances of {len(data)} folders")
+    say(f"{out}: {len(merged.utt2spk)} utterances of {len(data)} folders")
 
 
 def split(
@@ -76,7 +76,7 @@ def split(
     from masd.data import transform
 
     for path in transform.split(data, f"{out or data / f'split{num_parts}'}/", num_parts, by):
-        print(path)
+        say(str(path))
 
 
 def subset(
@@ -124,7 +124,7 @@ def subset(
     else:
         utts = transform.choose_per_speaker(folder, per_speaker or 0, seed)
     kept = transform.subset(data, out, utts)
-    print(f"{out}: {len(kept.utt2spk)} of {len(folder.utt2spk)} utterances of {data}")
+    say(f"{out}: {len(kept.utt2spk)} of {len(folder.utt2spk)} utterances of {data}")
 
 
 def _of_speakers(utt2spk: dict[str, str], speakers: list[str], data: Path) -> list[str]:
@@ -167,7 +167,7 @@ def degrade(
     from masd.data.degrade import degraded_set
 
     made = degraded_set(data, out, wav_dir, versions, augment, seed, num_jobs, max_fail)
-    print(f"{out}: {len(made.utt2spk)} degraded copies")
+    say(f"{out}: {len(made.utt2spk)} degraded copies")
 
 
 def prefix_speakers(data: Path, out: Path) -> None:
@@ -183,7 +183,7 @@ def prefix_speakers(data: Path, out: Path) -> None:
     from masd.data import transform
 
     made = transform.prefix_speakers(data, out)
-    print(f"{out}: {len(made.utt2spk)} utterances, {len(set(made.utt2spk.values()))} speakers")
+    say(f"{out}: {len(made.utt2spk)} utterances, {len(set(made.utt2spk.values()))} speakers")
 
 
 def utt2dur(data: Path, job: int = 1, num_jobs: int = 1, force: bool = False) -> None:

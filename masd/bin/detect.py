@@ -10,8 +10,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from masd.cli import run
-from masd.errors import MasdError, printable
+from masd.cli import run, say
+from masd.errors import UNPRINTABLE, MasdError
 
 if TYPE_CHECKING:
     from masd.systems.base import System
@@ -96,7 +96,7 @@ def detect(
         make_fast(opened)
     judge = Judge(opened, not explain if windows is None else windows, calibration, prior, explain)
     if not json:
-        print(f"# {opened.name} model {model or checkpoint}: {output.rule(judge)}")
+        say(f"# {opened.name} model {model or checkpoint}: {output.rule(judge)}")
         print(f"# {'label':<10} {'P(fake)':>7} {'score':>9}  file")
     colour = coloured()
     counts: Counter[str] = Counter()
@@ -112,7 +112,7 @@ def detect(
                 verdict = judge.judge(source)
             except MasdError as error:
                 failed += 1
-                print(f"detect: error: {printable(str(error))}", file=sys.stderr, flush=True)
+                say(f"detect: error: {error}", file=sys.stderr)
                 if table is not None:
                     table.failed(source if isinstance(source, str) else "", str(error))
                 continue
@@ -122,7 +122,8 @@ def detect(
             if json:
                 prior = judge.prior if judge.posterior.calibrated else None
                 row = output.described(verdict) | {"prior": prior}
-                print(json_format.dumps(row, ensure_ascii=False, allow_nan=False), flush=True)
+                text = json_format.dumps(row, ensure_ascii=False, allow_nan=False)
+                print(UNPRINTABLE.sub(lambda c: f"\\u{ord(c[0]):04x}", text), flush=True)
             else:
                 more = output.timeline(verdict) if timeline else []
                 lines = [output.line(verdict, colour), *more, *output.reasons(verdict.effects)]

@@ -128,14 +128,14 @@ def evaluate(
     digests = request.digests()
     work = digest("evaluation", 3, plain(request), digests)
     mark = Mark(out, "evaluate")
-    if mark.fresh(work) and (out / "metrics.json").is_file() and not force:
+    if not force and mark.fresh(work):
         log.info("%s is up to date", out)
         return
     mark.clear()
     joined, metrics = compute(request)
     metrics["inputs"] = {"request": plain(request), "files": digests}
     write_evaluation(out, joined, metrics, f"{scores} against {trials or data or key}")
-    mark.write(work)
+    mark.write(work, [out / name for name in ("trials.tsv", "metrics.json", "metrics.txt")])
     log.info("EER %.2f %% (%s); all of it in %s", 100 * metrics["pooled"]["eer"], scores, out / "metrics.txt")
 
 

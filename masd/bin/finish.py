@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from masd.cli import Command, run_commands
+from masd.cli import Command, run_commands, say
 
 
 def utt2dur(data: Path, num_jobs: int = 1, max_fail: float = 0.0) -> None:
@@ -21,7 +21,7 @@ def utt2dur(data: Path, num_jobs: int = 1, max_fail: float = 0.0) -> None:
 
     folder = finish_durations(data, num_jobs, max_fail)
     hours = sum(float(s) for s in folder.tables["utt2dur"].values()) / 3600
-    print(f"{data}: {len(folder.utt2spk)} utterances, {hours:.2f} h")
+    say(f"{data}: {len(folder.utt2spk)} utterances, {hours:.2f} h")
 
 
 def copy_synthesis(

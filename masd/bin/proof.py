@@ -9,7 +9,7 @@ from contextlib import chdir
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from masd.cli import Command, run_commands
+from masd.cli import Command, run_commands, say
 from masd.errors import MasdError
 
 log = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ def _verify(manifest: Path, place: Callable[[str | Path], Path] = Path) -> None:
 
     problems = problems_of(manifest, place)
     for line in problems:
-        print(line, file=sys.stderr)
+        say(line, file=sys.stderr)
     content = read_manifest(manifest)
     page = next(iter(content["pages"]))
     if problems:

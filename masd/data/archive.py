@@ -8,9 +8,11 @@ things a general Kaldi reader would do at the word of a file.
 from __future__ import annotations
 
 import io
+import math
 import os
 import re
 import struct
+import zlib
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -24,7 +26,7 @@ import numpy as np
 from kaldiio.compression_header import GlobalHeader
 from kaldiio.matio import read_ascii_mat, read_matrix_or_vector
 
-from masd.errors import MasdError
+from masd.errors import UNPRINTABLE, MasdError
 from masd.stage.files import atomic, stream_lines, write_lines
 
 FORMATS = ("ark", "h5")
@@ -32,13 +34,14 @@ _TWO_BYTE_AUTO = 3  # Kaldi's kTwoByteAuto: linear in 65,536 steps over a matrix
 _PLAIN = {b"FM": ("<f4", 2), b"DM": ("<f8", 2), b"FV": ("<f4", 1), b"DV": ("<f8", 1)}
 _LINEAR = {b"CM2": "<u2", b"CM3": "u1"}
 _HEADER_BYTES = 32
+_PACKED = 1032  # the most that deflate makes of a byte: an h5 file that has more is a bomb
 
 
 class Writer:
-    """Write one shard: `<name>.<job>.ark` or `.h5`, and `<name>.<job>.scp`; whole or not at all.
+    """Write one shard: `<name>.<job>.ark` or `.h5`, with `.crc` and `.scp` beside it; whole or not at all.
 
-    Use as a context manager; both files appear under their names when the block ends without an
-    exception, the archive before the list that points into it.
+    Use as a context manager; the files appear under their names when the block ends without an exception, the
+    archive before the list that points into it. `.crc` has a checksum of each utterance, in hex.
 
     Args:
         directory: where the shard goes; stands in the scp as it is given here.
@@ -60,6 +63,7 @@ class Writer:
         self.fmt = fmt
         self.compress = compress
         self._places: dict[str, str] = {}
+        self._sums: dict[str, int] = {}
 
     def __enter__(self) -> Writer:
         with ExitStack() as stack:
@@ -73,29 +77,35 @@ class Writer:
     ) -> None:
         self._stack.__exit__(kind, error, trace)
         if kind is None:
+            sums = (f"{utt} {value:08x}" for utt, value in self._sums.items())
+            write_lines(self.scp.with_suffix(".crc"), sums)
             write_lines(self.scp, (f"{utt} {place}" for utt, place in self._places.items()))
 
     def write(self, utt: str, array: np.ndarray) -> None:
         """Append a matrix (T, D) or vector (D,) as float32 under the id `utt`.
 
         Raises:
-            MasdError: the id is empty, has white space or was written before; the array has another
-                number of dimensions, is empty or not finite.
+            MasdError: the id is empty, has white space or control characters, or was written before; the
+                array has another number of dimensions, is empty or not finite.
         """
         values = np.ascontiguousarray(array, dtype="<f4")
-        if not utt or utt.split() != [utt] or utt in self._places:
-            raise MasdError(f"{self.path}: {utt!r}: an utterance id is one word and comes once")
+        if not utt or utt.split() != [utt] or utt in self._places or UNPRINTABLE.search(utt):
+            raise MasdError(f"{self.path}: {utt!r}: an utterance id is one printable word and comes once")
         if values.ndim not in (1, 2) or values.size == 0 or not np.isfinite(values).all():
             raise MasdError(f"{self.path}: {utt}: not a finite matrix or vector (shape {values.shape})")
         compress = self.compress and values.ndim == 2
         if self.fmt == "h5":
-            self._file.create_dataset(utt, data=values.astype("<f2") if compress else values)
+            values = values.astype("<f2") if compress else values
+            self._file.create_dataset(utt, data=values)
             self._places[utt] = f"{self.path}:{utt}"
+            self._sums[utt] = zlib.crc32(values.tobytes())
         else:
-            offset = self._file.tell() + len(utt.encode()) + 1
+            entry, head = io.BytesIO(), len(utt.encode()) + 1
             method = _TWO_BYTE_AUTO if compress else None
-            kaldiio.save_ark(self._file, {utt: values}, compression_method=method)
-            self._places[utt] = f"{self.path}:{offset}"
+            kaldiio.save_ark(entry, {utt: values}, compression_method=method)
+            self._places[utt] = f"{self.path}:{self._file.tell() + head}"
+            self._sums[utt] = zlib.crc32(entry.getbuffer()[head:])
+            self._file.write(entry.getbuffer())
 
 
 class _Index:
@@ -110,6 +120,7 @@ class _Index:
         self._paths: dict[str, int] = {}
         self._archive, self._offset = array("i"), array("q")
         self._names: dict[int, str] = {}  # of h5 entries that are not named as the utterance
+        self.sums: array[int] | None = None  # checksums, where they are known
 
     def add(self, utt: str, place: str) -> None:
         """Append an utterance."""
@@ -159,8 +170,9 @@ class _Index:
 class Reader:
     """Random access to the archives an scp names, in either format or both mixed.
 
-    Crops read no more than they need, except from text and from Kaldi's per-column compression ("CM"), where
-    a row is strewn over the whole matrix.
+    What an utterance stores is compared with its checksum, where there is a list of them beside the scp
+    (`.crc`, as `Writer` writes it), when it is first read. Crops read no more than they need, but from text
+    and from Kaldi's per-column compression ("CM"), where a row is strewn over the whole matrix.
     A reader may be passed to worker processes; each opens the files for itself.
 
     Args:
@@ -175,6 +187,7 @@ class Reader:
         self._lengths = np.full(len(self.utts), -1, np.int32)
         self._open: dict[str, Any] = {}
         self._process = os.getpid()
+        self._sound = bytearray(len(self.utts))  # whether its checksum was compared
 
     def __len__(self) -> int:
         return len(self.utts)
@@ -268,10 +281,21 @@ class Reader:
         path, key = self._place(utt)
         with _named_errors(self.name, utt, path):
             stored = self._dataset(path, key) if _is_h5(path) else _Ark(self._file(path), int(key))
+            self._check(utt, stored)
             if start >= stored.shape[0]:
                 raise ValueError(f"row {start} of {stored.shape[0]}")
             stop = stored.shape[0] if length is None else min(start + length, stored.shape[0])
             return np.ascontiguousarray(stored[start:stop], dtype=np.float32)
+
+    def _check(self, utt: str, stored: Any) -> None:
+        """Raise `ValueError` if what is stored is not what was written."""
+        row, sums = self._index.rows[utt], self._index.sums
+        if sums is None or self._sound[row]:
+            return
+        whole = stored.entry() if isinstance(stored, _Ark) else stored[()].tobytes()
+        if zlib.crc32(whole) != sums[row]:
+            raise ValueError("damaged: not what its checksum says; make it again, with --force true")
+        self._sound[row] = 1
 
     def _place(self, utt: str) -> tuple[str, str]:
         try:
@@ -283,6 +307,8 @@ class Reader:
         stored = self._file(path).get(key)
         if not isinstance(stored, h5py.Dataset) or stored.ndim not in (1, 2):
             raise ValueError(f"no matrix or vector {key}")
+        if stored.dtype.kind not in "fiu" or stored.nbytes > _PACKED * stored.id.get_storage_size():
+            raise ValueError(f"no numbers are stored for {key}, or fewer than it has")
         return stored
 
     def _file(self, path: str) -> Any:
@@ -332,6 +358,14 @@ class _Ark:
         values = values.reshape(last - first, *shape[1:])
         return linear.uint_to_float(values) if linear else values
 
+    def entry(self) -> bytes:
+        """Return all of a binary entry, as it is stored."""
+        if self._text is not None:
+            raise ValueError("text, where numbers were written")
+        kind, shape, start, linear = self._header
+        width = np.dtype(_LINEAR[kind] if linear else _PLAIN.get(kind, ("u1",))[0]).itemsize
+        return self._bytes(self._offset, start - self._offset + math.prod(shape) * width)
+
     def _columns(self, rows: slice) -> np.ndarray:
         """Decode a matrix that is stored column by column, each with a header of its own; return its rows."""
         _, (count, width), start, _ = self._header
@@ -377,7 +411,7 @@ def _named_errors(name: str, utt: str, path: str) -> Iterator[None]:
         raise MasdError(
             f"{name}: {utt}: {path}: no such file (paths start at the working directory)"
         ) from None
-    except (OSError, ValueError, KeyError, AssertionError, struct.error) as error:
+    except Exception as error:  # whatever the libraries that read it raise
         raise MasdError(f"{name}: {utt}: {path}: cannot be read ({' '.join(str(error).split())})") from None
 
 
@@ -400,7 +434,7 @@ def split_place(place: str) -> tuple[str, str]:
         if h5:
             return h5[1], h5[2]
     path, colon, offset = place.rpartition(":")
-    if colon and offset.isdecimal():
+    if colon and offset.isascii() and offset.isdecimal() and len(offset) < 19:  # it goes into 64 bits
         return path, offset
     return place, "0"
 
@@ -417,10 +451,32 @@ def open_reader(scp: str | Path) -> Reader:
         if len(fields) != 2:
             raise MasdError(f"{scp}:{number}: not `<utt> <archive>:<position>`")
         utt, place = fields[0], fields[1].rstrip()
+        if UNPRINTABLE.search(line):
+            raise MasdError(f"{scp}:{number}: control characters: {line!r:.200}")
         if utt in index.rows:
             raise MasdError(f"{scp}:{number}: {utt} is listed twice")
         if place.endswith(("|", "]")) or place.startswith("|"):
             raise MasdError(f"{scp}:{number}: {utt}: pipes and ranges are not read; copy to an archive")
         index.add(utt, place)
     index.seal()
+    sums = Path(scp).with_suffix(".crc")
+    if sums.is_file():
+        index.sums = _read_sums(sums, index)
     return Reader(index, str(scp))
+
+
+def _read_sums(path: Path, index: _Index) -> array[int]:
+    sums = array("L", bytes(array("L").itemsize * len(index.rows)))
+    known = 0
+    for number, line in enumerate(stream_lines(path), 1):
+        utt, _, value = line.partition(" ")
+        if not re.fullmatch("[0-9a-f]{8}", value):
+            raise MasdError(f"{path}:{number}: no checksum of an utterance; make the archives again")
+        if utt in index.rows:
+            sums[index.rows[utt]] = int(value, 16)
+            known += 1
+    if known != len(index.rows):
+        raise MasdError(
+            f"{path}: {len(index.rows) - known} utterances without a checksum; make the archives again"
+        )
+    return sums

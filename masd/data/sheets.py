@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from masd.errors import MasdError
+from masd.errors import UNPRINTABLE, MasdError
 
 SEPARATORS = ("\t", ",", ";", "|", None)  # None: white space
 # the longer marks first: UTF-32's begins with UTF-16's
@@ -86,13 +86,22 @@ def read_sheet(
         empty: what is said of a file without lines.
 
     Raises:
-        MasdError: see `read_text_of`; the first line has no form, or another one has other columns.
+        MasdError: see `read_text_of`; the last line has no end, something is a control character, the first
+            line has no form, or another one has other columns.
     """
     text = read_text_of(path)
     if not text.strip():
         raise MasdError(f"{path}: {empty}")
+    control = UNPRINTABLE.search(text.replace("\n", "").replace("\t", ""))
+    if control:
+        number = text.count("\n", 0, text.index(control[0])) + 1
+        raise MasdError(f"{path}:{number}: a control character, {control[0]!a}; no id or label has one")
     if text.lstrip().startswith("{"):
         return _objects(path, text, form, expected)
+    if not text.endswith("\n"):
+        raise MasdError(
+            f"{path}: the last line has no line end; cut short? If it is whole, add one: echo >> {path}"
+        )
     start = len(text) - len(text.lstrip("\n \t"))
     first = text.count("\n", 0, start) + 1
     lines = text.split("\n")[first - 1 :]
@@ -167,7 +176,7 @@ def _objects(
 def _object(path: str | Path, number: int, line: str) -> dict[str, object]:
     try:
         value = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
         raise MasdError(f"{path}:{number}: not one whole JSON object a line, as `detect --json` writes")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from masd.errors import MasdError
+from masd.stage.files import config_from
 
 HAND_NAMES = ("pcs", "hfer", "sfi")
 # figures of each family of `masd.feats.families`
@@ -78,16 +79,17 @@ class FeatsConfig:
         shortest = math.floor(self.min_seconds * self.sample_rate)
         limit = self.max_seconds if self.max_seconds is not None else math.inf
         rules = {
-            "sample_rate": self.sample_rate > 0,
-            "win_length": 0 < self.win_length <= self.n_fft,
-            "hop_length": self.hop_length > 0,
-            "n_mels": self.n_mels > 0,
+            # nothing of speech is larger, and what is would take all memory
+            "sample_rate": 0 < self.sample_rate <= 768000,
+            "win_length": 0 < self.win_length <= self.n_fft <= 1 << 16,
+            "hop_length": 0 < self.hop_length <= 1 << 16,
+            "n_mels": 0 < self.n_mels <= 4096,
             "f_max": 0 <= self.f_min < self.f_max <= nyquist,
             "log_floor": self.log_floor > 0,
             "dither": self.dither >= 0,
             "pad": self.pad in ("none", "zero"),
-            "hand_n_fft": self.hand_n_fft > 1,
-            "hand_hop": self.hand_hop > 0,
+            "hand_n_fft": 1 < self.hand_n_fft <= 1 << 16,
+            "hand_hop": 0 < self.hand_hop <= 1 << 16,
             "hfer_cutoff": 0 <= self.hfer_cutoff <= nyquist,
             # two frames of the long window (spectral flux needs a difference), and room for reflection
             "min_seconds": shortest >= max(self.hand_n_fft + self.hand_hop, self.n_fft),
@@ -118,10 +120,7 @@ class FeatsConfig:
                 raise MasdError(f"{where}: the key {key} is missing")
             if key not in names:
                 raise MasdError(f"{where}: unknown key {key}")
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise MasdError(f"{where}: a value has the wrong type ({error})") from None
+        return config_from(cls, values, where)
 
     def check_same(self, expected: FeatsConfig, where: str | Path, families: bool = True) -> None:
         """Raise `MasdError` naming the first key in which this configuration of `where` is not `expected`.

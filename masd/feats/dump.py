@@ -3,6 +3,7 @@
 A finished dump folder holds
 
 - `feats.scp`: log-mel spectrograms (T, n_mels); `hand.scp`: vectors [PCS, HFER, SFI], then families;
+- `feats.crc`, `hand.crc`: `<utt> <checksum>` of what these store, compared when it is first read;
 - `utt2num_frames`: T of each utterance; `failures`: `<utt> <reason>` of those left out;
 - `feats.yaml`: the configuration they were made with; `.done.json`: the mark.
 
@@ -34,7 +35,7 @@ from masd.stage.threads import pinned
 log = logging.getLogger(__name__)
 
 VERSION = 4  # raise it when the same configuration comes to mean other numbers
-LISTS = ("feats.scp", "hand.scp", "utt2num_frames", "feats.yaml", "failures")
+LISTS = ("feats.scp", "hand.scp", "utt2num_frames", "feats.yaml", "feats.crc", "hand.crc", "failures")
 
 
 @dataclass

@@ -107,7 +107,9 @@ def export_to_folder(
     if test is not None:
         cost |= price(model, out, *test)
     write_yaml(out.with_name(f"{out.name}.cost.yaml"), cost)
-    mark.write(work)
+    mark.write(
+        work, [path for path in out.iterdir() if path.name[0] != "." and path.name != "export_model.yaml"]
+    )
     log.info("%s: %s", out, ", ".join(f"{name} {size / 1e6:.2f} MB" for name, size in sizes.items()))
 
 

@@ -44,7 +44,7 @@ def line(verdict: Verdict, colour: bool = False) -> str:
         part = "part of it may be fake: " if verdict.label == "bonafide" and top.p_fake >= 0.5 else ""
         told = f"{part}most suspicious {top.start:.1f}-{top.end:.1f} s: P(fake) {top.p_fake:.2f}"
         notes.insert(len(verdict.reasons), told)
-    more = f"  [{'; '.join(notes)}]" if notes else ""
+    more = f"  [{printable('; '.join(notes))}]" if notes else ""
     return f"{label} {verdict.p_fake:>7.4f} {verdict.score:>9.4f}  {printable(verdict.file)}{more}"
 
 

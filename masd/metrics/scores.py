@@ -23,7 +23,7 @@ from masd.data.sheets import (
     no_label,
     read_sheet,
 )
-from masd.errors import MasdError
+from masd.errors import UNPRINTABLE, MasdError
 from masd.stage.files import write_lines
 
 log = logging.getLogger(__name__)
@@ -204,8 +204,8 @@ def write_scores(path: str | Path, scores: Mapping[str, float]) -> None:
     lines = []
     for utt in sorted(scores, key=str.encode):
         value = float(scores[utt])
-        if utt.split() != [utt]:
-            raise MasdError(f"{path}: trial `{utt}` is blank or holds white space, which a score file cannot")
+        if utt.split() != [utt] or UNPRINTABLE.search(utt):
+            raise MasdError(f"{path}: trial `{utt}` is blank or holds white space or control characters")
         if not math.isfinite(value):
             raise MasdError(f"{path}: the score of trial {utt} is {value}, not finite; nothing was written")
         lines.append(f"{utt} {value!r}")

@@ -8,6 +8,8 @@ from typing import Literal
 
 from masd.errors import MasdError
 
+_LARGEST = 4096  # what a damaged file states may be more than there is memory
+
 
 @dataclass(frozen=True)
 class EncoderConfig:
@@ -46,8 +48,11 @@ class EncoderConfig:
             raise MasdError(
                 "channels, freq_stride and time_stride of the encoder must have one value a block"
             )
-        if self.edge_frames < 0:
-            raise MasdError(f"edge_frames: {self.edge_frames} is negative")
+        sizes = (*self.channels, *self.freq_stride, *self.time_stride, self.dim, len(self.channels))
+        if not all(0 < size <= _LARGEST for size in sizes):
+            raise MasdError(f"channels, strides and dim of the encoder must be 1 to {_LARGEST}")
+        if not 0 <= self.edge_frames <= _LARGEST:
+            raise MasdError(f"edge_frames: {self.edge_frames} must be 0 to {_LARGEST}")
 
     @property
     def frame_step(self) -> int:

@@ -7,7 +7,9 @@ batch normalisation folded into the convolutions. `onnx` and `onnxruntime` are o
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable
+from contextlib import redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -24,6 +26,23 @@ if TYPE_CHECKING:
     from masd.models.normalization import MaskedBatchNorm2d
 
 OPSET = 17
+OPERATORS = frozenset(
+    (
+        *(
+            "Add",
+            "Concat",
+            "Conv",
+            "DequantizeLinear",
+            "Div",
+            "MatMul",
+            "QuantizeLinear",
+            "ReduceMean",
+            "Relu",
+        ),
+        *("Slice", "Sub", "Transpose", "Unsqueeze"),
+    )
+)
+MAX_NODES = 2000
 NEEDED = "install onnx and onnxruntime (tools/setup_env.sh onnx)"
 
 
@@ -143,6 +162,20 @@ def quantised(graph: bytes, mels: Iterable[np.ndarray]) -> bytes:
         return after.read_bytes()
 
 
+def _check_operators(graph: bytes, path: str | Path) -> None:
+    """Raise `MasdError` if a graph has operators that no encoder's has: one with loops may never end."""
+    from onnx import load_model_from_string
+
+    model = load_model_from_string(graph)
+    found = {
+        node.op_type if not node.domain else f"{node.domain}.{node.op_type}" for node in model.graph.node
+    }
+    strange = sorted(found - OPERATORS) + [f"function {one.name}" for one in model.functions]
+    if strange or len(model.graph.node) > MAX_NODES:
+        what = f"has the operator {strange[0]}" if strange else f"has more than {MAX_NODES} operators"
+        raise MasdError(f"{path}: not an encoder's graph ({what}); export the model again")
+
+
 class OnnxEncoder:
     """Runs a stored graph in place of an `Encoder`; `masd.svm.inputs.embed` takes either.
 
@@ -156,6 +189,7 @@ class OnnxEncoder:
 
     def __init__(self, path: str | Path, config: EncoderConfig) -> None:
         try:
+            import onnx  # noqa: F401 - to read what the graph consists of
             import onnxruntime
         except ImportError:
             raise MasdError(f"{path}: cannot be run: {NEEDED}") from None
@@ -165,11 +199,16 @@ class OnnxEncoder:
         options.log_severity_level = 3
         try:
             # from bytes: a graph of someone else cannot name other files to be read
-            self.session = onnxruntime.InferenceSession(
-                Path(path).read_bytes(), options, providers=["CPUExecutionProvider"]
-            )
+            graph = Path(path).read_bytes()
+            _check_operators(graph, path)
+            with redirect_stdout(io.StringIO()):  # on which it says what the error says
+                self.session = onnxruntime.InferenceSession(
+                    graph, options, providers=["CPUExecutionProvider"]
+                )
         except OSError as error:
             raise MasdError(f"{path}: cannot be read ({error.strerror})") from None
+        except MasdError:
+            raise
         except Exception as error:
             raise MasdError(
                 f"{path}: not a graph onnxruntime can run ({str(error).splitlines()[0]})"

@@ -63,8 +63,7 @@ class Run:
     @cached_property
     def command(self) -> str:
         """The command that made the scores, as the scoring stage kept it; empty where it did not."""
-        mark = Mark(self.folder / "scores" / self.set)
-        return str(mark.read().get("command", "")) if mark.path.is_file() else ""
+        return str(Mark(self.folder / "scores" / self.set).read().get("command", ""))
 
     @property
     def set(self) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import zip_longest
 from pathlib import Path, PurePosixPath
-from typing import Any, get_args, get_origin
+from typing import Any, BinaryIO, get_args, get_origin
 
 from masd.errors import MasdError
 from masd.report.evaluate import Request, compute
@@ -40,6 +40,8 @@ SHAPE: dict[str, Any] = {
 }
 TOLERANCE = 1e-9  # of numbers: other versions of numpy may add up in another order
 SUFFIX = ".proof.tar.xz"
+# of a proof unpacked, which may come from anyone; what is packed takes 64 MiB to unpack
+MAX_FILES, MAX_BYTES, MAX_MEMORY = 10_000, 256 << 20, 128 << 20
 OUTSIDE = "_outside"
 
 # sections of when, where and how long, which no score file can give again, and of what is not on the page,
@@ -322,9 +324,12 @@ def unpack(proof: Path, folder: Path) -> Path:
         MasdError: not such an archive.
     """
     try:
-        with tarfile.open(proof, "r:xz") as archive:
-            for member in archive:
-                content = archive.extractfile(member) if member.isfile() and _inside(member.name) else None
+        with open(proof, "rb") as file, tarfile.open(fileobj=_Unpacked(file), mode="r|") as archive:
+            for number, member in enumerate(archive):
+                if number >= MAX_FILES:
+                    raise ValueError(f"more than {MAX_FILES} files")
+                plain = member.isfile() and not member.issparse() and _inside(member.name)
+                content = archive.extractfile(member) if plain else None
                 if content is None:
                     raise MasdError(
                         f"{proof}: {member.name} is no plain file inside the folder; do not trust it"
@@ -332,7 +337,7 @@ def unpack(proof: Path, folder: Path) -> Path:
                 target = folder / member.name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(content.read())
-    except (OSError, EOFError, tarfile.TarError, lzma.LZMAError) as error:
+    except (OSError, EOFError, ValueError, tarfile.TarError, lzma.LZMAError) as error:
         raise MasdError(
             f"{proof}: no whole archive of `proof pack` ({error}); get or make it again"
         ) from None
@@ -340,6 +345,27 @@ def unpack(proof: Path, folder: Path) -> Path:
     if not manifest.is_file():
         raise MasdError(f"{proof}: holds no {manifest.name}")
     return manifest
+
+
+class _Unpacked:
+    """What an .xz file holds, as `tarfile` reads it; more than any proof has is an error."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._left = file, MAX_BYTES
+        self._xz = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MAX_MEMORY)
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes, none at the end."""
+        data = b""
+        while not data and not self._xz.eof:
+            packed = self._file.read(1 << 16) if self._xz.needs_input else b""
+            if self._xz.needs_input and not packed:
+                raise EOFError("cut short")
+            data = self._xz.decompress(packed, size)
+        self._left -= len(data)
+        if self._left < 0:
+            raise ValueError(f"more than {MAX_BYTES >> 20} MiB")
+        return data
 
 
 def _inside(name: str | PurePosixPath) -> bool:

@@ -71,6 +71,7 @@ def pretrain(
     if not force and mark.fresh(work):
         log.info("%s: trained already; nothing to do", out)
         return
+    force = force or bool(mark.lost())  # the last state, which is gone on with, would not give the best again
     with (
         sole(out),
         pinned(config.threads),
@@ -90,7 +91,8 @@ def pretrain(
         objective = initial(encoder_config, config, feats, crops.names, seed)
         best = Trainer(objective, crops, held_out, feats, out, seed, work, group).run()
         if group.first:
-            mark.write(work, best_epoch=best["epoch"], dev=best["dev"], precision=config.precision)
+            outputs = [out / "encoder.yaml", out / "encoder.safetensors"]
+            mark.write(work, outputs, best_epoch=best["epoch"], dev=best["dev"], precision=config.precision)
             log.info("%s: done; the best epoch is %d of %d", out, best["epoch"], config.epochs)
 
 

@@ -6,6 +6,8 @@ import dataclasses
 import errno
 import hashlib
 import json
+import logging
+import math
 import os
 import resource
 import secrets
@@ -15,12 +17,17 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
 from masd.errors import MasdError, look
 
+log = logging.getLogger(__name__)
+
+# a configuration has hundreds of values; a model's ranges and folds thousands
+_YAML_CHARACTERS, _YAML_NODES = 16 << 20, 1_000_000
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -33,6 +40,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
     of room names the folder: the system's own names nothing.
     """
     path = Path(path)
+    check_name(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # process ids alone are not unique: jobs on other hosts or in other containers may have the same
     tmp = path.with_name(f".{path.stem}.tmp{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
@@ -50,6 +58,14 @@ def atomic(path: str | Path) -> Iterator[Path]:
             shutil.rmtree(tmp, ignore_errors=True)
         else:
             tmp.unlink(missing_ok=True)
+
+
+def check_name(path: Path) -> None:
+    """Raise `MasdError` if a file's name, with what `atomic` adds to it, is longer than systems allow."""
+    if len(os.fsencode(path.name)) > 255 - 32:
+        raise MasdError(
+            f"{path.parent}: {path.name[:60]}... is too long for the name of a file; shorten the id"
+        )
 
 
 def _sync(path: Path) -> None:
@@ -140,16 +156,39 @@ def read_json(path: str | Path) -> Any:
     """Return what a JSON file holds; `MasdError` names the file if it cannot be read."""
     try:
         return json.loads(read_text(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MasdError(f"{path}: not valid JSON ({error})") from None
 
 
 def read_yaml(path: str | Path) -> Any:
     """Return what a YAML file holds (plain values only); `MasdError` names the file if it cannot be read."""
+    text = read_text(path)
     try:
-        return yaml.safe_load(read_text(path))
-    except yaml.YAMLError as error:
+        if len(text) > _YAML_CHARACTERS:
+            raise ValueError(f"{len(text)} characters are too many")
+        _limit_aliases(yaml.compose(text, yaml.SafeLoader))
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, TypeError, OverflowError) as error:
         raise MasdError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
+    except RecursionError:
+        raise MasdError(f"{path}: not valid YAML (nested too deeply)") from None
+
+
+def _limit_aliases(root: yaml.Node | None) -> None:
+    """Raise `ValueError` if aliases make far more of a document than stands in it, or hold themselves."""
+    sizes: dict[int, int] = {}
+
+    def size(node: Any) -> int:
+        if isinstance(node, tuple):  # of a mapping
+            return size(node[0]) + size(node[1])
+        if id(node) not in sizes:
+            sizes[id(node)] = _YAML_NODES  # until it is known: what holds itself is endless
+            parts = node.value if isinstance(node, yaml.CollectionNode) else ()
+            sizes[id(node)] = 1 + sum(map(size, parts))
+        return sizes[id(node)]
+
+    if root is not None and size(root) > _YAML_NODES:
+        raise ValueError("its aliases make too much of it")
 
 
 def plain(value: Any) -> Any:
@@ -180,13 +219,36 @@ def config_from(kind: type, values: Any, where: str | Path) -> Any:
     """Return the dataclass `kind` from what `plain` made of one, or of a part of its fields.
 
     Raises:
-        MasdError: a key is unknown; the line begins with `where`.
+        MasdError: a key is unknown, or a value not of its type or not finite; the line begins with `where`.
     """
     values = values if isinstance(values, dict) else {}
-    unknown = sorted(values.keys() - {f.name for f in dataclasses.fields(kind)})
-    if unknown:
-        raise MasdError(f"{where}: unknown key {unknown[0]!r} for {kind.__name__}; made by another version?")
-    return kind(**values)
+    hints = get_type_hints(kind)
+    for key, value in values.items():
+        if key not in {f.name for f in dataclasses.fields(kind)}:
+            raise MasdError(f"{where}: unknown key {key!r} for {kind.__name__}; made by another version?")
+        if not _fits(value, hints[key]):
+            raise MasdError(f"{where}: {key} is {value!r:.60}, which {kind.__name__} cannot have")
+    try:
+        return kind(**values)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise MasdError(f"{where}: not a {kind.__name__} ({error})") from None
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Return whether a plain value can be one of a type, as far as plain types and their collections go."""
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return value in parts
+    if origin in (Union, UnionType):
+        return any(_fits(value, part) for part in parts)
+    if origin in (list, tuple):
+        kinds = parts[:1] * len(value) if isinstance(value, list | tuple) else ()
+        return isinstance(value, list | tuple) and all(map(_fits, value, kinds))
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+    return not isinstance(hint, type) or hint not in (bool, str, type(None)) or isinstance(value, hint)
 
 
 def digest(*values: Any) -> str:
@@ -215,11 +277,11 @@ def input_digest(path: str | Path) -> str:
         return sha256(path)
     if not path.is_dir():
         raise MasdError(f"{path}: no such file or folder; run the stage that makes it first")
-    marks = sorted(path.glob(".done*.json"))
+    marks = [(p.name, done) for p in sorted(path.glob(".done*.json")) if (done := _read_mark(p))]
     lists = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
     if marks:
         lists = [p for p in lists if p.suffix in {"", ".scp"}]
-        return digest([[p.name, read_json(p)["digest"]] for p in marks], [[p.name, sha256(p)] for p in lists])
+        return digest([[name, done["digest"]] for name, done in marks], [[p.name, sha256(p)] for p in lists])
     return digest([[p.name, sha256(p)] for p in lists])
 
 
@@ -229,11 +291,21 @@ def _called() -> str:
     return Path(sys.argv[0]).stem + ("" if command.startswith("-") else f"_{command}").replace("-", "_")
 
 
+def _read_mark(path: Path) -> dict[str, Any]:
+    try:
+        done = json.loads(path.read_bytes())
+        # marks of before they had sums are taken as they are
+        whole = "digest" in done and done.pop("sum", None) in (None, digest(done))
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        return {}
+    return done if whole else {}
+
+
 class Mark:
     """The mark of one finished piece of work: `<folder>/.done[.<name>].json`.
 
-    It holds the digest of the work's inputs and configuration, so that a rerun can tell what is
-    missing or stale.
+    It holds the digest of the work's inputs and configuration, and what its outputs look like, so that a
+    rerun can tell what is missing, damaged or stale. A mark that is damaged itself is none.
 
     Args:
         folder: where the work's output is.
@@ -249,22 +321,36 @@ class Mark:
 
         The digest is of lists and configurations. Of audio, that counts which was of no use (`unusable`, see
         `masd.errors.Failures.files`): the work is not finished once such a file looks otherwise or is there.
+        Nor is it where an output is missing or damaged; that is said.
         """
-        if not self.path.is_file():
-            return False
-        done = read_json(self.path)
+        done = self.read()
         unusable = done.get("unusable", {})
-        return done.get("digest") == work_digest and all(look(path) == unusable[path] for path in unusable)
+        same = done.get("digest") == work_digest and all(look(path) == unusable[path] for path in unusable)
+        return same and not self.lost()
 
     def read(self) -> dict[str, Any]:
-        """Return what `write` stored."""
-        return read_json(self.path)
+        """Return what `write` stored; nothing if there is no mark, or none that is whole."""
+        return _read_mark(self.path)
 
-    def write(self, work_digest: str, **info: Any) -> None:
+    def lost(self) -> list[Path]:
+        """Return the outputs that are missing or damaged, and warn of them: they are to be made again."""
+        seen = self.read().get("outputs", {})
+        lost = [path for name in seen if not _same(path := self.path.parent / name, *seen[name])]
+        if lost:
+            more = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
+            log.warning("%s: missing or not as it was made%s; it is made again", lost[0], more)
+        return lost
+
+    def write(self, work_digest: str, outputs: Iterable[str | Path] = (), **info: Any) -> None:
         """State that the work is finished; call last, when every output is in place.
 
         `seconds` says how long it took since this object was made, and `cost` what it took of which entry
         point: processor seconds since then, MiB of memory at most; unless `info` knows better.
+
+        Args:
+            work_digest: of inputs and configuration.
+            outputs: the files that the mark vouches for.
+            info: what else it is to say.
         """
         seconds, (processor, memory) = time.monotonic() - self._start, used()
         cost = {
@@ -272,11 +358,28 @@ class Mark:
             "processor": round(processor - self._processor, 2),
             "mib": memory,
         }
-        write_json(self.path, {"digest": work_digest, "seconds": round(seconds, 1), "cost": cost, **info})
+        seen = {
+            os.path.relpath(path, self.path.parent): [*(look(path) or []), sha256(path)] for path in outputs
+        }
+        done = {"digest": work_digest, "seconds": round(seconds, 1), "cost": cost, "outputs": seen, **info}
+        done = json.loads(json.dumps(plain(done)))
+        write_json(self.path, {**done, "sum": digest(done)})
 
     def clear(self) -> None:
         """Remove the mark; call before outputs are replaced."""
         self.path.unlink(missing_ok=True)
+
+
+def _same(path: Path, size: int, changed: int, content: str) -> bool:
+    """Return whether a file is what it was: by its look, or where only its time differs, by its content."""
+    now = look(path)
+    return now == [size, changed] or (now is not None and now[0] == size and sha256(path) == content)
+
+
+def files_in(folder: str | Path) -> list[Path]:
+    """Return the lists and tables directly in a folder: not the YAML files, which state what was called."""
+    found = sorted(Path(folder).iterdir())
+    return [path for path in found if path.is_file() and path.name[0] != "." and path.suffix != ".yaml"]
 
 
 def used() -> tuple[float, int]:

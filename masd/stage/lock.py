@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import socket
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from masd.errors import MasdError
 
+_FIRST = "process "  # what a lock file begins with
 _HELD = (errno.EACCES, errno.EAGAIN)
 
 
@@ -47,7 +49,7 @@ def sole(folder: str | Path, name: str = "") -> Iterator[None]:
 def _take(path: Path, what: str) -> int:
     """Return the descriptor of a lock file that is now this process's."""
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = _open(path)
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -60,10 +62,26 @@ def _take(path: Path, what: str) -> int:
                 ) from None
         if _is(path, descriptor):
             os.ftruncate(descriptor, 0)
-            holder = f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%F %T')}\n"
+            holder = f"{_FIRST}{os.getpid()} on {socket.gethostname()} since {time.strftime('%F %T')}\n"
             os.pwrite(descriptor, holder.encode(), 0)
             return descriptor
         os.close(descriptor)  # its holder ended, and removed it, between our two calls
+
+
+def _open(path: Path) -> int:
+    """Open a lock file that is our own, or make one: what another file holds is never lost for it."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise MasdError(f"{path}: is a link, no lock; remove it") from None
+    status = os.fstat(descriptor)
+    ours = status.st_size == 0 or os.pread(descriptor, len(_FIRST), 0).decode(errors="replace") == _FIRST
+    if not (stat.S_ISREG(status.st_mode) and status.st_nlink <= 1 and ours):
+        os.close(descriptor)
+        raise MasdError(f"{path}: another file, no lock; move it away")
+    return descriptor
 
 
 def _is(path: Path, descriptor: int) -> bool:

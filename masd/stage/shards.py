@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from masd.errors import Failures, MasdError
-from masd.stage.files import Mark, digest, joint_cost, read_lines, read_text, write_lines
+from masd.stage.files import Mark, digest, files_in, joint_cost, read_lines, read_text, write_lines
 from masd.stage.lock import sole
 from masd.stage.tables import write_table
 
@@ -43,11 +43,11 @@ class Shards:
         return Mark(self.out, str(job))
 
     def read(self, job: int, num_jobs: int) -> dict[str, Any]:
-        """Return what a shard's mark says; `MasdError` if it is missing or of another number of shards."""
+        """Return what a shard's mark says; `MasdError` if there is none, or one of another number."""
         mark = self.mark(job, num_jobs)
-        if not mark.path.is_file():
-            raise MasdError(f"{self.out}: shard {job} of {num_jobs} is not finished; run {self.again} again")
         info = mark.read()
+        if not info:
+            raise MasdError(f"{self.out}: shard {job} of {num_jobs} is not finished; run {self.again} again")
         if info.get("num_jobs", num_jobs) != num_jobs:
             raise MasdError(
                 f"{self.out}: shard {job} was one of {info['num_jobs']}, not of {num_jobs}; "
@@ -129,7 +129,8 @@ class ArchiveShards(Shards):
     Args:
         archives: their names.
         tables: other lists of a shard, `<name>.<job>`.
-        lists: the set's own files, withdrawn before a shard is made, in that order.
+        lists: the set's own files, withdrawn before a shard is made, in that order. `<name>.scp` and `.crc`,
+            where and how each archive's utterances are, are joined of the shards'.
         kept: what the set's mark takes over from its shards'; `num_jobs` and `format` are among it.
     """
 
@@ -164,7 +165,8 @@ class ArchiveShards(Shards):
         """Write a shard's mark: all of its files are in place."""
         piece = digest(work, job, num_jobs)
         common = {"work": work, "num_jobs": num_jobs, "total": total}
-        mark.write(piece, **common, failures=failures.reasons, unusable=failures.files, **info)
+        outputs = [path for path in files_in(self.out) if self._of_shard(path.name) == job]
+        mark.write(piece, outputs, **common, failures=failures.reasons, unusable=failures.files, **info)
 
     def finish(self, num_jobs: int, max_fail: float, write_lists: Callable[[dict[str, Any]], None]) -> None:
         """Check that all shards are there, let the set's lists be written, write its mark, clear up.
@@ -177,8 +179,8 @@ class ArchiveShards(Shards):
         Raises:
             MasdError: a shard is missing or made from other inputs, or too many utterances failed.
         """
-        if Mark(self.out).path.is_file():
-            done = Mark(self.out).read()
+        done = Mark(self.out).read()
+        if done and not Mark(self.out).lost():
             self.tidy(done)
             self.judge_again(done["total"], max_fail)
             log.info("%s: finished already", self.out)
@@ -189,12 +191,18 @@ class ArchiveShards(Shards):
             failures, total = failures_of(infos, max_fail), sum(info["total"] for info in infos)
             write_lines(self.out / "failures", failures.lines())
             self.judge(failures, total)
+            for name in self.archives:
+                self.join(f"{name}.crc", num_jobs)
             write_lists(infos[0])
             failed = len(failures.reasons)
             done = {key: infos[0][key] for key in self.kept} | {"total": total, "failed": failed}
             # where the shards' own marks stay, they say what each has cost
             cost = {} if failed else joint_cost(infos)
-            Mark(self.out).write(infos[0]["work"], unusable=failures.files, **done, **cost)
+            archives = [
+                f"{name}.{job}.{done['format']}" for name in self.archives for job in range(1, num_jobs + 1)
+            ]
+            outputs = [self.out / name for name in (*self.lists, *archives)]
+            Mark(self.out).write(infos[0]["work"], outputs, unusable=failures.files, **done, **cost)
             self.tidy(done)
         log.info("%s: %d utterances, %d failed", self.out, total - failed, failed)
 
@@ -213,14 +221,19 @@ class ArchiveShards(Shards):
 
         Those stay where utterances failed, so that a shard can be made again by itself.
         """
-        names = "|".join((*self.archives, *self.tables))
-        shard_file = re.compile(rf"(?:(?:{names})|\.done)\.(\d+)(\.(?:ark|h5|scp|json))?")
-        stay = {f".{done['format']}", *((".scp", ".json", None) if done["failed"] else ())}
+        stay = {f".{done['format']}", *((".scp", ".crc", ".json", "") if done["failed"] else ())}
         for path in list(self.out.iterdir()):
-            piece = shard_file.fullmatch(path.name)
-            if piece and not (int(piece[1]) <= done["num_jobs"] and piece[2] in stay):
+            job = self._of_shard(path.name)
+            suffix = "" if path.suffix == f".{job}" else path.suffix
+            if job and not (job <= done["num_jobs"] and suffix in stay):
                 path.unlink(missing_ok=True)
         remove_leftovers(self.out, _LEFT_BY_KILL.pattern)
+
+    def _of_shard(self, name: str) -> int:
+        """Return which shard a file is of, 0 for none."""
+        names = "|".join((*self.archives, *self.tables))
+        found = re.fullmatch(rf"(?:(?:{names})|\.done)\.(\d+)(\.(?:ark|h5|scp|crc|json))?", name)
+        return int(found[1]) if found else 0
 
 
 def remove_leftovers(out: Path, pattern: str) -> None:

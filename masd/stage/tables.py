@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from masd.errors import MasdError
+from masd.errors import UNPRINTABLE, MasdError
 from masd.stage.files import write_changed
 
 _BLANK = re.compile("[ \t]+")
@@ -53,6 +53,8 @@ def scan_table(path: str | Path, blank_values: bool = False) -> Scan:
             value = sys.intern(value)  # and few speakers, labels and attacks
         if not key:
             problems.append(f"{path}:{number}: blank {'first column' if value else 'line'}")
+        elif UNPRINTABLE.search(key):
+            problems.append(f"{path}:{number}: control characters in the id {key!a}")
         elif not value and not blank_values:
             problems.append(f"{path}:{number}: blank second column after '{key}'")
         elif key in table:
@@ -149,6 +151,8 @@ def _fault(key: str, value: str, blank_values: bool) -> str:
         return f"'{text}' is not UTF-8; rename the file"
     if not key or key.split() != [key]:
         return f"the id '{shown}' is blank or holds white space"
+    if UNPRINTABLE.search(key):
+        return f"the id {key!a} holds control characters"
     if not value.strip() and not blank_values:
         return f"'{key}' has no value"
     if "\n" in value or "\r" in value:

@@ -70,6 +70,13 @@ class FeatureMap:
     alpha: np.ndarray | None = None
     fusion: Fusion | None = None
 
+    @property
+    def size(self) -> int:
+        """Dimensions of what the SVM takes."""
+        parts = [np.zeros((1, len(scaler.mean)), np.float32) for scaler in (self.ssl, self.hand) if scaler]
+        joined = np.concatenate(parts, axis=1) if self.fusion is None else self._blocks(self.fusion, parts)
+        return joined.shape[1]
+
     def f_ssl(self, inputs: Inputs) -> np.ndarray:
         """Return f_SSL (N, D), not standardised.
 

@@ -8,11 +8,11 @@ folder. Nothing heavy is imported before a system is asked for.
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from masd.errors import MasdError, lacking
+from masd.errors import MasdError
+from masd.stage.own import named_class
 from masd.svm.config import ROWS
 from masd.systems.config import NETWORKS
 
@@ -53,13 +53,7 @@ def system_class(name: str, kind: str = "") -> type[System]:
         raise MasdError(
             f"system {name}: unknown; there are {', '.join(SYSTEMS)} and, of your own, module:Class"
         )
-    module, _, attribute = REGISTRY.get(stated, stated).partition(":")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        if isinstance(error, ModuleNotFoundError) and lacking(error):
-            raise
-        raise MasdError(f"system {name}: {stated}: {error}") from None
+    found = named_class(REGISTRY.get(stated, stated), f"system {name}:", stated not in REGISTRY)
     return found if stated in REGISTRY else _own(found, stated, name)
 
 
@@ -101,7 +95,15 @@ def load(folder: str | Path, kind: str = "") -> System:
         raise MasdError(f"{folder}: of type {stated}, not {kind}")
     try:
         system = system_class(name, stated).of(name, head["settings"], load_tensors(folder), folder)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        ArithmeticError,
+        RuntimeError,
+        MemoryError,
+    ) as error:
         raise MasdError(f"{folder}/model.yaml: cannot be used ({error!r}); train it again") from None
     system.info, system.files, system.folder = info, head["files"], folder
     return system

@@ -5,7 +5,7 @@ A finished folder holds
 - `mu.scp`: (J, D), the mean of each band; `gram.scp`: (T', J (J + 1) / 2), per frame the upper triangle
   of the bands' Gram matrix: all that f_SSL needs under any alpha (`masd.models.pooling.from_compact`);
 - `embeddings.yaml`: the encoder's digest, the bands' weights and the feature configuration;
-- `failures`: `<utt> <reason>`; `.done.json`: the mark.
+- `mu.crc`, `gram.crc`: checksums; `failures`: `<utt> <reason>`; `.done.json`: the mark.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 VERSION = 3  # raise it when the same encoder comes to give other numbers
-LISTS = ("gram.scp", "mu.scp", "embeddings.yaml", "failures")
+LISTS = ("gram.scp", "mu.scp", "embeddings.yaml", "gram.crc", "mu.crc", "failures")
 
 
 def extract_shard(

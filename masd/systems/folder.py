@@ -134,6 +134,33 @@ def _check_finite(value: Any, key: str, where: Path) -> None:
         raise MasdError(f"{where}: {key} is {value}, no finite number; {AGAIN}")
 
 
+def check_shapes(
+    tensors: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int | str, ...]], where: Path
+) -> None:
+    """Check the shapes of a model's tensors before anything is computed from them.
+
+    Args:
+        tensors: the tensors.
+        shapes: what each named must have; a letter stands for one size, the same wherever it occurs.
+        where: the model folder, for messages.
+
+    Raises:
+        MasdError: a tensor is missing, of another shape, or holds no floats; it is named.
+    """
+    sizes: dict[str, int] = {}
+    for name, shape in shapes.items():
+        value = tensors.get(name)
+        if value is None or value.dtype.kind != "f" or value.ndim != len(shape):
+            raise MasdError(
+                f"{where}/{TENSORS}: tensor {name}: missing or not {len(shape)}-dimensional; {AGAIN}"
+            )
+        for size, wanted in zip(value.shape, shape, strict=True):
+            if size != (sizes.setdefault(wanted, size) if isinstance(wanted, str) else wanted) or not size:
+                raise MasdError(
+                    f"{where}/{TENSORS}: tensor {name}: shape {value.shape} does not fit; {AGAIN}"
+                )
+
+
 def load_tensors(folder: Path) -> dict[str, np.ndarray]:
     """Return a model folder's tensors.
 

@@ -16,6 +16,7 @@ from masd.stage.files import config_from
 from masd.stage.seeding import derive, generator
 from masd.systems.base import WaveformSystem
 from masd.systems.config import GmmConfig
+from masd.systems.folder import AGAIN, check_shapes
 
 if TYPE_CHECKING:
     from masd.feats.lfcc import Lfcc
@@ -167,8 +168,18 @@ class GmmSystem(WaveformSystem):
         cls, name: str, settings: dict[str, Any], tensors: dict[str, np.ndarray], folder: Path
     ) -> GmmSystem:
         """Return the system that `parts` described."""
+        from masd.feats.lfcc import LfccConfig
+
         config = config_from(GmmConfig, settings["gmm"], folder / "model.yaml")
         keys = ("weights", "means", "variances")
+        for kind in ("bonafide", "spoof"):
+            size = LfccConfig().dim
+            shapes = dict(zip(keys, (("k",), ("k", size), ("k", size)), strict=True))
+            check_shapes(tensors, {f"{kind}.{key}": shape for key, shape in shapes.items()}, folder)
+            if not all((tensors[f"{kind}.{key}"] > 0).all() for key in ("weights", "variances")):
+                raise MasdError(
+                    f"{folder}: the {kind} mixture's weights or variances are not above 0; {AGAIN}"
+                )
         mixtures = [Gmm(*(tensors[f"{kind}.{key}"] for key in keys)) for kind in ("bonafide", "spoof")]
         return cls(name, config, *mixtures)
 

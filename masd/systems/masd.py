@@ -20,7 +20,7 @@ from masd.svm.features import FeatureMap, Scaler
 from masd.svm.inputs import Inputs, compact_of, evaluation_encoder
 from masd.svm.kernel import ARRAYS, KernelSvm
 from masd.systems.base import Filter, System
-from masd.systems.folder import ENCODER_FILES, GRAPH, TENSORS, forget
+from masd.systems.folder import ENCODER_FILES, GRAPH, TENSORS, check_shapes, forget
 from masd.systems.items import Decided, Hearing, Piece, ScoredSet, Stored
 from masd.systems.ranges import bandwidth
 from masd.systems.stored import StoredReader, StoredSet, check_stored, embeddings_encoder
@@ -273,9 +273,13 @@ class MasdSystem(System):
         for key, values in tensors.items():
             if (key == "gamma" or key.endswith("_std")) and not (values > 0).all():
                 raise MasdError(f"{folder}/{TENSORS}: tensor {key} is not above 0; fit it again")
+        for part in ("ssl", "hand"):
+            if f"{part}_mean" in tensors:
+                check_shapes(tensors, {f"{part}_mean": ("d",), f"{part}_std": ("d",)}, folder)
         features = FeatureMap(row, _scaler(tensors, "ssl"), _scaler(tensors, "hand"), tensors.get("alpha"))
         if row.fused:
             features.fusion = _fusion(settings.get("fusion"), tensors, where)
+        check_shapes(tensors, {"support": ("n", features.size), "dual": ("n",)}, folder)
         stated = settings["features"]
         feats = None if stated is None else FeatsConfig.from_dict(stated, f"{where}: features")
         encoder = folder if (folder / ENCODER_FILES[0]).is_file() else None

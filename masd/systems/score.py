@@ -129,7 +129,7 @@ class ScoreShards:
 
     def done(self) -> bool:
         """Return whether the set's scores are there, made from these inputs."""
-        return Mark(self.out).fresh(self.work) and (self.out / "scores").is_file()
+        return Mark(self.out).fresh(self.work)
 
     def score(
         self,
@@ -191,8 +191,8 @@ class ScoreShards:
                 process joins them.
         """
         mark = Mark(self.out)
-        if mark.path.is_file() and (self.out / "scores").is_file():
-            done = mark.read()
+        done = mark.read()
+        if done and not mark.lost():
             self.shards.judge_again(done["utterances"] + done["failed"], max_fail)
             log.info("%s: finished already", self.out)
             return
@@ -207,7 +207,9 @@ class ScoreShards:
             # where the shards' own marks stay, they say what each has cost
             cost = {} if failed else joint_cost(infos)
             counts = {"utterances": count, "failed": failed, "command": command}
-            mark.write(infos[0]["work"], **counts, unusable=failures.files, **cost)
+            names = ("scores", "affine_scores", "attention", "timing.json", "failures")
+            outputs = [path for name in names if (path := self.out / name).is_file()]
+            mark.write(infos[0]["work"], outputs, **counts, unusable=failures.files, **cost)
             if failed:
                 self.shards.remove_others(num_jobs)
             else:
@@ -259,7 +261,7 @@ def _known(mark: Mark, piece: str) -> dict[str, Any]:
 
     That a file which failed has changed since (`Mark.fresh`) leaves the other utterances' scores as they are.
     """
-    found = mark.read() if mark.path.is_file() else {}
+    found = mark.read()
     return {key: found[key] for key in _KEPT if key in found} if found.get("digest") == piece else {}
 
 

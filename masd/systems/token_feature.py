@@ -14,7 +14,7 @@ from masd.data.folder import DataFolder
 from masd.data.transform import restrict
 from masd.errors import Failures, MasdError
 from masd.feats.dump import LISTS, open_dump
-from masd.stage.files import Mark, digest, input_digest, read_text, write_lines, write_text
+from masd.stage.files import Mark, digest, files_in, input_digest, read_text, write_lines, write_text
 from masd.stage.seeding import generator
 from masd.systems.tokens import TokenSystem
 from masd.systems.train import Job
@@ -98,13 +98,16 @@ def extend_dump(dump: Path, values: Mapping[str, float], out: Path, work: str, m
     with Writer(out, "hand") as writer:
         for utt in kept:
             writer.write(utt, np.append(source.hand[utt], np.float32(values[utt])).astype(np.float32))
-    for name in ("feats.scp", "utt2num_frames"):
+    for name in ("feats.scp", "feats.crc", "utt2num_frames"):
+        if name == "feats.crc" and not (dump / name).is_file():
+            continue  # of a dump of before there were checksums
         lines = [line for line in read_text(dump / name).splitlines() if line.split(maxsplit=1)[0] in values]
         write_lines(out / name, lines)
     write_text(out / "feats.yaml", read_text(dump / "feats.yaml"))
     write_lines(out / "failures", [*read_text(dump / "failures").splitlines(), *failures.lines()])
-    (out / "hand.1.scp").replace(out / "hand.scp")
-    mark.write(work, utterances=len(kept))
+    for suffix in ("crc", "scp"):
+        (out / f"hand.1.{suffix}").replace(out / f"hand.{suffix}")
+    mark.write(work, [*files_in(out), out / "feats.yaml"], utterances=len(kept))
 
 
 def work_digest(dump: Path, model: Path | None, ssl: Path | None, settings: object, data: Path) -> str:

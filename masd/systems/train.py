@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -153,14 +154,18 @@ def train(job: Job, force: bool = False) -> None:
     if not force and mark.fresh(work) and (model / "model.yaml").is_file():
         log.info("%s: trained already; nothing to do", job.out)
         return
+    best = [job.out / name for name in ("best.safetensors", "best.json")]  # of a network's epochs
+    force = force or any(path in best for path in mark.lost())  # what is gone on with would end without them
     with sole(job.out), pinned(job.settings.network.threads if kind.several else 1):
-        mark.clear()
+        if os.environ.get("RANK", "0") == "0":
+            mark.clear()
         system = kind.fit(job, work, force)
         if system is None:
             return
         system.info |= {"seed": job.seed, "versions": versions()}
         system.save(model)
-        mark.write(work)
+        outputs = [path for path in (*best, *model.iterdir()) if path.is_file() and path.name[0] != "."]
+        mark.write(work, outputs)
     log.info("%s: written", model)
 
 

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from typing import Any
 
 from masd.errors import MasdError
+from masd.stage.own import named_class
 from masd.vocoders.base import Adapter
 
 REGISTRY: dict[str, str] = {
@@ -52,16 +52,12 @@ def adapter_class(name: str, kind: str) -> type[Adapter[Any]]:
     Raises:
         MasdError: there is no such kind, or the module has no such adapter.
     """
-    if kind not in REGISTRY and ":" not in kind:
+    if not isinstance(kind, str) or (kind not in REGISTRY and ":" not in kind):
         raise MasdError(
             f"vocoder {name}: no such type {kind!r}; there are {', '.join(sorted(REGISTRY))} and, of your "
             "own, module:Class (another name needs the key `type` in its configuration)"
         )
-    module, _, attribute = REGISTRY.get(kind, kind).partition(":")
-    try:
-        adapter = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise MasdError(f"vocoder {name}: type {kind}: {error}") from None
+    adapter = named_class(REGISTRY.get(kind, kind), f"vocoder {name}: type", kind not in REGISTRY)
     if not (isinstance(adapter, type) and issubclass(adapter, Adapter)):
         raise MasdError(f"vocoder {name}: type {kind}: no class made of masd.vocoders.base.Adapter")
     return adapter

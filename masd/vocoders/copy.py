@@ -16,11 +16,11 @@ from masd.audio import check_length, write_wav
 from masd.data.folder import DataFolder, read_folder, write_folder
 from masd.data.utterance import load_utterance
 from masd.errors import Failures, MasdError
-from masd.stage.files import Mark, digest, input_digest, read_yaml, write_lines
+from masd.stage.files import Mark, check_name, digest, files_in, input_digest, read_yaml, write_lines
 from masd.stage.lock import sole
 from masd.stage.progress import Progress
 from masd.stage.shards import NamedShards, failures_of
-from masd.vocoders import Adapter, get
+from masd.vocoders import REGISTRY, Adapter, get
 
 log = logging.getLogger(__name__)
 
@@ -28,11 +28,16 @@ RATE = 16000
 SHORTEST = 0.1  # seconds; what is shorter has too few frames for some of the vocoders
 
 
-def vocoder_of(name: str, config: Mapping[str, Any] | Path | None, seed: int = 0) -> Adapter[Any]:
+def vocoder_of(
+    name: str, config: Mapping[str, Any] | Path | None, seed: int = 0, available: Path | None = None
+) -> Adapter[Any]:
     """Return the vocoder of a configuration file (or its content); `seed` counts where that gives none.
 
+    A file may come with data of somebody else. So it names a `module:Class`, which is code that is run, only
+    where `available`, the user's own list of vocoders, gives this vocoder the same.
+
     Raises:
-        MasdError: see `masd.vocoders.get`; or the name cannot stand in an utterance id.
+        MasdError: see `masd.vocoders.get`; the name cannot stand in an utterance id; or the file names code.
     """
     if not name or "/" in name or name.split() != [name]:
         raise MasdError(
@@ -41,7 +46,19 @@ def vocoder_of(name: str, config: Mapping[str, Any] | Path | None, seed: int = 0
     values = read_yaml(config) if isinstance(config, Path) else config
     if not isinstance(values or {}, Mapping):
         raise MasdError(f"{config}: a vocoder's configuration is keys and values")
+    kind = (values or {}).get("type")
+    if isinstance(config, Path) and kind not in (None, *REGISTRY) and kind != _own_type(name, available):
+        raise MasdError(
+            f"{config}: type {kind}: code is only named in your own conf/vocoders.yaml (--available FILE)"
+        )
     return get(name, {"seed": seed, **(values or {})})
+
+
+def _own_type(name: str, available: Path | None) -> object:
+    try:
+        return read_yaml(available)["vocoders"][name]["type"] if available else None
+    except (KeyError, TypeError):
+        return None
 
 
 def copy_shard(
@@ -66,11 +83,13 @@ def copy_shard(
     """
     mark = _shards(out).mark(job, num_jobs)
     work = digest(vocoder.digest(), input_digest(data), str(wav_dir), suffix, job, num_jobs, allow_pipes)
-    if not force and mark.fresh(work) and complete(mark.read(), out):
+    if not force and mark.fresh(work) and accepted(mark.read(), out):
         log.info("job %d of %d: %s is done", job, num_jobs, out)
         return
     with sole(mark.path.parent, f"{job}of{num_jobs}"):
         Mark(out).clear()  # first: the folder of all copies is to be written again
+        for path in mark.lost():  # or its header would say that it is the copy wanted
+            path.unlink(missing_ok=True)
         mark.clear()
         folder = read_folder(data)
         utts = folder.shard(job, num_jobs)
@@ -78,8 +97,9 @@ def copy_shard(
             folder, utts, vocoder, (wav_dir, suffix), f"job {job} of {num_jobs}", allow_pipes, force
         )
         mark.write(
-            work, vocoder=vocoder.name, vocoder_digest=vocoder.digest(), data=input_digest(data), wav=wav,
-            seconds=seconds, failures=failures.reasons, unusable=failures.files,
+            work, wav.values(), vocoder=vocoder.name, vocoder_digest=vocoder.digest(),
+            data=input_digest(data), wav=wav, seconds=seconds,
+            failures=failures.reasons, unusable=failures.files,
         )  # fmt: skip
 
 
@@ -109,6 +129,7 @@ def _copy_utterances(
         copy = f"{vocoder.name}-{utt}"
         path = wav_dir / f"{copy}.{suffix}"
         try:
+            check_name(path)
             x = load_utterance(folder, utt, RATE, allow_pipes)
             check_length(x, utt, RATE, SHORTEST)
             new += len(x) / RATE if synthesise(vocoder, x, utt, path, force) else 0.0
@@ -121,10 +142,9 @@ def _copy_utterances(
     return wav, seconds, failures
 
 
-def complete(content: Mapping[str, Any], out: Path) -> bool:
-    """Return whether a shard's files are there, and its failures, if any, were accepted by `finish`."""
-    present = all(Path(path).is_file() for path in content["wav"].values())
-    return present and (not content["failures"] or Mark(out).path.is_file())
+def accepted(content: Mapping[str, Any], out: Path) -> bool:
+    """Return whether a shard's failures, if any, were accepted by `finish`."""
+    return not content["failures"] or bool(Mark(out).read())
 
 
 def synthesise(vocoder: Adapter[Any], x: np.ndarray, utt: str, path: Path, force: bool = False) -> bool:
@@ -198,7 +218,7 @@ def finish(data: Path, name: str, out: Path, num_jobs: int, max_fail: float, for
         whole.judge(failures, len(folder.utts))
         write_copies(folder, name, out, wav, {copy: t for s in shards for copy, t in s["seconds"].items()})
         whole.remove_others(num_jobs)
-        mark.write(work, utterances=len(wav), failed=len(failures.reasons))
+        mark.write(work, files_in(out), utterances=len(wav), failed=len(failures.reasons))
     log.info("%s: %d utterances, %d failed", out, len(wav), len(failures.reasons))
 
 

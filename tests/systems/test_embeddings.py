@@ -85,7 +85,7 @@ def test_a_rerun_does_nothing_and_force_gives_the_same_bytes(world, tmp_path):
     extract(world, tmp_path, 2)
     files = sorted(p for p in tmp_path.iterdir())
     assert {p.name for p in files} == {
-        *("mu.1.ark", "mu.2.ark", "gram.1.ark", "gram.2.ark", "mu.scp", "gram.scp"),
+        *("mu.1.ark", "mu.2.ark", "gram.1.ark", "gram.2.ark", "mu.scp", "gram.scp", "mu.crc", "gram.crc"),
         *("embeddings.yaml", "failures", ".done.json"),
     }
     made = [p for p in files if p.name != ".done.json"]  # which also says what the work cost

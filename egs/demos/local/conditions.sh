@@ -27,11 +27,11 @@ for name in as_it_is mp3 opus telephone noise_15_db room low_pass; do
   if [ -n "${how[$name]}" ]; then
     set=$out/$name/data
     # shellcheck disable=SC2086
-    python3 -m masd.bin.data degrade --data "$data" --out "$set" --wav-dir "$out/$name" --versions 1 --num-jobs "$nj" \
+    python3 -P -m masd.bin.data degrade --data "$data" --out "$set" --wav-dir "$out/$name" --versions 1 --num-jobs "$nj" \
       $none ${how[$name]}
   fi
-  python3 -m masd.bin.score --model "$model" --data "$set" --out "$out/$name/scores"
-  python3 -m masd.bin.evaluate --scores "$out/$name/scores/scores" --data "$set" --model "$model" --out "$out/$name/results"
+  python3 -P -m masd.bin.score --model "$model" --data "$set" --out "$out/$name/scores"
+  python3 -P -m masd.bin.evaluate --scores "$out/$name/scores/scores" --data "$set" --model "$model" --out "$out/$name/results"
   python3 - "$name" "$out/$name/results/metrics.json" >> "$out/table.txt" << 'END'
 import json, sys
 metrics = json.load(open(sys.argv[2]))

@@ -21,17 +21,17 @@ exp=exp/packaged train=data/packaged/train dump=dump/packaged dev=data/full_raw/
 conf=(--config ../../utils/conf/masd.yaml --config ../../utils/conf/plus.yaml)
 ./run.sh --corpus "$corpus" --track raw --system plus --stop-stage 2 --nj "$nj" --seed "$seed"
 # paths in a recipe's lists begin at its own folder
-python3 -m masd.bin.data subset --data "$mini/data/report/train" --utt-list "$mini/data/report/train/utt2lab" --out data/packaged/mini
+python3 -P -m masd.bin.data subset --data "$mini/data/report/train" --utt-list "$mini/data/report/train/utt2lab" --out data/packaged/mini
 sed -i "s| \([^/]\)| $(realpath "$mini")/\1|" data/packaged/mini/wav.scp
-python3 -m masd.bin.data merge --data "[data/full_raw/train_degraded,data/packaged/mini]" --out "$train"
+python3 -P -m masd.bin.data merge --data "[data/full_raw/train_degraded,data/packaged/mini]" --out "$train"
 mkdir -p exp/packaged/log
 for set in train dev; do
-  run.py JOB=1:"$nj" "exp/packaged/log/dump_feats_$set.JOB.log" python3 -m masd.bin.dump_feats "${conf[@]}" \
+  run.py JOB=1:"$nj" "exp/packaged/log/dump_feats_$set.JOB.log" python3 -P -m masd.bin.dump_feats "${conf[@]}" \
     --data "${!set}" --out "$dump/$set" --job JOB --num-jobs "$nj"
-  python3 -m masd.bin.finish dump --out "$dump/$set" --num-jobs "$nj"
+  python3 -P -m masd.bin.finish dump --out "$dump/$set" --num-jobs "$nj"
 done
-python3 -m masd.bin.train "${conf[@]}" --system plus --train-data "$train" --train-dump "$dump/train" --dev-data "$dev" \
+python3 -P -m masd.bin.train "${conf[@]}" --system plus --train-data "$train" --train-dump "$dump/train" --dev-data "$dev" \
   --dev-dump "$dump/dev" --out "$exp" --seed "$seed"
-python3 -m masd.bin.export_model --model "$exp/model" --export.vectors "$vectors" --data "$dev" --dump "$dump/dev" \
+python3 -P -m masd.bin.export_model --model "$exp/model" --export.vectors "$vectors" --data "$dev" --dump "$dump/dev" \
   --out "$out"
 cat "$out.cost.yaml"

@@ -31,12 +31,12 @@ mkdir -p "$pooled/log"
 # What the folds have in common: all clips with their copies, and features of them.
 together() {
   ./run.sh "${common[@]}" --stop-stage 2 "$@"
-  python3 -m masd.bin.data degrade --data "data/$part/dev" --out "$data/dev_copies" --wav-dir "data/$part/copies/degraded" \
+  python3 -P -m masd.bin.data degrade --data "data/$part/dev" --out "$data/dev_copies" --wav-dir "data/$part/copies/degraded" \
     --versions "$degraded" --num-jobs "$nj"
-  python3 -m masd.bin.data merge --data "[data/$part/train_degraded,data/$part/dev,$data/dev_copies]" --out "$data/all"
-  run.py JOB=1:"$nj" "$pooled/log/dump_feats.JOB.log" python3 -m masd.bin.dump_feats "${conf[@]}" --data "$data/all" \
+  python3 -P -m masd.bin.data merge --data "[data/$part/train_degraded,data/$part/dev,$data/dev_copies]" --out "$data/all"
+  run.py JOB=1:"$nj" "$pooled/log/dump_feats.JOB.log" python3 -P -m masd.bin.dump_feats "${conf[@]}" --data "$data/all" \
     --out "$dump" --job JOB --num-jobs "$nj"
-  python3 -m masd.bin.finish dump --out "$dump" --num-jobs "$nj"
+  python3 -P -m masd.bin.finish dump --out "$dump" --num-jobs "$nj"
 }
 
 # One fold of a system that reads features: fold N
@@ -45,10 +45,10 @@ of_features() {
   ./run.sh "${common[@]}" --fold "$1" --stop-stage 1
   awk 'NR == FNR {real[$1]; next} {utt = $1; sub(/-v[0-9]+$/, "", utt)} utt in real' "$fold/train/utt2spk" \
     "$data/all/utt2spk" > "$fold/train_utts"
-  python3 -m masd.bin.data subset --data "$data/all" --utt-list "$fold/train_utts" --out "$fold/train_degraded"
-  python3 -m masd.bin.train "${conf[@]}" --system "$system" --train-data "$fold/train_degraded" --train-dump "$dump" \
+  python3 -P -m masd.bin.data subset --data "$data/all" --utt-list "$fold/train_utts" --out "$fold/train_degraded"
+  python3 -P -m masd.bin.train "${conf[@]}" --system "$system" --train-data "$fold/train_degraded" --train-dump "$dump" \
     --dev-data "$fold/dev" --dev-dump "$dump" --seed "$seed" --out "$out"
-  python3 -m masd.bin.score --model "$out/model" --data "$fold/eval" --dump "$dump" --out "$out/scores/eval"
+  python3 -P -m masd.bin.score --model "$out/model" --data "$fold/eval" --dump "$dump" --out "$out/scores/eval"
 }
 
 [ "$system" != plus ] || together "$@"
@@ -62,7 +62,7 @@ for fold in $folds; do
 done
 # shellcheck disable=SC2086
 LC_ALL=C sort $scores > "$pooled/scores"
-python3 -m masd.bin.data merge --data "[${sets#,}]" --out "$data/eval" > "$pooled/merge.log"
-python3 -m masd.bin.evaluate --scores "$pooled/scores" --data "$data/eval" --breakdown "$(cat "data/${part}_fold${folds%% *}/breakdown")" \
+python3 -P -m masd.bin.data merge --data "[${sets#,}]" --out "$data/eval" > "$pooled/merge.log"
+python3 -P -m masd.bin.evaluate --scores "$pooled/scores" --data "$data/eval" --breakdown "$(cat "data/${part}_fold${folds%% *}/breakdown")" \
   --out "$pooled/results"
 cat "$pooled/results/metrics.txt"

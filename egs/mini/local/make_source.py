@@ -52,7 +52,7 @@ def cut(
     part = shard(items, job, num_jobs)
     for item in part:
         cut_item(item, files[item.utt], wav, settings["rate"], settings["high_pass_hz"])
-    mark.write(work, utterances=len(part))
+    mark.write(work, [wav / f"{item.utt}.flac" for item in part], utterances=len(part))
     log.info("shard %d of %d: %d utterances", job, num_jobs, len(part))
 
 

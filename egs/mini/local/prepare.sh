@@ -38,11 +38,11 @@ $cmd "$made/log/finish_source.log" python3 local/make_source.py finish --protoco
   --size "$size" --downloads "$downloads" --data "$made" --corpus "$corpus"
 
 while read -r tag; do
-  $cmd JOB=1:"$nj" "$made/log/copy_$tag.JOB.log" python3 -m masd.bin.copy_synthesis \
+  $cmd JOB=1:"$nj" "$made/log/copy_$tag.JOB.log" python3 -P -m masd.bin.copy_synthesis \
     --data "$made/copies/$tag/source" --vocoder "$tag" --vocoder-config "$made/vocoder/$tag.yaml" \
     --out "$made/copies/$tag" --wav-dir "$made/copies/$tag/wav" --audio-format flac \
     --job JOB --num-jobs "$nj"
-  $cmd "$made/log/finish_copy_$tag.log" python3 -m masd.bin.finish copy-synthesis \
+  $cmd "$made/log/finish_copy_$tag.log" python3 -P -m masd.bin.finish copy-synthesis \
     --data "$made/copies/$tag/source" --vocoder "$tag" --out "$made/copies/$tag" --num-jobs "$nj" \
     --max-fail "$max_fail"
 done < "$made/copy_tags"
@@ -59,6 +59,6 @@ $cmd "$data/log/finish_sets.log" python3 local/make_sets.py finish --protocol "$
 
 # The gate reads what the guards may be mended by; sizes tiny and small have too few recordings to judge.
 if [ "$strict" = true ] && { [ "$size" = report ] || [ "$size" = full ]; }; then
-  python3 -m masd.bin.probe cues --data "[$data/train,$data/dev]" --gate true --out "$data/cues" ||
+  python3 -P -m masd.bin.probe cues --data "[$data/train,$data/dev]" --gate true --out "$data/cues" ||
     { echo "prepare.sh: mend conf/track_$track.yaml, or go on with --strict false" >&2; exit 1; }
 fi

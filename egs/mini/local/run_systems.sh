@@ -36,14 +36,14 @@ results=${results:-$top/SYSTEMS.md}
 list=$data/eval
 if [ "$trials" -gt 0 ] && [ "$trials" -lt "$(wc -l < "$data/eval/utt2lab")" ]; then
   list=$data/eval_systems
-  single eval_systems python3 -m masd.bin.data subset --data "$data/eval" --out "$list" --random "$trials" --seed "$seed"
+  single eval_systems python3 -P -m masd.bin.data subset --data "$data/eval" --out "$list" --random "$trials" --seed "$seed"
 fi
 seen=$(cut -d ' ' -f 2 "$data/train/utt2attack" | sort -u | grep -v '^-$' | paste -sd ,)
 
 rows=()
 # What is scored becomes a row: row NAME MODEL
 row() {
-  single "systems_evaluate_$1" python3 -m masd.bin.evaluate --scores "$top/$1/scores" --data "$list" \
+  single "systems_evaluate_$1" python3 -P -m masd.bin.evaluate --scores "$top/$1/scores" --data "$list" \
     --excused "$top/$1/failures" --seen-attacks "$seen" --out "$top/$1" ${2:+--model "$2"}
   rows+=("$top/$1${2:+=$2}")
 }
@@ -53,14 +53,14 @@ for system in $systems; do
   first=5
   [ "$system" != tokens ] || first=2  # its encoder is pretrained on copies too
   run --stage "$first" --stop-stage 5 --seed "$seed" --system "$system"
-  single "systems_score_$system" python3 -m masd.bin.score --model "$exp/${system}_s$seed/model" --data "$list" \
+  single "systems_score_$system" python3 -P -m masd.bin.score --model "$exp/${system}_s$seed/model" --data "$list" \
     --out "$top/$system"
   row "$system" "$exp/${system}_s$seed/model"
 done
 
 if [ -n "$aasist_checkpoint" ]; then
   log "released AASIST weights, zero-shot"
-  single systems_score_aasist_released python3 -m masd.bin.score --system aasist --data "$list" \
+  single systems_score_aasist_released python3 -P -m masd.bin.score --system aasist --data "$list" \
     --checkpoint "$aasist_checkpoint" --out "$top/aasist_released"
   row aasist_released ""
 fi
@@ -70,13 +70,13 @@ ours() {
   local model=$exp/$2_s$seed/model
   [ -f "$model/model.yaml" ] || { log "no row $1: there is no $model yet (run.sh --system $2)"; return 0; }
   log "$1 as it is, $model"
-  single "systems_score_$1" python3 -m masd.bin.score --model "$model" --data "$list" --out "$top/$1"
+  single "systems_score_$1" python3 -P -m masd.bin.score --model "$model" --data "$list" --out "$top/$1"
   row "$1" "$model"
 }
 ours masd full
 ours plus plus
 
-single systems_table python3 -m masd.bin.results systems --systems "[$(IFS=,; echo "${rows[*]}")]" --out "$results" \
+single systems_table python3 -P -m masd.bin.results systems --systems "[$(IFS=,; echo "${rows[*]}")]" --out "$results" \
   --title "Comparison systems on the mini corpus, $track track, size $size" \
   --command "local/run_systems.sh --size $size --track $track --trials $trials --seed $seed${aasist_checkpoint:+ --aasist-checkpoint ${aasist_checkpoint##*/}}"
 log "done, $results"

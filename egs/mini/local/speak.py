@@ -19,7 +19,7 @@ from masd.audio import resample, write_wav
 from masd.cli import run
 from masd.data.folder import write_folder
 from masd.errors import MasdError
-from masd.stage.files import Mark, digest, read_text
+from masd.stage.files import Mark, digest, files_in, read_text
 from masd.stage.seeding import derive
 
 log = logging.getLogger("speak")
@@ -70,7 +70,7 @@ def speak(attack: str, size: str, data: Path, downloads: Path = Path("downloads"
         utt2dur=seconds,
         text=dict(zip(wav, sentences, strict=True)),
     )
-    Mark(out).write(work, utterances=len(wav))
+    Mark(out).write(work, [*files_in(out), *wav.values()], utterances=len(wav))
     log.info("%s: %d sentences, %.1f minutes", out, len(wav), sum(seconds.values()) / 60)
 
 
