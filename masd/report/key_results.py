@@ -65,8 +65,8 @@ def _together(runs: Mapping[str, Run]) -> dict[str, Any]:
         {
             "name": name,
             "eer": eer(bona, spoof)[0],
-            "frr": float((bona < threshold).mean()),
-            "far": float((spoof >= threshold).mean()),
+            "frr": float((bona <= threshold).mean()),
+            "far": float((spoof > threshold).mean()),
             "bonafide": len(bona),
             "spoof": len(spoof),
         }
