@@ -67,6 +67,27 @@ def test_base_is_no_extra(tmp_path, before, words, said):
     assert f"with {said}" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("extra", "locked"), [("base", ""), ("recipes", ""), ("base", "1"), ("recipes", "1")]
+)
+def test_base_has_no_torch_and_locked_takes_the_tested_versions(tmp_path, extra, locked):
+    """By an interpreter that only notes what it is called with."""
+    python = tmp_path / "bin" / "python3"
+    python.parent.mkdir()
+    python.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n')
+    python.chmod(0o755)
+    done = setup(extra, MASD_VENV=str(tmp_path), MASD_PYTHON=str(python), MASD_LOCKED=locked)
+    assert done.returncode == 0, done.stderr
+    install, check = (tmp_path / "calls").read_text().splitlines()[-2:]
+    assert install.endswith(f"--editable {ROOT}" + ("" if extra == "base" else "[recipes]"))
+    assert (f"--constraint {ROOT}/tools/constraints.txt" in install) == bool(locked)
+    assert ("torch" in check) == (extra == "recipes")
+    again = setup(extra, MASD_VENV=str(tmp_path), MASD_PYTHON=str(python), MASD_LOCKED=locked)
+    assert "up to date" in again.stderr
+    other = setup(extra, MASD_VENV=str(tmp_path), MASD_PYTHON=str(python), MASD_LOCKED="" if locked else "1")
+    assert "up to date" not in other.stderr
+
+
 def sourced(**variables):
     clean = {k: v for k, v in os.environ.items() if k not in {"VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH"}}
     return subprocess.run(
