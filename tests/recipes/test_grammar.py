@@ -79,7 +79,7 @@ def test_a_recipe_declares_what_is_its_corpus_s_and_what_it_has_otherwise(recipe
     again = {name: COMMON[name] for name in own.keys() & COMMON.keys()}
     assert all(own[name] != value for name, value in again.items())
     paper = recipe in PAPER
-    assert again.keys() <= ({"zero_shot"} if paper else {"nj", "ngpu", "compress", "strict"})
+    assert again.keys() <= ({"zero_shot", "degraded"} if paper else {"nj", "ngpu", "compress", "strict"})
     assert {"size", "corpus"} <= own.keys() and paper == ("vocoders" in own)
     rest = {name: own[name][0] for name in own.keys() - again.keys() - {"size", "checkpoints"}}
     assert set(rest.values()) <= {'""', "downloads"}, f"{rest} say where a part of the corpus is"
