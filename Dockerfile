@@ -3,7 +3,6 @@
 FROM python:3.12-slim
 COPY setup.cfg pyproject.toml README.md LICENSE /src/
 COPY masd /src/masd
-COPY tools/constraints.txt /src/
 RUN pip install --no-cache-dir /src && rm -rf /src && useradd --create-home masd
 USER masd
 WORKDIR /audio
