@@ -18,7 +18,7 @@ from masd.judge.sources import Source, opened
 from masd.metrics.scores import p_fake
 from masd.systems.base import System
 from masd.systems.items import Piece
-from masd.systems.ranges import CLIPPED_SHARE, HEAVILY_CLIPPED, far_band, unlike_training
+from masd.systems.ranges import CLIPPED_SHARE, HEAVILY_CLIPPED, far_band, unknown_sound, unlike_training
 
 WINDOWS_AT_ONCE = 16
 LONGER = 1.5  # a recording so many times as long as what is judged of it is told so
@@ -243,7 +243,8 @@ class Judge:
         narrow = next((line for line in lines if line.startswith("narrow band")), "")
         rate = narrow if info.rate < self.hearing.rate else ""
         band = "" if rate or heard.missing else far_band(ranges, measured, self.hearing.rate)
-        reasons = [heard.missing, rate, band, clipped if share > HEAVILY_CLIPPED else ""]
+        strange = "" if heard.missing else unknown_sound(ranges, measured)
+        reasons = [heard.missing, rate, band, strange, clipped if share > HEAVILY_CLIPPED else ""]
         if speech.skipped:
             lines.append(f"begins with {speech.skipped / self.hearing.rate:.1f} s of silence, skipped")
         if speech.cut is not None:

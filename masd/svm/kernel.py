@@ -60,6 +60,16 @@ class KernelSvm:
         """The support vectors' mean (D,)."""
         return self.support.mean(axis=0, dtype=np.float64)
 
+    def distance(self, values: np.ndarray) -> np.ndarray:
+        """Return gamma |v - s|^2 (N,) of each row of `values` (N, D) and the support vector s nearest to it.
+
+        Where it is large every kernel is next to nothing, and the decision next to the intercept: the machine
+        has nothing to say of such an input.
+        """
+        centred, support = values - self._centre, self.support - self._centre
+        square = (centred**2).sum(1)[:, None] + (support**2).sum(1) - 2.0 * centred @ support.T
+        return self.gamma * np.maximum(square.min(1), 0.0)
+
     @cached_property
     def _tiles(self) -> list[_Tile]:
         """(centred support vectors transposed (D, m), their half squared norms (m,), dual (m,)) of each tile.

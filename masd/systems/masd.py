@@ -158,7 +158,7 @@ class MasdSystem(System):
         return logmel(piece.x, config)[first : first + classify_frames(config)]
 
     def measure(self, piece: Piece) -> dict[str, float]:
-        """Return length, bandwidth and handcrafted features of a piece."""
+        """Return length, bandwidth, handcrafted features and distance from the support vectors of a piece."""
         from masd.feats.handcrafted import handcrafted
 
         assert self.feats is not None
@@ -167,6 +167,8 @@ class MasdSystem(System):
             "seconds": len(piece.core) / self.feats.sample_rate,
             "bandwidth": bandwidth(self.mel(piece), self.feats),
         }
+        if "distance" in self.info.get("ranges", {}):
+            found["distance"] = float(self.svm.distance(self.values(self.inputs([piece])))[0])
         return found | dict(zip(HAND_NAMES, hand.tolist(), strict=True))
 
     # Known of it

@@ -29,7 +29,7 @@ from masd.systems.calibration import (
     on_development,
 )
 from masd.systems.items import Stored
-from masd.systems.ranges import training_ranges
+from masd.systems.ranges import range_of, training_ranges
 from masd.systems.stored import check_stored, embeddings_encoder, load_inputs
 from masd.systems.train import Job, described
 
@@ -84,6 +84,7 @@ def fit(job: Job) -> tuple[Machine, FeatsConfig | None, dict[str, Any]]:
     ranges: dict[str, Any] = {}
     if dump is not None:
         ranges = training_ranges(open_dump(dump, feats), train.inputs.utts, train.inputs.hand, job.seed)
+    ranges["distance"] = range_of(machine.svm.distance(machine.features.values(dev.inputs)))
     ssl = job.ssl if row.ssl else None
     return (
         machine,

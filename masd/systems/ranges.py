@@ -21,6 +21,7 @@ BANDWIDTH_DB = 44.0
 CLIPPED_SHARE, HEAVILY_CLIPPED = 2e-4, 0.01  # a warning; no verdict
 # what training knows well: telephone speech ends at half of it; a warning; no verdict
 NARROWER, FAR_NARROWER = 0.9, 0.75
+FAR = 2.0  # times the distance from the support vectors that any development utterance has: no verdict
 WIDE_BAND = 0.8  # of the Nyquist frequency, where a model does not say what it was trained on
 SAMPLE = 500
 
@@ -64,7 +65,7 @@ def training_ranges(
     )
     if hand is not None:
         values |= dict(zip(HAND_NAMES, hand[:, :3].T.astype(np.float64), strict=True))
-    return {name: _range(v) for name, v in values.items()}
+    return {name: range_of(v) for name, v in values.items()}
 
 
 def wave_ranges(waves: Sequence[np.ndarray], config: FeatsConfig) -> dict[str, dict[str, float]]:
@@ -73,10 +74,14 @@ def wave_ranges(waves: Sequence[np.ndarray], config: FeatsConfig) -> dict[str, d
 
     mels = [logmel(x / np.abs(x).max(), config) for x in waves]
     seconds = np.array([len(x) / config.sample_rate for x in waves])
-    return {"seconds": _range(seconds), "bandwidth": _range(np.array([bandwidth(m, config) for m in mels]))}
+    return {
+        "seconds": range_of(seconds),
+        "bandwidth": range_of(np.array([bandwidth(m, config) for m in mels])),
+    }
 
 
-def _range(values: np.ndarray) -> dict[str, float]:
+def range_of(values: np.ndarray) -> dict[str, float]:
+    """Return smallest, largest, middle, and the first and last hundredth of values (N,)."""
     low, middle, high = np.percentile(values, [1, 50, 99])
     names = {"min": values.min(), "p1": low, "median": middle, "p99": high, "max": values.max()}
     return {name: round(float(v), 6) for name, v in names.items()}
@@ -95,6 +100,14 @@ def far_band(ranges: Ranges, measured: Mapping[str, float], rate: int) -> str:
 
 def _narrow(value: float, known: Mapping[str, float]) -> str:
     return f"narrow band: nothing above {value:.0f} Hz, training utterances reach {known['p1']:.0f} Hz"
+
+
+def unknown_sound(ranges: Ranges, measured: Mapping[str, float]) -> str:
+    """Return why a recording is too unlike all of training for a verdict, as music is, or an empty string."""
+    known, value = ranges.get("distance"), measured.get("distance", 0.0)
+    if known is None or value <= FAR * known["max"]:
+        return ""
+    return f"unlike any speech in training: {value / known['max']:.1f} times as far from it as speech gets"
 
 
 def unlike_training(ranges: Ranges, measured: Mapping[str, float]) -> list[str]:

@@ -41,6 +41,7 @@ from masd.svm.inputs import embed
 from masd.systems import load
 from masd.systems.calibration import Posterior
 from masd.systems.embeddings import extract_shard, finish
+from masd.systems.ranges import unknown_sound
 
 ROOT = Path(__file__).parents[2]
 RATE = 16000
@@ -761,3 +762,15 @@ def test_without_a_model_the_packaged_one_judges_and_explains(tmp_path):
     full = json.loads(command("--explain", tmp_path / "x.wav", "--json").stdout)
     assert full["score"] == plain["score"] and full["effects"]["windows"][0][:2] == [0.0, 0.5]
     assert sum(path.stat().st_size for path in PLUS.iterdir()) < 12e6
+
+
+def test_a_sound_unlike_all_of_training_gets_no_verdict(tmp_path):
+    """Chords in slow time are no speech, and far from any in the packaged model's training."""
+    t = np.arange(8 * RATE) / RATE
+    chord = sum(np.sin(2 * np.pi * f * t) for f in (220, 277, 330, 440)) * (0.55 + 0.45 * np.sin(3 * t))
+    write_wav(tmp_path / "chord.wav", 0.05 * chord.astype(np.float32))
+    verdict = Judge(load(PLUS)).judge(tmp_path / "chord.wav")
+    assert verdict.label == "inconclusive"
+    assert unknown_sound({"distance": {"max": 1.0}}, {"distance": 2.1}).startswith("unlike any speech")
+    assert not unknown_sound({"distance": {"max": 1.0}}, {"distance": 1.9})
+    assert not unknown_sound({}, {"distance": 9.0})

@@ -102,3 +102,12 @@ def test_wrong_dimension_is_named():
     machine = fit_svm(*data(50))
     with pytest.raises(MasdError, match="20 dimensions, got 7"):
         machine.decision(np.zeros((2, 7)))
+
+
+def test_distance_is_gamma_times_the_square_to_the_nearest_support_vector():
+    values, labels = data(60)
+    machine = fit_svm(values, labels)
+    far = values[:5] + 100.0
+    every = ((far[:, None] - machine.support[None]) ** 2).sum(2)
+    np.testing.assert_allclose(machine.distance(far), machine.gamma * every.min(1), rtol=1e-4)
+    assert machine.distance(machine.support[:3]) == pytest.approx(0, abs=1e-3)
