@@ -124,7 +124,7 @@ def test_model_yaml_says_what_it_was_made_of(world, train):
     assert (info["seed"], info["system"], info["ssl"]) == (7, "concat", None)
     assert info["fit"]["c"] == 10.0 and info["versions"]["torch"]
     assert FeatsConfig.from_dict(info["settings"]["features"]) == FeatsConfig()
-    assert set(info["ranges"]) == {"seconds", "bandwidth", "pcs", "hfer", "sfi"}
+    assert set(info["ranges"]) == {"seconds", "bandwidth", "pcs", "hfer", "sfi", "distance"}
 
 
 def test_done_work_is_not_done_again(world, caplog):

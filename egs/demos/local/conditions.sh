@@ -15,14 +15,15 @@ nj=4                               # parallel jobs
 . ./path.sh
 
 declare -A how=(
-  [as_it_is]="" [mp3]="--augment.codec 1 --augment.codecs [mp3]" [opus]="--augment.codec 1 --augment.codecs [opus]"
+  [as_it_is]="" [mp3_32_kbit]="--augment.codec 1 --augment.codecs [mp3] --augment.bit_rates [0.2,0.2]"
+  [opus_16_kbit]="--augment.codec 1 --augment.codecs [opus] --augment.bit_rates [0.04,0.04]"
   [telephone]="--augment.telephone 1 --augment.codec 1 --augment.codecs [ulaw]"
   [noise_15_db]="--augment.noise 1 --augment.noise_snr [15,15]" [room]="--augment.room 1" [low_pass]="--augment.low_pass 1"
 )
 none=$(printf ' --augment.%s 0' codec noise equaliser low_pass room rates)
 mkdir -p "$out"
 echo "condition     EER  genuine called spoof  spoof called genuine, per cent, at P(fake) 0.5" > "$out/table.txt"
-for name in as_it_is mp3 opus telephone noise_15_db room low_pass; do
+for name in as_it_is mp3_32_kbit opus_16_kbit telephone noise_15_db room low_pass; do
   set=$data
   if [ -n "${how[$name]}" ]; then
     set=$out/$name/data
