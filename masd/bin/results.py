@@ -62,7 +62,7 @@ def page(
         seed: of the draws.
         force: make the page again though nothing it shows has changed.
     """
-    from masd.report.page_content import COUNTED
+    from masd.report.page_facts import COUNTED
     from masd.report.proof import manifest_path, write_manifest
     from masd.report.results_page import appendix_path, gather, write_pages
     from masd.stage.files import Mark, digest, sha256

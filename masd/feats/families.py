@@ -14,10 +14,10 @@ import numpy as np
 
 from masd.errors import MasdError
 from masd.feats.config import SIZES
-from masd.feats.local import (
+from masd.feats.local_statistics import (
     BANDS as COVARIANCE_BANDS,
 )
-from masd.feats.local import (
+from masd.feats.local_statistics import (
     WINDOWS,
     Resolution,
     covariance,

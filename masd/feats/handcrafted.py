@@ -6,7 +6,7 @@ import numpy as np
 
 from masd.feats.config import FeatsConfig, classify_samples, hand_size
 from masd.feats.logmel import waveform
-from masd.feats.measures import pcs_hfer_sfi
+from masd.feats.pcs_hfer_sfi import pcs_hfer_sfi
 
 _SILENT = 1e-6
 

@@ -11,7 +11,7 @@ import numpy as np
 from masd.errors import MasdError
 from masd.metrics.eer import eer, split
 from masd.report.evaluated_runs import Run, find_runs
-from masd.report.page_content import over_seeds
+from masd.report.page_facts import over_seeds
 from masd.report.render import markdown
 
 

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, get_args, get_origin
 from masd.errors import MasdError
 from masd.report.evaluate import Request, compute
 from masd.report.evaluated_runs import Run
-from masd.report.page_content import Page
+from masd.report.page_facts import Page
 from masd.report.provenance import git_version
 from masd.report.results_page import appendix_path, gather, pages
 from masd.report.scored_trials import Trials, read_excused

@@ -22,8 +22,8 @@ from masd.report.evaluated_runs import (
     runs_of_folders,
 )
 from masd.report.metrics_json import Bootstrap
-from masd.report.page_content import Page, content, read_history
-from masd.report.summary import meaning, verdicts
+from masd.report.page_facts import Page, content, read_history
+from masd.report.sentences import meaning, verdicts
 from masd.report.table_two import table_rows
 from masd.stage.files import atomic, read_yaml, write_text
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from masd.models.normalization import frame_mask
-from masd.training.place import Place, alone
+from masd.training.batch_place import Place, alone
 
 
 class CpcOutput(NamedTuple):

@@ -15,8 +15,8 @@ from masd.ssl.adversarial import Adversarial
 from masd.ssl.config import PretrainConfig
 from masd.ssl.cpc import Cpc
 from masd.ssl.masking import Decoder, masked_error, patch_mask
+from masd.training.batch_place import Place, alone, padded, places
 from masd.training.distributed import Processes
-from masd.training.place import Place, alone, padded, places
 from masd.training.precision import autocast_options
 
 

@@ -13,7 +13,7 @@ from masd.errors import MasdError
 from masd.metrics.eer import eer
 from masd.report.evaluated_runs import Run
 from masd.report.key_results import across, key_results
-from masd.report.page_content import paper_tables
+from masd.report.page_facts import paper_tables
 from masd.stage.files import read_yaml
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from masd.models.normalization import frame_mask
 from masd.ssl.cpc import Cpc, draw_outside
-from masd.training.place import alone
+from masd.training.batch_place import alone
 
 LENGTHS = torch.tensor([14, 9, 4, 11])
 K = 5

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from masd.feats.families import Analysis, describe
-from masd.feats.local import TONES, Resolution, log_covariances, tones
+from masd.feats.local_statistics import TONES, Resolution, log_covariances, tones
 
 RATE = 16000
 NAMES = ["covariance", "covariance_loud", "patch_covariance"]

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from masd.metrics.bootstrap import Interval
-from masd.report.summary import meaning
+from masd.report.sentences import meaning
 from masd.report.table_two import Row
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from masd.report.cue_probe import verdict
-from masd.report.page_content import Page
+from masd.report.page_facts import Page
 from masd.report.render import interval, percent
 from masd.report.table_two import Row
 
