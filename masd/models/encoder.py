@@ -220,8 +220,10 @@ def read_configs(folder: Path) -> tuple[EncoderConfig, FeatsConfig, dict[str, An
     content = read_yaml(path)
     if not isinstance(content, dict) or not {"encoder", "feats"} <= content.keys():
         raise MasdError(f"{path}: not an encoder's configuration (sections encoder and feats)")
-    config = config_from(EncoderConfig, content["encoder"], path)
-    return config, FeatsConfig.from_dict(content["feats"], path), dict(content.get("extra") or {})
+    config, extra = config_from(EncoderConfig, content["encoder"], path), content.get("extra") or {}
+    if not isinstance(extra, dict):
+        raise MasdError(f"{path}: extra: is no mapping; make the encoder again")
+    return config, FeatsConfig.from_dict(content["feats"], path), extra
 
 
 def half_state(encoder: Encoder) -> dict[str, Tensor]:

@@ -196,7 +196,7 @@ class OnnxEncoder:
         self.config = config
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = torch.get_num_threads(), 1
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what is wrong is raised; a stranger's names go into no log
         try:
             # from bytes: a graph of someone else cannot name other files to be read
             graph = Path(path).read_bytes()

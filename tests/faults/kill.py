@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,12 +39,15 @@ def forked(work: Callable[[Path], None]) -> Start:
         pid = os.fork()
         if pid:
             return pid
+        code = 1
         try:
             work(folder)
+            code = 0
         except BaseException as error:
-            print(f"{type(error).__name__}: {error}", file=sys.stderr)
-            os._exit(1)
-        os._exit(0)
+            with suppress(OSError):  # of a disk that is full for this too
+                print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        finally:
+            os._exit(code)
 
     return start
 

@@ -1,23 +1,51 @@
 """The kill harness, short: kill.py has the long mode."""
 
+import itertools
 import os
 import resource
 import shutil
 import signal
 import sys
 import threading
+from types import SimpleNamespace
 
 import pytest
-from kill import forked, killed_runs
+from kill import ended, forked, killed_runs
 from toy_stages import dump, lay_out, results, stages
+
+from masd.stage import files
 
 
 def test_work_killed_at_random_moments_ends_with_the_same_bits(tmp_path):
-    found = killed_runs(forked(stages), lay_out, tmp_path / "toy", kills=4, seed=1)
-    assert found["kills"] == 4
+    found = killed_runs(forked(stages), lay_out, tmp_path / "toy", kills=2, seed=1)
+    assert found["kills"] == 2
     assert found["files"] > 50
     assert not found["different"]
     assert not found["blocked"]
+
+
+@pytest.mark.parametrize("rename", [1, 12, 30, 70, 84, 86])
+def test_work_killed_before_a_file_gets_its_name_ends_with_the_same_bits(tmp_path, rename):
+    def dies(root):
+        count, replace = itertools.count(1), os.replace
+
+        def killed(*paths):
+            if next(count) == rename:
+                os.kill(os.getpid(), signal.SIGKILL)
+            replace(*paths)
+
+        files.os = SimpleNamespace(**{**vars(os), "replace": killed})
+        stages(root)
+
+    root = tmp_path / "toy"
+    lay_out(root)
+    stages(root)
+    expected = results(root)
+    shutil.rmtree(root)
+    lay_out(root)
+    assert not ended(forked(dies)(root)), "it was to be killed"
+    assert ended(forked(stages)(root))
+    assert results(root) == expected
 
 
 def test_the_harness_sees_a_difference_and_a_run_that_is_blocked(tmp_path):

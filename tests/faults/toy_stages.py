@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,7 @@ def results(root: Path) -> dict[str, str]:
     for path in sorted(root.rglob("*")):
         name = str(path.relative_to(root))
         passed = path.suffix in {".log", ".jsonl", ".md", ".html", ".pyc"} or "tfevents" in name
+        passed = passed or re.fullmatch(r"\..+\.tmp\d+-\S+", path.name)  # of a kill; nothing reads it
         if not path.is_file() or passed or "/.fresh/" in name or "/.jobs/" in name or "/log/" in name:
             continue
         content = path.read_bytes()
