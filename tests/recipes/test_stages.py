@@ -287,7 +287,7 @@ def start(calls, name):
 
 def test_trainings_start_as_torchrun_wants_them(noted):
     recipe, one = noted["asvspoof2019_la"], ("--stage", 4, "--stop-stage", 4)
-    assert start(recipe.calls(*one), "pretrain")[1] == ["python3"]
+    assert start(recipe.calls(*one), "pretrain")[1] == ["python3", "-P"]
     assert start(recipe.calls(*one, "--ngpu", 2), "pretrain")[1] == [
         "torchrun", "--standalone", "--nproc-per-node", "2",
     ]  # fmt: skip
@@ -361,7 +361,7 @@ def test_gpus_of_a_cluster_or_of_this_host_are_taken(local):
     assert local.run("--ngpu", 4, CUDA_VISIBLE_DEVICES="").returncode == 0
 
 
-@pytest.mark.parametrize(("system", "words"), [("aasist", 4), ("lfcc_gmm", 1), ("tokens", 1), ("full", 1)])
+@pytest.mark.parametrize(("system", "words"), [("aasist", 4), ("lfcc_gmm", 2), ("tokens", 2), ("full", 2)])
 def test_only_networks_are_trained_by_several_processes(noted, system, words):
     calls = noted["for"].calls(
         "--zero-shot", "false", "--system", system, "--nproc", 2, "--stage", 5, "--stop-stage", 5
