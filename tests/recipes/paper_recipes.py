@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -32,6 +33,10 @@ class PaperRecipe:
         done = subprocess.run(command, cwd=self.path, capture_output=True, text=True)
         assert not check or done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
         return done
+
+    def page(self, name="RESULTS.md"):
+        """Return a page of size tiny, runs of spaces (columns are filled up) as one."""
+        return re.sub(" +", " ", (self.path / "exp/tiny" / name).read_text())
 
     def python(self, *words):
         """Run `python3 ...` as the recipe does, in its folder."""

@@ -150,18 +150,9 @@ def test_the_single_scale_row_has_an_encoder_of_its_own(twin):
     assert len(twin.scores("ssl_single_s0").splitlines()) == len(twin.scores().splitlines())
 
 
-def test_plus_is_fitted_on_random_copies_and_unconditioned_audio_too(twin):
+def test_plus_needs_no_encoder_and_plus_encoder_has_one(twin):
     shutil.copytree(twin.path / "exp/tiny/ssl_adversarial_s0", twin.path / "exp/tiny/ssl_multi_s0")
-    twin.run("--system", "plus", "--stage", 2, "--nj", 2)
-    train, widened = (read_folder(twin.path / "data/tiny" / name) for name in ("train", "train_plus"))
-    real = [utt for utt in train.utts if train.lab(utt) == "bonafide"]
-    wide = [f"wide-{utt}" for utt in real]
-    raw = [f"raw-{utt}" for utt in [*train.utts, *wide]]
-    assert sorted(set(widened.utts) - set(train.utts)) == sorted(wide + raw)
-    assert {widened.tables["utt2attack"][utt] for utt in wide} == {"wide"}
-    assert all(
-        f"raw-{utt}" in widened.utts and widened.lab(f"raw-{utt}") == train.lab(utt) for utt in train.utts
-    )
+    twin.run("--system", "plus", "--stage", 3, "--nj", 2)
     assert len(twin.scores("plus_s0").splitlines()) == len(twin.scores().splitlines())
     assert not (twin.path / "exp/tiny/plus_s0/model/encoder.safetensors").exists()
     twin.run("--system", "plus_encoder", "--stage", 5, "--stop-stage", 5)
@@ -321,7 +312,7 @@ def test_slurm_does_dumps_and_scoring_and_again_what_a_killed_task_left(twin, sl
                 with contextlib.suppress(OSError):
                     words = (process / "cmdline").read_bytes().split(b"\0")
                     here = os.readlink(process / "cwd") == str(twin.path)
-                    if here and words[1:3] == [b"-m", b"masd.bin.dump_feats"] and b"2" in words:
+                    if here and b"masd.bin.dump_feats" in words[1:4] and b"2" in words:
                         return os.kill(int(process.name), signal.SIGKILL)
             time.sleep(0.05)
         raise AssertionError("the task's process is not found")
@@ -338,6 +329,6 @@ def test_slurm_does_dumps_and_scoring_and_again_what_a_killed_task_left(twin, sl
     indices = [task.split("_")[1] for task, _ in slurm.tasks("masd_dump_train")]
     assert indices == ["1", "2", "3"] * 3
     twin.run("--nj", 2, "--stage", 6, "--stop-stage", 6, env=slurm.environment)
-    assert len(slurm.tasks("masd_score_full_s0_eval")) == 1
+    assert len(slurm.tasks("masd_score_full_s0_eval")) == 2
     assert twin.scores() == first
     assert not list((twin.path / "exp").rglob(".jobs"))

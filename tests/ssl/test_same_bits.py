@@ -14,7 +14,7 @@ from masd.errors import MasdError
 from masd.stage import devices
 from masd.stage.files import read_yaml
 from masd.stage.threads import pinned
-from masd.svm import embeddings
+from masd.systems import embeddings
 from masd.systems.embeddings import extract_shard, finish
 
 
