@@ -45,19 +45,19 @@ keys() { :; }
 
 # What is unchanged
 
-# One process knows how the files of every command looked when it last ended well; fresh.py says how. `begin` starts it.
-remember() { coproc FRESH { exec python3 "$MASD_ROOT/utils/fresh.py" "$logs/.fresh"; }; }
+# One process knows how the files of every command looked when it last ended well; skip_unchanged.py says how. `begin` starts it.
+remember() { coproc MARKS { exec python3 "$MASD_ROOT/utils/skip_unchanged.py" "$logs/.fresh"; }; }
 _waiting=()  # the title of a part that has not started anything yet, and warnings of then
-ask_fresh() {
+tell_marks() {
   answer=run
-  [ -n "${FRESH[1]-}" ] || return 0
-  printf '%s\0' "$#" "$@" >&"${FRESH[1]}"
-  read -r answer <&"${FRESH[0]}" || answer=run
+  [ -n "${MARKS[1]-}" ] || return 0
+  printf '%s\0' "$#" "$@" >&"${MARKS[1]}"
+  read -r answer <&"${MARKS[0]}" || answer=run
 }
 
 # Whether a command is to be started, which says the title of its part: due COMMAND...
 due() {
-  ask_fresh due "$@"
+  tell_marks due "$@"
   [ "$answer" != unchanged ] || return 1
   [ "${#_waiting[@]}" -eq 0 ] || printf '%s\n' "${_waiting[@]}"
   _waiting=()
@@ -70,7 +70,7 @@ settle() {
     printf '%s\n' "${_waiting[@]}"
     _waiting=()
   fi
-  ask_fresh settle
+  tell_marks settle
 }
 
 # Jobs
@@ -79,7 +79,7 @@ settle() {
 here() {
   due "$@" || return 0
   "$@" || return
-  ask_fresh ended "$@"
+  tell_marks ended "$@"
 }
 
 # One set's work as $nj jobs: sharded LOG ENTRY_POINT ARGUMENT...
@@ -88,7 +88,7 @@ sharded() {
   due "${work[@]}" || return 0
   # shellcheck disable=SC2086  # a launcher may have options of its own
   $cmd JOB=1:"$nj" "$logs/$1.JOB.log" "${work[@]}" || return
-  ask_fresh ended "${work[@]}"
+  tell_marks ended "${work[@]}"
 }
 
 # One piece of work, and what it warned of: single LOG COMMAND...
@@ -96,7 +96,7 @@ single() {
   if due "${@:2}"; then
     # shellcheck disable=SC2086
     $cmd "$logs/$1.log" "${@:2}" || return
-    ask_fresh ended "${@:2}"
+    tell_marks ended "${@:2}"
   fi
   warnings "$logs/$1.log"
 }
@@ -130,7 +130,7 @@ trained() {
   [ "$num_nodes" -gt 1 ] || due "${start[@]}" || return 0
   # shellcheck disable=SC2086
   $train_cmd "${gpu[@]}" "$file" "${start[@]}" || return
-  [ "$num_nodes" -gt 1 ] || ask_fresh ended "${start[@]}"
+  [ "$num_nodes" -gt 1 ] || tell_marks ended "${start[@]}"
 }
 
 # Sets

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.random import Generator
 
-from masd.audio.level import fit
 from masd.audio.resampling import resample
+from masd.audio.usable import fit
 from masd.errors import MasdError
 
 # name to what soundfile calls container, coding and the rate it needs

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from masd.audio.level import SILENCE_PEAK, check_audio, check_length
+from masd.audio.usable import SILENCE_PEAK, check_audio, check_length
 from masd.errors import MasdError
 from masd.stage.seeding import generator
 

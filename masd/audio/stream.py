@@ -21,8 +21,8 @@ import numpy as np
 from masd.audio.contents import misnamed, sniff, suffix_of
 from masd.audio.decoders import Decoder
 from masd.audio.files import open_bytes
-from masd.audio.level import SILENCE_PEAK
 from masd.audio.resampling import Resampler
+from masd.audio.usable import SILENCE_PEAK
 from masd.errors import MasdError
 
 MIN_RATE, MAX_RATE = 4000, 768000

@@ -14,10 +14,10 @@ from masd.metrics.accuracy import accuracy_f1
 from masd.metrics.adcf import min_adcf
 from masd.metrics.auc import auc
 from masd.metrics.bootstrap import Interval, bootstrap_eer
+from masd.metrics.brier_nll import brier, nll
 from masd.metrics.dcf import DetectionCosts, act_dcf, cllr, cost_at, least_cost, min_dcf
 from masd.metrics.ece import ece, reliability
 from masd.metrics.eer import eer, split
-from masd.metrics.proper import brier, nll
 from masd.metrics.scores import join, p_fake, read_scores
 from masd.metrics.tdcf import asv_errors, min_tdcf, read_asv_scores
 from masd.report.breakdown import break_down, mean_of_cells
@@ -46,7 +46,7 @@ class Bootstrap:
 
 
 @dataclass
-class Calibration:
+class ScoreMaps:
     """What turns scores s = -f / T into probabilities, from a model folder.
 
     Attributes:
@@ -90,7 +90,7 @@ def _logit(p: float) -> float:
     return float(np.log(p) - np.log1p(-p))
 
 
-def read_calibration(model: str | Path | None, affine_scores: str | Path | None = None) -> Calibration:
+def read_calibration(model: str | Path | None, affine_scores: str | Path | None = None) -> ScoreMaps:
     """Read temperature, development threshold and affine map from a model folder's model.yaml.
 
     Args:
@@ -100,7 +100,7 @@ def read_calibration(model: str | Path | None, affine_scores: str | Path | None 
     Raises:
         MasdError: model.yaml is missing or lacks the temperature.
     """
-    result = Calibration(affine_scores=read_scores(affine_scores) if affine_scores else None)
+    result = ScoreMaps(affine_scores=read_scores(affine_scores) if affine_scores else None)
     if model is None:
         return result
     path = Path(model) / "model.yaml"
@@ -116,7 +116,7 @@ def read_calibration(model: str | Path | None, affine_scores: str | Path | None 
     return result
 
 
-def fit_on_development(calibration: Calibration, dev: Trials, costs: DetectionCosts) -> None:
+def fit_on_development(calibration: ScoreMaps, dev: Trials, costs: DetectionCosts) -> None:
     """Add to `calibration` what follows from a development set: maps, and thresholds (EER, least cost)."""
     bona, spoof = split(dev.scores, dev.fake)
     calibration.fitted = [fit_map(method, dev.scores, dev.fake) for method in METHODS]
@@ -127,7 +127,7 @@ def fit_on_development(calibration: Calibration, dev: Trials, costs: DetectionCo
 
 def evaluate_trials(
     trials: Trials,
-    calibration: Calibration | None = None,
+    calibration: ScoreMaps | None = None,
     bootstrap: Bootstrap | None = None,
     prior: float | None = None,
     costs: DetectionCosts | None = None,
@@ -143,7 +143,7 @@ def evaluate_trials(
         prior: a share of fakes at which ECE is given, beside the set's own and 0.5.
         costs: the operating point of minDCF, actDCF and the chosen threshold.
     """
-    calibration, bootstrap = calibration or Calibration(), bootstrap or Bootstrap()
+    calibration, bootstrap = calibration or ScoreMaps(), bootstrap or Bootstrap()
     costs = costs or DetectionCosts()
     pooled = trials.pooled
     ratio = calibration.affine_ratio(pooled)
@@ -257,7 +257,7 @@ def _by_speaker(trials: Trials, bootstrap: Bootstrap, costs: DetectionCosts) -> 
 
 
 def _decisions(
-    trials: Trials, calibration: Calibration, ratio: np.ndarray | None, costs: DetectionCosts
+    trials: Trials, calibration: ScoreMaps, ratio: np.ndarray | None, costs: DetectionCosts
 ) -> list[dict[str, Any]]:
     """Return accuracy, F1 and cost at P(fake) = 0.5 and at the development set's thresholds."""
     named = [("P(fake) = 0.5", trials.scores, 0.0)]
@@ -282,7 +282,7 @@ def _decisions(
 Maps = list[tuple[str, Callable[[float | None], np.ndarray]]]
 
 
-def _maps(trials: Trials, calibration: Calibration, ratio: np.ndarray | None) -> Maps:
+def _maps(trials: Trials, calibration: ScoreMaps, ratio: np.ndarray | None) -> Maps:
     """Return (name, prior -> log-odds of bona fide (N,)) of every calibration; None: as the map has it.
 
     Maps with an offset give likelihood ratios, so their log-odds are moved to the prior asked for. A
@@ -314,7 +314,7 @@ def _maps(trials: Trials, calibration: Calibration, ratio: np.ndarray | None) ->
 
 def _calibrations(
     trials: Trials,
-    calibration: Calibration,
+    calibration: ScoreMaps,
     ratio: np.ndarray | None,
     at: tuple[float | None, DetectionCosts],
 ) -> list[dict[str, Any]]:

@@ -10,10 +10,10 @@ from masd.metrics.accuracy import accuracy_f1
 from masd.metrics.adcf import min_adcf
 from masd.metrics.auc import auc
 from masd.metrics.bootstrap import bootstrap_eer, paired_test
+from masd.metrics.brier_nll import brier, nll
 from masd.metrics.dcf import DetectionCosts, act_dcf, cllr, cost_at, least_cost, min_dcf
 from masd.metrics.eer import eer
 from masd.metrics.paired import mcnemar
-from masd.metrics.proper import brier, nll
 from masd.metrics.tdcf import AsvErrors, TandemCosts, min_tdcf
 from masd.svm.selective import coverage_curve
 

@@ -9,10 +9,10 @@ from masd.metrics.accuracy import accuracy_f1
 from masd.metrics.adcf import min_adcf
 from masd.metrics.auc import auc
 from masd.metrics.bootstrap import bootstrap_eers
+from masd.metrics.brier_nll import brier, nll
 from masd.metrics.dcf import act_dcf, cllr, cost_at, least_cost
 from masd.metrics.ece import ece
 from masd.metrics.eer import eer, split
-from masd.metrics.proper import brier, nll
 from masd.metrics.scores import p_fake
 from masd.metrics.tdcf import AsvErrors, min_tdcf
 from masd.svm.selective import coverage_curve

@@ -11,7 +11,7 @@ from masd.metrics.accuracy import accuracy_f1
 from masd.metrics.dcf import DetectionCosts, act_dcf, cost_at, least_cost
 from masd.metrics.eer import det, eer
 from masd.metrics.tdcf import AsvErrors, min_tdcf
-from masd.report.metrics_json import Calibration, _decisions
+from masd.report.metrics_json import ScoreMaps, _decisions
 from masd.report.scored_trials import Trials
 from masd.stage.files import read_json
 
@@ -59,7 +59,7 @@ def test_what_scores_exactly_at_a_decisions_threshold_counts_as_fake():
     """Spoofed at 0 and 1, bona fide at 2: right at P(fake) = 0.5 (score 0), and at a threshold of 1."""
     name, none = np.array(["a", "b", "c"]), np.array(["", "", ""])
     trials = Trials(name, np.array([0.0, 1.0, 2.0]), np.array([True, True, False]), none, none, name, none)
-    found = {d["at"]: d for d in _decisions(trials, Calibration(threshold=1.0, least_cost=0.0), None, EVEN)}
+    found = {d["at"]: d for d in _decisions(trials, ScoreMaps(threshold=1.0, least_cost=0.0), None, EVEN)}
     assert found["P(fake) = 0.5"]["recall"] == 0.5
     assert found["development threshold"]["accuracy"] == 1
     assert found["development threshold"]["cost"] == 0

@@ -9,7 +9,7 @@ from masd.errors import MasdError
 from masd.metrics.ece import ece
 from masd.metrics.eer import eer
 from masd.metrics.tdcf import asv_errors, min_tdcf, read_asv_scores
-from masd.report.metrics_json import Bootstrap, Calibration, evaluate_trials, read_calibration, tandem
+from masd.report.metrics_json import Bootstrap, ScoreMaps, evaluate_trials, read_calibration, tandem
 from masd.report.scored_trials import load_trials
 
 
@@ -75,7 +75,7 @@ def test_decisions_at_half_and_at_the_development_threshold(corpus, trials):
 def test_affine_scores_made_elsewhere_stand_in_for_the_map(corpus, trials):
     model = read_calibration(corpus.root / "model")
     given = dict(zip(trials.utts.tolist(), 0.9 * 1.7 * trials.scores - 0.2, strict=True))
-    elsewhere = Calibration(temperature=1.7, threshold=0.1, affine_scores=given)
+    elsewhere = ScoreMaps(temperature=1.7, threshold=0.1, affine_scores=given)
     first, second = (evaluate_trials(trials, c, Bootstrap(0))["calibration"][2] for c in (model, elsewhere))
     assert first["cllr"] == pytest.approx(second["cllr"])
     assert first["ece"][0]["ece"] == pytest.approx(second["ece"][0]["ece"])

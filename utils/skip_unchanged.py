@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Tell the stages of one run.sh which of their commands have nothing to do.
 
-usage: fresh.py FOLDER
+usage: skip_unchanged.py FOLDER
 
 utils/stages.sh starts it once and asks it before and after every command. On standard input come requests,
 each a number N and N fields, all ended by a zero byte: what is asked, and the command's words. On standard
