@@ -165,7 +165,7 @@ def test_an_output_that_is_broken_is_never_unchanged_though_its_mark_says_so(sta
 
 
 def test_without_the_process_that_remembers_all_is_run(stages):
-    assert stages.run(before='kill -9 "$FRESH_PID"; wait "$FRESH_PID" || true')[0] == BOTH
+    assert stages.run(before='kill -9 "$MARKS_PID"; wait "$MARKS_PID" || true')[0] == BOTH
 
 
 def test_memory_that_is_damaged_is_no_memory(stages):
@@ -180,7 +180,7 @@ def test_a_sub_command_is_no_folder_that_has_its_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("dump/train", "merge", "a"):
         (tmp_path / name).mkdir(parents=True)
-    command = import_module("fresh").Command
+    command = import_module("skip_unchanged").Command
     assert command(["python3", "-m", "masd.bin.finish", "dump", "--out", "dump/train"]).read == {}
     merge = command(["python3", "-m", "masd.bin.data", "merge", "--data", "[a]", "--out", "b"])
     assert merge.read == {"a": True} and merge.own("a/data_merge.yaml")
