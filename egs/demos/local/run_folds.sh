@@ -28,12 +28,25 @@ conf=(--config ../../utils/conf/masd.yaml --config "conf/$size.yaml" --config ..
 [ -f "conf/$size.yaml" ] || conf[3]=../../utils/conf/$size.yaml
 mkdir -p "$pooled/log"
 
-# What the folds have in common: all clips with their copies, and features of them.
+# What the folds have in common: the clips of all, each once, with their copies, and features of them.
 together() {
-  ./run.sh "${common[@]}" --stop-stage 2 "$@"
-  python3 -P -m masd.bin.data degrade --data "data/$part/dev" --out "$data/dev_copies" --wav-dir "data/$part/copies/degraded" \
+  local fold name list=$data/once.list parts=""
+  mkdir -p "$data"
+  : > "$data/seen.list"
+  for fold in $folds; do
+    ./run.sh "${common[@]}" --fold "$fold" --stop-stage 1 "$@"
+    for name in train dev eval; do
+      awk 'FILENAME == ARGV[1] {seen[$1]; next} !($1 in seen) {print $1}' "$data/seen.list" "data/${part}_fold$fold/$name/utt2spk" > "$list"
+      [ -s "$list" ] || continue
+      cat "$list" >> "$data/seen.list"
+      python3 -P -m masd.bin.data subset --data "data/${part}_fold$fold/$name" --utt-list "$list" --out "$data/parts/$fold$name"
+      parts+=,$data/parts/$fold$name
+    done
+  done
+  python3 -P -m masd.bin.data merge --data "[${parts#,}]" --out "$data/clips"
+  python3 -P -m masd.bin.data degrade --data "$data/clips" --out "$data/copies" --wav-dir "data/$part/copies/degraded" \
     --versions "$degraded" --num-jobs "$nj"
-  python3 -P -m masd.bin.data merge --data "[data/$part/train_degraded,data/$part/dev,$data/dev_copies]" --out "$data/all"
+  python3 -P -m masd.bin.data merge --data "[$data/clips,$data/copies]" --out "$data/all"
   run.py JOB=1:"$nj" "$pooled/log/dump_feats.JOB.log" python3 -P -m masd.bin.dump_feats "${conf[@]}" --data "$data/all" \
     --out "$dump" --job JOB --num-jobs "$nj"
   python3 -P -m masd.bin.finish dump --out "$dump" --num-jobs "$nj"
@@ -42,7 +55,6 @@ together() {
 # One fold of a system that reads features: fold N
 of_features() {
   local out=exp/${part}_fold$1/${system}_s$seed fold=data/${part}_fold$1
-  ./run.sh "${common[@]}" --fold "$1" --stop-stage 1
   awk 'NR == FNR {real[$1]; next} {utt = $1; sub(/-v[0-9]+$/, "", utt)} utt in real' "$fold/train/utt2spk" \
     "$data/all/utt2spk" > "$fold/train_utts"
   python3 -P -m masd.bin.data subset --data "$data/all" --utt-list "$fold/train_utts" --out "$fold/train_degraded"
