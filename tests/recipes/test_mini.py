@@ -138,7 +138,7 @@ def kill_tree(started):
 def test_every_row_of_table_two_is_one_option(twin, system):
     if system != "handcrafted":  # rows that share an encoder: one pretraining is enough to show it
         shutil.copytree(twin.path / "exp/tiny/ssl_adversarial_s0", twin.path / "exp/tiny/ssl_multi_s0")
-    twin.run("--system", system, "--stage", 5 if system != "handcrafted" else 4)
+    twin.run("--system", system, "--stage", 5 if system != "handcrafted" else 4, "--stop-stage", 6)
     model = twin.path / f"exp/tiny/{system}_s0/model"
     assert f"system: {system}" in (model / "model.yaml").read_text()
     # with the encoder of full, attention is full: they differ in pretraining alone
@@ -146,13 +146,13 @@ def test_every_row_of_table_two_is_one_option(twin, system):
 
 
 def test_the_single_scale_row_has_an_encoder_of_its_own(twin):
-    twin.run("--system", "ssl_single", "--stage", 4)
+    twin.run("--system", "ssl_single", "--stage", 4, "--stop-stage", 6)
     assert len(twin.scores("ssl_single_s0").splitlines()) == len(twin.scores().splitlines())
 
 
 def test_plus_needs_no_encoder_and_plus_encoder_has_one(twin):
     shutil.copytree(twin.path / "exp/tiny/ssl_adversarial_s0", twin.path / "exp/tiny/ssl_multi_s0")
-    twin.run("--system", "plus", "--stage", 3, "--nj", 2)
+    twin.run("--system", "plus", "--stage", 3, "--stop-stage", 6, "--nj", 2)
     assert len(twin.scores("plus_s0").splitlines()) == len(twin.scores().splitlines())
     assert not (twin.path / "exp/tiny/plus_s0/model/encoder.safetensors").exists()
     twin.run("--system", "plus_encoder", "--stage", 5, "--stop-stage", 5)
@@ -160,7 +160,7 @@ def test_plus_needs_no_encoder_and_plus_encoder_has_one(twin):
 
 
 def test_the_literal_reading_runs_end_to_end(twin):
-    twin.run("--variant", "paper_literal", "--stage", 3, "--nj", 2)
+    twin.run("--variant", "paper_literal", "--stage", 3, "--stop-stage", 6, "--nj", 2)
     assert len(twin.scores("full_paper_literal_s0").splitlines()) == len(twin.scores().splitlines())
 
 
