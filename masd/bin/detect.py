@@ -29,11 +29,12 @@ def detect(
     json: bool = False,
     csv: Path | None = None,
     timeline: bool = False,
-    windows: bool | None = None,
+    windows: bool = True,
     prior: float | None = None,
     calibration: Literal["temperature", "affine"] = "temperature",
     fast: bool = False,
     explain: bool = False,
+    plot: Path | None = None,
     fail_on: Literal["nothing", "fake", "inconclusive"] = "nothing",
 ) -> None:
     """Say of each audio file whether it is fake: `detect FILE|DIR|- ...`
@@ -67,20 +68,22 @@ def detect(
             Of this and the other switches, the name alone will do: `--json`.
         csv: also write a table with a row a file (label as in JSON, errors too).
         timeline: also print P(fake) window by window.
-        windows: judge windows over the whole recording and take the mean of those with speech in them (the
-            default but with `--explain`); false: its first seconds alone (4 s with the model that comes
-            along), as the recipes' stages score it.
+        windows: judge windows over the whole recording and take the mean of those with speech in them; false:
+            its first seconds alone (4 s with the model that comes along), as the recipes' stages score it.
         prior: how probable a fake is before anything is heard; one half where none is given.
         calibration: the score is -f / T (`temperature`) or -(a f + b) (`affine`); P(fake) and label stay.
         fast: run the encoder as the ONNX graph that export_model put into the model folder.
-        explain: also say what moved the score of the first seconds: the effect of each frequency band, of
-            each handcrafted measure and of each half second; above 0 it speaks for genuine.
+        explain: also say what moved the score: the effects of the frequency bands, of the measures, and of
+            the windows, or of half seconds where there is one window. Those of a kind are Shapley values:
+            they add up to the score less the baseline, the score of average figures; above 0 speaks for
+            genuine.
+        plot: also draw that of one recording into this PNG file, with its spectrogram and P(fake) over time.
         fail_on: exit with 3 if a file is `fake`; `inconclusive`: if one is not genuine.
 
     Raises:
         MasdError: the model cannot be used; or, at the end, some files could not be judged.
     """
-    from masd.judge import output
+    from masd.judge import output, picture
     from masd.judge.sources import expand
     from masd.judge.verdict import Judge
     from masd.systems import open_system
@@ -94,7 +97,9 @@ def detect(
     opened = open_system(model, system, type, checkpoint)
     if fast:
         make_fast(opened)
-    judge = Judge(opened, not explain if windows is None else windows, calibration, prior, explain)
+    judge = Judge(opened, windows, calibration, prior, explain or plot is not None)
+    if plot is not None:
+        check_plot(plot, files)
     if not json:
         say(f"# {opened.name} model {model or checkpoint}: {output.rule(judge)}")
         print(f"# {'label':<10} {'P(fake)':>7} {'score':>9}  file")
@@ -109,7 +114,10 @@ def detect(
             try:
                 if isinstance(source, MasdError):
                     raise source
-                verdict = judge.judge(source)
+                audio = sys.stdin.buffer.read() if plot is not None and source == "-" else source
+                verdict = judge.judge(audio, name=source)
+                if plot is not None:
+                    picture.write(plot, verdict, picture.spectrogram(audio, source))
             except MasdError as error:
                 failed += 1
                 say(f"detect: error: {error}", file=sys.stderr)
@@ -136,6 +144,16 @@ def detect(
     worst = counts["spoof"] + (counts["inconclusive"] if fail_on == "inconclusive" else 0)
     if fail_on != "nothing" and worst:
         sys.exit(FOUND)
+
+
+def check_plot(plot: Path, files: list[str]) -> None:
+    """Raise `MasdError` if `--plot` cannot be drawn, rather than after judging."""
+    import matplotlib  # noqa: F401 - what it lacks is told now
+
+    if plot.suffix != ".png":
+        raise MasdError(f"--plot {plot}: draws a PNG; give a name that ends with .png")
+    if len(files) != 1 or Path(files[0]).is_dir():
+        raise MasdError(f"--plot {plot}: draws one recording; name one file")
 
 
 def coloured() -> bool:

@@ -1,88 +1,155 @@
-"""What moved a score: every part of a recording is taken away in turn, and the score taken again."""
+"""What moved a score: Shapley values, which add up to the score less that of a recording of average figures.
+
+A game asks what a recording scores with some of its parts as they are and the training's mean in place of
+all others; a part's effect is what it adds, averaged over all orders in which the parts may come. The parts
+are the frequency bands, the measures, or stretches of time, of which more than `EXACT` are estimated.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from math import comb
 
 import numpy as np
 
 from masd.errors import MasdError
-from masd.feats.config import HAND_NAMES, SIZES, FeatsConfig, classify_frames
+from masd.feats.config import HAND_NAMES, SIZES, FeatsConfig
 from masd.models.bands import EDGES_HZ, NAMES, band_ranges
+from masd.stage.seeding import generator
 from masd.svm.inputs import Inputs, compact_of
 from masd.systems.base import System
 from masd.systems.items import Piece
 from masd.systems.masd import MasdSystem
 
 MEASURES = tuple(name.upper() for name in HAND_NAMES)
-STRETCH = 0.5  # seconds of a stretch that is taken away to explain a score
-LEAST = 0.5  # seconds that must be left of it
+STRETCH = 0.5  # seconds of a stretch, where a single window is judged
+EXACT = 6  # stretches whose every set is measured; with more it would be most of ten seconds
+ROUNDS = 2
+FADE = 160  # samples over which what is left of a recording is joined
+MEANINGS = {
+    "low": "0 to 1 kHz: pitch, the lowest resonance",
+    "mid": "1 to 4 kHz: vowels and most consonants",
+    "high": "4 to 8 kHz: hiss, breath, fine detail",
+    "other": "figures that are of no one band",
+    "embedding": "what the encoder makes of the spectrogram",
+    "PCS": "how much phase differs between neighbouring frequencies",
+    "HFER": "share of energy in high frequencies",
+    "SFI": "how unevenly the spectrum changes over time",
+    "covariance": "how power and phase of neighbouring spectrogram cells go together",
+    "covariance_loud": "the same where the speech is loud",
+    "patch_covariance": "texture of small patches of the spectrogram",
+    "tones": "steady tones at rates that vocoders work at",
+    "phase_mixed": "how phase steps change over time and frequency",
+    "frame_lines": "flutter of the loudness at rates of vocoders' frames",
+}
+
+Worth = Callable[[np.ndarray], np.ndarray]  # (n, players) bool, who is there, to scores (n,)
 
 
 @dataclass
 class Effects:
-    """What each part does to the score: score with it less score without it; positive speaks for bona fide.
+    """What each part does to the score; positive speaks for bona fide.
+
+    Those of one kind add up to `score` less `baseline`.
 
     Attributes:
-        score: of the whole recording.
-        bands: {band: effect}; none where neither encoder nor families of statistics know bands.
-        measures: {handcrafted measure or family of statistics: effect}; none where the system has none.
-        windows: (start, end, effect) of each stretch of time, seconds.
+        score: of the recording; of several windows the mean.
+        baseline: of a recording whose figures and log-mel are all the training's mean.
+        bands: {band: effect}; `other` is what knows no band; none where nothing does.
+        measures: {measure, family of statistics or `embedding`: effect}.
+        windows: (start, end, effect) of each window, or stretch of a single one; seconds.
+        error: the standard error of those of `windows`, 0 where they are exact; they add up all the same.
     """
 
     score: float
+    baseline: float
     bands: dict[str, float] = field(default_factory=dict)
     measures: dict[str, float] = field(default_factory=dict)
     windows: list[tuple[float, float, float]] = field(default_factory=list)
+    error: float = 0.0
 
 
 @dataclass
-class Variant:
-    """A recording with one part taken away.
+class Part:
+    """What a player of a game stands for.
 
     Attributes:
-        part: the band's or the measure's name, or the stretch's start and end in seconds.
-        mel: (T, M) log-mel.
-        hand: handcrafted features, None where the system has none.
+        name: in tables.
+        cells: (T or 1, M) which cells of the log-mel.
+        figures: (D,) which of the handcrafted features.
     """
 
-    part: str | tuple[float, float]
-    mel: np.ndarray
-    hand: np.ndarray | None
+    name: str
+    cells: np.ndarray
+    figures: np.ndarray
 
 
-def without_bands(
-    mel: np.ndarray,
-    hand: np.ndarray | None,
-    config: FeatsConfig,
-    neutral: np.ndarray | None,
-    neutral_hand: np.ndarray | None,
-) -> list[Variant]:
-    """Return a variant a band: its log-mel cells and the families' figures of its frequencies at their mean.
+def shapley(worth: Worth, players: int) -> np.ndarray:
+    """Return each player's Shapley value (players,), exactly, by the worth of every set of them."""
+    sets = (np.arange(1 << players)[:, None] >> np.arange(players)) & 1 == 1  # row i: the bits of i
+    worths, sizes = np.asarray(worth(sets), np.float64), sets.sum(1)
+    weights = np.array([1.0 / (players * comb(players - 1, size)) for size in range(players)])
+    values = np.empty(players)
+    for player in range(players):
+        without = np.flatnonzero(~sets[:, player])
+        values[player] = weights[sizes[without]] @ (worths[without | 1 << player] - worths[without])
+    return values
+
+
+def estimated(worth: Worth, players: int, rounds: int) -> tuple[np.ndarray, float]:
+    """Return estimates of the players' Shapley values (players,), which add up, and their standard error.
+
+    A round takes an order of the players drawn at random, all its rotations, and the reverse of each: so
+    every player comes as often at every place, and its 2 `players` orders share their sets.
+    """
+    orders = np.stack([
+        np.roll(drawn, shift)[::way]
+        for drawn in (generator(0, "explain", number).permutation(players) for number in range(rounds))
+        for shift in range(players)
+        for way in (1, -1)
+    ])  # fmt: skip
+    places = np.argsort(orders, axis=1)
+    # row k of an order: its first k players are there
+    sets = places[:, None] < np.arange(players + 1)[:, None]
+    kinds, rows = np.unique(sets.reshape(-1, players), axis=0, return_inverse=True)
+    added = np.diff(worth(kinds)[rows.reshape(len(orders), -1)], axis=1)
+    values = np.take_along_axis(added, places, axis=1).reshape(rounds, -1, players).mean(axis=1)
+    return values.mean(axis=0), float(np.sqrt(values.var(axis=0, ddof=1).mean() / rounds))
+
+
+def band_parts(config: FeatsConfig, encoder: bool, hand: bool) -> list[Part]:
+    """Return the bands: their log-mel cells, and the figures that are about their frequencies.
 
     Args:
-        mel: (T, M) log-mel.
-        hand: handcrafted features, None where the system has none.
         config: the front end's.
-        neutral: (M,) training mean of the log-mel, None where the system has no encoder.
-        neutral_hand: training mean of the handcrafted features, None where it has none.
+        encoder: whether the system hears log-mel.
+        hand: whether it takes figures.
     """
-    variants = []
-    ranges = band_ranges("multi", config.n_mels, config.f_min, config.f_max)
+    cells, figures = _nothing(config, hand)
+    here = frequencies(config)[: len(figures)]
     edges = (0.0, *EDGES_HZ, np.inf)
+    parts = []
+    ranges = band_ranges("multi", config.n_mels, config.f_min, config.f_max)
     for number, (band, (first, last)) in enumerate(zip(NAMES["multi"], ranges, strict=True)):
-        changed, without = hand, mel
-        if neutral is not None:
-            without = mel.copy()
-            without[:, first:last] = neutral[first:last]
-        if hand is not None and neutral_hand is not None:
-            here = frequencies(config)[: len(hand)]
-            inside = (here >= edges[number]) & (here < edges[number + 1])
-            changed = np.where(inside, neutral_hand, hand)
-        if neutral is not None or not np.array_equal(changed, hand):
-            variants.append(Variant(band, without, changed))
-    return variants
+        inside = cells.copy()
+        inside[:, first:last] = encoder
+        parts.append(Part(band, inside, (here >= edges[number]) & (here < edges[number + 1])))
+    parts.append(Part("other", cells, np.isnan(here)))
+    return [part for part in parts if part.cells.any() or part.figures.any()]
+
+
+def measure_parts(config: FeatsConfig, encoder: bool, hand: bool) -> list[Part]:
+    """Return the embedding, the measures and the families of statistics; arguments as of `band_parts`."""
+    cells, figures = _nothing(config, hand)
+    parts = [Part("embedding", ~cells, figures)] if encoder else []
+    start = 0
+    for name in (*MEASURES, *config.families) if hand else ():
+        own = figures.copy()
+        own[start : start + SIZES.get(name, 1)] = True
+        start += SIZES.get(name, 1)
+        parts.append(Part(name, cells, own))
+    return parts
 
 
 def frequencies(config: FeatsConfig) -> np.ndarray:
@@ -95,69 +162,48 @@ def frequencies(config: FeatsConfig) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def without_measures(
-    mel: np.ndarray, hand: np.ndarray, config: FeatsConfig, neutral: np.ndarray
-) -> list[Variant]:
-    """Return a variant a measure or family of statistics, its figures set to the training mean `neutral`."""
-    sizes = dict.fromkeys(MEASURES, 1) | {name: SIZES[name] for name in config.families}
-    variants, start = [], 0
-    for name, size in sizes.items():
-        changed = hand.copy()
-        changed[start : start + size] = neutral[start : start + size]
-        variants.append(Variant(name, mel, changed))
-        start += size
-    return variants
+def _nothing(config: FeatsConfig, hand: bool) -> tuple[np.ndarray, np.ndarray]:
+    figures = len(frequencies(config)) if hand else 0
+    return np.zeros((1, config.n_mels), bool), np.zeros(figures, bool)
 
 
-def without_stretches(
-    mel: np.ndarray, hand: np.ndarray | None, hop: float, window: float, neutral: np.ndarray
-) -> list[Variant]:
-    """Return a variant for every `window` seconds of log-mel, set to the training mean; `hand` stays."""
-    variants, step = [], max(1, round(window / hop))
-    for start in range(0, len(mel), step):
-        stop = min(start + step, len(mel))
-        without = mel.copy()
-        without[start:stop] = neutral
-        variants.append(Variant((start * hop, stop * hop), without, hand))
-    return variants
-
-
-def effects(system: MasdSystem, whole: Variant, variants: Sequence[Variant], affine: bool = False) -> Effects:
-    """Return what the part taken away in each of `variants` does to the score of `whole`.
+def worth_of(
+    system: MasdSystem, mel: np.ndarray, hand: np.ndarray | None, parts: Sequence[Part], affine: bool = False
+) -> Worth:
+    """Return the game of `parts`: the score with all other cells and figures at the training's mean.
 
     Args:
         system: the fitted system.
-        whole: the recording.
-        variants: the recording without a part.
+        mel: (T, M) log-mel that the encoder hears; not looked at where there is none.
+        hand: (D,) handcrafted features, None where it takes none.
+        parts: together all that the system takes.
         affine: the score is that of the affine map, not of the temperature.
     """
-    f, made = _decisions(system, [whole, *variants]), system.calibration
-    scores = np.asarray(made.affine_scores(f) if affine else made.scores(f))
-    found = Effects(float(scores[0]))
-    for variant, effect in zip(variants, (scores[0] - scores[1:]).tolist(), strict=True):
-        if isinstance(variant.part, tuple):
-            found.windows.append((*variant.part, effect))
-        else:
-            (found.bands if variant.part in NAMES["multi"] else found.measures)[variant.part] = effect
-    return found
+    neutral, mean, made = system.neutral_mel(mel), system.hand_neutral, system.calibration
+    heard = [number for number, part in enumerate(parts) if part.cells.any()]
 
+    def worth(sets: np.ndarray) -> np.ndarray:
+        inputs = Inputs([str(number) for number in range(len(sets))])
+        if neutral is not None:
+            kinds, rows = np.unique(sets[:, heard], axis=0, return_inverse=True)
+            mels = []
+            for kind in kinds:
+                there = np.zeros((1, 1), bool)
+                for number in np.array(heard)[kind]:
+                    there = there | parts[number].cells
+                mels.append(np.where(there, mel, neutral))
+            inputs.compact = compact_of(system.encoder(), mels).rows(rows.reshape(-1))
+        if hand is not None and mean is not None:
+            figures = sets @ np.stack([part.figures for part in parts])
+            inputs.hand = np.where(figures, hand, mean).astype(np.float32)
+        f = system.decision(system.values(inputs))
+        return np.asarray(made.affine_scores(f) if affine else made.scores(f))
 
-def _decisions(system: MasdSystem, variants: Sequence[Variant]) -> np.ndarray:
-    """Return f (N,) of the variants."""
-    inputs = Inputs([str(i) for i in range(len(variants))])
-    if system.features.row.ssl:
-        inputs.compact = compact_of(system.encoder(), [variant.mel for variant in variants])
-    if variants[0].hand is not None:
-        inputs.hand = np.stack([variant.hand for variant in variants if variant.hand is not None])
-    return system.decision(system.values(inputs))
+    return worth
 
 
 def explain(system: System, piece: Piece, affine: bool = False) -> Effects:
-    """Return what bands, measures and stretches of `STRETCH` seconds do to the score of a first piece.
-
-    A band's log-mel cells, its figures, a measure or a family of statistics are set to the mean of the
-    set that the encoder or the SVM was trained on (see `MasdSystem.neutral_mel`); a stretch is cut out of the
-    recording, and everything measured on what is left.
+    """Return what bands and measures do to the score of a piece; time is left to `joined`.
 
     Raises:
         MasdError: the system is not one of MASD's own.
@@ -165,41 +211,93 @@ def explain(system: System, piece: Piece, affine: bool = False) -> Effects:
     if not isinstance(system, MasdSystem) or system.feats is None:
         raise MasdError("--explain true: only MASD's own models can do that")
     from masd.feats.handcrafted import handcrafted
-    from masd.feats.logmel import logmel
 
-    config, x, hearing = system.feats, piece.x, system.hearing
-
-    def variant(part: str | tuple[float, float], y: np.ndarray) -> Variant:
-        mel = logmel(y, config)[: classify_frames(config)]
-        uses_hand = system.features.hand is not None
-        return Variant(part, mel, handcrafted(y[: hearing.samples], config) if uses_hand else None)
-
-    whole = variant("", x)
-    neutral, of_hand = system.neutral_mel(whole.mel), system.hand_neutral
-    variants = without_bands(whole.mel, whole.hand, config, neutral, of_hand)
-    if of_hand is not None and whole.hand is not None:
-        variants += without_measures(whole.mel, whole.hand, config, of_hand)
-    size, least = round(STRETCH * hearing.rate), round(LEAST * hearing.rate)
-    variants += [
-        variant((start / hearing.rate, stop / hearing.rate), cut)
-        for start, stop, cut in stretches(x[: hearing.samples], size, least)
-    ]
-    return effects(system, whole, variants, affine)
+    config, encoder = system.feats, system.features.row.ssl
+    mel = system.mel(piece) if encoder else np.zeros((1, config.n_mels), np.float32)
+    hand = handcrafted(piece.core, config).astype(np.float32) if system.features.hand is not None else None
+    return effects(system, mel, hand, affine)
 
 
-def stretches(x: np.ndarray, size: int, least: int, fade: int = 160) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Yield (start, stop, what is left) of x (N,) for every `size` samples, while `least` samples are left.
+def effects(system: MasdSystem, mel: np.ndarray, hand: np.ndarray | None, affine: bool = False) -> Effects:
+    """Return what bands and measures do to a score; arguments as of `worth_of`."""
+    config, given = system.feats, (system.features.row.ssl, hand is not None)
+    assert config is not None
+    found: list[dict[str, float]] = []
+    for parts in (band_parts(config, *given), measure_parts(config, *given)):
+        worth = worth_of(system, mel, hand, parts, affine)
+        values = shapley(worth, len(parts)).tolist()
+        found.append({part.name: value for part, value in zip(parts, values, strict=True)})
+    baseline, score = worth(np.array([[False] * len(parts), [True] * len(parts)])).tolist()
+    return Effects(score, baseline, *found)
 
-    The ends are joined by fading one into the other over `fade` samples, so that no edge is heard.
+
+def joined(several: Sequence[Effects], spans: Sequence[tuple[float, float]]) -> Effects:
+    """Return the effects on the mean score of several windows: their means, and each window's own share.
+
+    The score of the whole is the mean of the windows', so a window adds its score less its baseline to it,
+    over their number, whatever the others do.
+
+    Args:
+        several: of each window.
+        spans: (start, end) of each in seconds.
     """
-    ramp = np.linspace(0, 1, fade, dtype=np.float32)
-    for start in range(0, len(x), size):
-        stop = min(start + size, len(x))
-        left, right = x[:start], x[stop:]
-        if len(left) + len(right) < least + fade:
-            return
-        if len(left) >= fade and len(right) >= fade:
-            both = left[-fade:] * (1 - ramp) + right[:fade] * ramp
-            yield start, stop, np.concatenate([left[:-fade], both, right[fade:]])
-        else:
-            yield start, stop, left if len(left) > len(right) else right
+
+    def mean(values: Iterable[float]) -> float:
+        return float(np.mean(list(values)))
+
+    whole = Effects(mean(one.score for one in several), mean(one.baseline for one in several))
+    whole.bands = {name: mean(one.bands[name] for one in several) for name in several[0].bands}
+    whole.measures = {name: mean(one.measures[name] for one in several) for name in several[0].measures}
+    shares = [(one.score - one.baseline) / len(several) for one in several]
+    whole.windows = [(*span, share) for span, share in zip(spans, shares, strict=True)]
+    return whole
+
+
+def stretched(system: System, piece: Piece, whole: Effects, start: float, affine: bool = False) -> Effects:
+    """Return `whole`, of a recording of one window, with the effects of every `STRETCH` seconds of it.
+
+    Absent stretches are cut out of the recording, and everything is measured on what is left; where all are,
+    nothing can be measured, and the score is the baseline.
+
+    Args:
+        system: the fitted system.
+        piece: the window.
+        whole: what `explain` says of it.
+        start: its first second in the recording.
+        affine: the score is that of the affine map.
+    """
+    x, rate, made = piece.core, system.hearing.rate, system.calibration
+    edges = stretches(len(x), round(STRETCH * rate))
+
+    def worth(sets: np.ndarray) -> np.ndarray:
+        scores = np.where(sets.any(1), whole.score, whole.baseline)
+        rows = np.flatnonzero(sets.any(1) & ~sets.all(1))
+        cuts = [spliced(x, edges, sets[row]) for row in rows]
+        if cuts:
+            f = system.decide([Piece(cut, 0, len(cut), window=True) for cut in cuts])
+            scores[rows] = made.affine_scores(f) if affine else made.scores(f)
+        return scores
+
+    players = len(edges) - 1
+    values, whole.error = (
+        (shapley(worth, players), 0.0) if players <= EXACT else estimated(worth, players, ROUNDS)
+    )
+    seconds = [round(start + edge / rate, 3) for edge in edges]
+    whole.windows = list(zip(seconds[:-1], seconds[1:], values.tolist(), strict=True))
+    return whole
+
+
+def stretches(samples: int, size: int) -> list[int]:
+    """Return where stretches of `size` samples begin and end; the last is up to half as long again."""
+    return [*range(0, max(samples - size // 2, 1), size), samples]
+
+
+def spliced(x: np.ndarray, edges: Sequence[int], there: np.ndarray) -> np.ndarray:
+    """Return the stretches of x (N,) that are `there`, faded into each other where others lay between."""
+    runs = np.flatnonzero(np.diff([False, *there, False])).reshape(-1, 2)
+    parts = [x[edges[first] : edges[last]] for first, last in runs]
+    out, ramp = parts[0], np.linspace(0, 1, FADE, dtype=np.float32)
+    for part in parts[1:]:
+        both = out[-FADE:] * (1 - ramp) + part[:FADE] * ramp
+        out = np.concatenate([out[:-FADE], both, part[FADE:]])
+    return out

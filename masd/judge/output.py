@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, TextIO
 
 from masd.errors import printable
-from masd.judge.explain import Effects
+from masd.judge.explain import MEANINGS, Effects
 from masd.judge.verdict import Judge, Verdict
 
 WORDS = {"bonafide": "genuine", "spoof": "fake", "inconclusive": "inconclusive"}
@@ -60,16 +60,15 @@ def reasons(effects: Effects | None) -> list[str]:
     """Return lines that say what moved a score, the strongest of each kind first; time in its order."""
     if effects is None:
         return []
-    kinds = [("band", effects.bands), ("measure", effects.measures)]
-    lines = []
-    for kind, found in kinds:
-        ordered = sorted(found.items(), key=lambda item: -abs(item[1]))
-        if ordered:
-            lines.append(f"    {kind:<8} " + "  ".join(f"{name} {effect:+.3f}" for name, effect in ordered))
-    if effects.windows:
-        parts = [f"{start:.1f}-{stop:.1f} {effect:+.3f}" for start, stop, effect in effects.windows]
-        lines.append(f"    {'seconds':<8} " + "  ".join(parts))
-    return lines
+    moved = effects.score - effects.baseline
+    base = f"{effects.score:+.3f} = {effects.baseline:+.3f}, which average figures have, {moved:+.3f}"
+    lines = [f"    score    {base}: what each kind below adds up to; above 0 speaks for genuine"]
+    for kind, found in (("band", effects.bands), ("measure", effects.measures)):
+        for name, effect in sorted(found.items(), key=lambda item: -abs(item[1])):
+            lines.append(f"    {kind:<8} {effect:>+8.3f}  {name:<16}  {MEANINGS[name]}")
+    parts = [f"{start:.1f}-{stop:.1f} {effect:+.3f}" for start, stop, effect in effects.windows]
+    error = [f"+-{effects.error:.3f} each:"] if effects.error else []
+    return [*lines, f"    {'seconds':<8} " + "  ".join(error + parts)]
 
 
 def described(verdict: Verdict) -> dict[str, Any]:
@@ -77,6 +76,9 @@ def described(verdict: Verdict) -> dict[str, Any]:
     values = dataclasses.asdict(verdict) | {"highest": dataclasses.asdict(verdict.highest)}
     if verdict.effects is None:
         del values["effects"]
+    else:
+        names = (*verdict.effects.bands, *verdict.effects.measures)
+        values["effects"]["meanings"] = {name: MEANINGS[name] for name in names}
     return values
 
 

@@ -13,11 +13,12 @@ from masd.audio.evidence import no_speech
 from masd.audio.speech import Speech, seconds_of, span
 from masd.audio.stream import AudioStream
 from masd.errors import MasdError
-from masd.judge.explain import Effects, explain
+from masd.judge.explain import Effects, explain, joined, stretched
 from masd.judge.sources import Source, opened
 from masd.metrics.scores import p_fake
 from masd.systems.base import System
 from masd.systems.items import Piece
+from masd.systems.masd import MasdSystem
 from masd.systems.ranges import CLIPPED_SHARE, HEAVILY_CLIPPED, far_band, unknown_sound, unlike_training
 
 WINDOWS_AT_ONCE = 16
@@ -46,7 +47,7 @@ class Verdict:
         reasons: why nothing can be said: one line for each condition of judgement that does not hold.
         warnings: the reasons, and each other way in which the recording is unlike the training data.
         windows: what was judged, stretch by stretch; one where only the first seconds are.
-        effects: what its parts do to the score, where that was asked for.
+        effects: what its parts do to the score, where that was asked for; they add up to it.
     """
 
     file: str
@@ -74,6 +75,7 @@ class Heard:
         decisions: f of each piece.
         spans: (first sample, number of samples) of each, from the first sound on.
         left_out: windows without speech.
+        effects: what parts of each piece do, where that was asked for.
     """
 
     first: Piece
@@ -81,11 +83,13 @@ class Heard:
     decisions: list[float] = field(default_factory=list)
     spans: list[tuple[int, int]] = field(default_factory=list)
     left_out: int = 0
+    effects: list[Effects] = field(default_factory=list)
 
-    def add(self, pieces: list[Piece], f: np.ndarray) -> None:
+    def add(self, pieces: list[Piece], f: np.ndarray, effects: list[Effects]) -> None:
         """Take what the system says of pieces."""
         self.decisions += f.tolist()
         self.spans += [(piece.start, len(piece.core)) for piece in pieces]
+        self.effects += effects
 
 
 class Judge:
@@ -100,8 +104,7 @@ class Judge:
 
     Raises:
         MasdError: the system cannot judge recordings; the prior is no probability, or the system is not
-            calibrated and cannot take one; the score of windows, or of a system that is not MASD's, is to be
-            explained.
+            calibrated and cannot take one; the score of a system that is not MASD's is to be explained.
     """
 
     def __init__(
@@ -112,12 +115,9 @@ class Judge:
         prior: float | None = None,
         explained: bool = False,
     ) -> None:
-        if windows and explained:
-            raise MasdError(
-                "--explain true explains the score of a recording's first seconds, not of windows; "
-                "leave --windows out"
-            )
         system.check_hears()
+        if explained and not isinstance(system, MasdSystem):
+            raise MasdError("--explain true: only MASD's own models can do that")
         self.system, self.windows, self.explained = system, windows, explained
         self.hearing, self.affine = system.hearing, calibration == "affine"
         self.samples = self.hearing.window if windows else self.hearing.samples
@@ -156,7 +156,7 @@ class Judge:
                     f"at least {self.hearing.least:g} s are needed"
                 )
             if not heard.decisions:
-                heard.add([heard.first], self.system.decide([heard.first]))
+                self._decide(heard, [heard.first])
             reasons, warnings = self._notes(stream, speech, heard)
         f = float(np.mean(heard.decisions))
         score, p = self.score(f), self.p_fake(f)
@@ -164,7 +164,7 @@ class Judge:
             raise MasdError(f"{name}: the model gives no finite score; it is damaged, make or fetch it again")
         label = "inconclusive" if reasons else "spoof" if p >= 0.5 else "bonafide"
         windows = self._windows(heard, speech.skipped)
-        return Verdict(name, score, p, label, reasons, warnings, windows, self._explain(heard.first))
+        return Verdict(name, score, p, label, reasons, warnings, windows, self._explain(heard, windows))
 
     def p_fake(self, f: float) -> float:
         """Return P(fake) of f at the judge's prior."""
@@ -178,8 +178,12 @@ class Judge:
             found.append(Window(*seconds, self.p_fake(f)))
         return found
 
-    def _explain(self, piece: Piece) -> Effects | None:
-        return explain(self.system, piece, self.affine) if self.explained else None
+    def _explain(self, heard: Heard, windows: list[Window]) -> Effects | None:
+        if not heard.effects:
+            return None
+        if len(windows) > 1:
+            return joined(heard.effects, [(window.start, window.end) for window in windows])
+        return stretched(self.system, heard.first, heard.effects[0], windows[0].start, self.affine)
 
     def pieces(self, x: np.ndarray) -> list[Piece]:
         """Return what is judged of a recording in memory (N,), as it was read."""
@@ -206,9 +210,13 @@ class Judge:
                 heard.left_out = left_out
             heard.left_out += len(group) - len(kept)
             if kept:
-                heard.add(kept, self.system.decide(kept))
+                self._decide(heard, kept)
         assert heard is not None, "there is always a first piece"
         return heard
+
+    def _decide(self, heard: Heard, pieces: list[Piece]) -> None:
+        effects = [explain(self.system, p, self.affine) for p in pieces] if self.explained else []
+        heard.add(pieces, self.system.decide(pieces), effects)
 
     def _sounding(self, piece: Piece, loud: float) -> Piece:
         """Return a window without long silence at its ends, which would weigh as much as speech."""

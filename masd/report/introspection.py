@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 POINTS = 1500  # utterances of a projection at most
-WINDOW = 0.2  # seconds of an occluded stretch
+STRETCH = 1.0  # seconds of log-mel whose effect is told
 
 
 def attention_by_attack(run: Run) -> dict[str, np.ndarray]:
@@ -136,10 +137,10 @@ def _sample(trials: Trials, limit: int) -> Trials:
 
 @dataclass
 class Explanation:
-    """What each part of one utterance does to its score.
+    """What each part of one utterance does to its score, as `masd.judge.explain` has it.
 
-    A part is taken away by setting its log-mel cells to the training mean (bands, stretches of time), or a
-    measure to its training mean.
+    A stretch of time is here so much of the log-mel, the training's mean in its place; measures, which are of
+    all of the utterance, take part in that game too, though their share is not told.
 
     Attributes:
         utt: the utterance.
@@ -157,7 +158,7 @@ class Explanation:
 
 
 def explain(run: Run, utt: str = "") -> Explanation:
-    """Explain one utterance's score by occlusion; without a name, that of the spoof the system is surest of.
+    """Explain one utterance's score; without a name, that of the spoof the system is surest of.
 
     Raises:
         MasdError: the system has no encoder, its inputs are gone, or the utterance is no trial.
@@ -176,17 +177,18 @@ def explain(run: Run, utt: str = "") -> Explanation:
 
 
 def _effects(system: MasdSystem, mel: np.ndarray, hand: np.ndarray | None, hop: float) -> Effects:
-    from masd.judge import explain as parts
+    from masd.judge import explain as game
 
-    config = system.feats
-    assert config is not None  # _observed refuses such systems
-    neutral = system.neutral_mel(mel)
-    of_hand = system.hand_neutral
-    variants = parts.without_bands(mel, hand, config, neutral, of_hand)
-    variants += parts.without_stretches(mel, hand, hop, WINDOW, neutral)
-    if hand is not None and of_hand is not None:
-        variants += parts.without_measures(mel, hand, config, of_hand)
-    return parts.effects(system, parts.Variant("", mel, hand), variants)
+    found = game.effects(system, mel, hand)
+    spans = list(itertools.pairwise(game.stretches(len(mel), round(STRETCH / hop))))
+    frames, none = np.arange(len(mel))[:, None], np.zeros(0 if hand is None else len(hand), bool)
+    parts = [game.Part("measures", np.zeros_like(mel, bool), ~none)]
+    for start, stop in spans:
+        cells = np.broadcast_to((frames >= start) & (frames < stop), mel.shape)
+        parts.append(game.Part(f"{start}", cells, none))
+    _, *values = game.shapley(game.worth_of(system, mel, hand, parts), len(parts)).tolist()
+    found.windows = [(a * hop, b * hop, value) for (a, b), value in zip(spans, values, strict=True)]
+    return found
 
 
 def _observed(made: Scored, utt: str) -> tuple[np.ndarray, np.ndarray | None, float]:
