@@ -28,6 +28,7 @@ EXTRAS = {
         "torch", "torchaudio",
     ),
     "onnx": ("onnx", "onnxruntime"),
+    "serve": ("starlette", "uvicorn"),
     "vocoders": ("pyworld", "transformers"),
 }  # fmt: skip
 

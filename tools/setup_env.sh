@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Makes the virtual environment tools/venv from setup.cfg.
 #
-# Usage: tools/setup_env.sh [base | extra ...]        extras: recipes test vocoders mini onnx bench all
+# Usage: tools/setup_env.sh [base | extra ...]        extras: recipes test vocoders mini onnx serve bench all
 #
-# base is what judging by the packaged model takes, without PyTorch; recipes what training and scoring take, and is
-# part of all other extras; no word means all, which is all but bench.
+# base is what judging by the packaged model takes, without PyTorch, and serve the page beside it; recipes what training
+# and scoring take, and is part of all other extras; no word means all, which is all but bench.
 #
 # MASD_PYTHON       the interpreter to use (default: python3); 3.11 or newer
 # MASD_VENV         where the environment goes, relative to the repository (default: tools/venv)
@@ -28,8 +28,8 @@ extras=("$@")
 [ ${#extras[@]} -gt 0 ] || extras=(all)
 for extra in "${extras[@]}"; do
   case $extra in
-    base | recipes | test | vocoders | mini | onnx | bench | all) ;;
-    *) fail "unknown extra '$extra'; known: base recipes test vocoders mini onnx bench all" ;;
+    base | recipes | test | vocoders | mini | onnx | serve | bench | all) ;;
+    *) fail "unknown extra '$extra'; known: base recipes test vocoders mini onnx serve bench all" ;;
   esac
 done
 
@@ -64,11 +64,13 @@ if [ -n "${MASD_TORCH:-}" ]; then
   "${pip[@]}" install "${locked[@]}" ${MASD_TORCH_INDEX:+--index-url "$MASD_TORCH_INDEX"} "${torch_packages[@]}" >> "$log" 2>&1 ||
     fail "pip could not install $MASD_TORCH; the last line of $log: $(tail -n 1 "$log")"
 fi
-say "installing masd and what it needs${joined:+ (PyTorch is the large one: a few minutes)}"
+heavy=", torch, torchaudio"
+case $joined in "" | serve) heavy= ;; esac
+say "installing masd and what it needs${heavy:+ (PyTorch is the large one: a few minutes)}"
 "${pip[@]}" install "${locked[@]}" --editable "${root}${joined:+[$joined]}" >> "$log" 2>&1 ||
   fail "pip could not install the requirements; the last line of $log: $(tail -n 1 "$log")"
-"$venv/bin/python3" -c "import masd.judge.verdict${joined:+, torch, torchaudio}" >> "$log" 2>&1 ||
-  fail "masd${joined:+, torch and torchaudio} cannot be imported; choose another pair with MASD_TORCH; see $log"
+"$venv/bin/python3" -c "import masd.judge.verdict$heavy" >> "$log" 2>&1 ||
+  fail "masd${heavy:+, torch and torchaudio} cannot be imported; choose another pair with MASD_TORCH; see $log"
 printf '%s\n' "${all_extras[@]}" > "$wanted"
 echo "$stamp" > "$venv/masd.stamp"
 say "done"

@@ -202,8 +202,27 @@ def worth_of(
     return worth
 
 
-def explain(system: System, piece: Piece, affine: bool = False) -> Effects:
-    """Return what bands and measures do to the score of a piece; time is left to `joined`.
+def between(worth: Worth, baseline: float, score: float) -> Worth:
+    """Return a game whose empty set is worth `baseline`, its whole `score`; `worth` is asked for the rest."""
+
+    def worth_between(sets: np.ndarray) -> np.ndarray:
+        worths = np.where(sets.any(1), score, baseline)
+        rows = np.flatnonzero(sets.any(1) & ~sets.all(1))
+        if len(rows):
+            worths[rows] = worth(sets[rows])
+        return worths
+
+    return worth_between
+
+
+def explain(system: System, piece: Piece, score: float, affine: bool = False) -> Effects:
+    """Return what bands and measures do to the score of a piece; time is left to `joined` and `stretched`.
+
+    Args:
+        system: the fitted system.
+        piece: what was judged.
+        score: what it got.
+        affine: by the affine map, not by the temperature.
 
     Raises:
         MasdError: the system is not one of MASD's own.
@@ -215,19 +234,28 @@ def explain(system: System, piece: Piece, affine: bool = False) -> Effects:
     config, encoder = system.feats, system.features.row.ssl
     mel = system.mel(piece) if encoder else np.zeros((1, config.n_mels), np.float32)
     hand = handcrafted(piece.core, config).astype(np.float32) if system.features.hand is not None else None
-    return effects(system, mel, hand, affine)
+    return effects(system, mel, hand, score, affine)
 
 
-def effects(system: MasdSystem, mel: np.ndarray, hand: np.ndarray | None, affine: bool = False) -> Effects:
-    """Return what bands and measures do to a score; arguments as of `worth_of`."""
+def effects(
+    system: MasdSystem,
+    mel: np.ndarray,
+    hand: np.ndarray | None,
+    score: float | None = None,
+    affine: bool = False,
+) -> Effects:
+    """Return what bands and measures do to a score, known or not; arguments as of `worth_of`."""
     config, given = system.feats, (system.features.row.ssl, hand is not None)
     assert config is not None
-    found: list[dict[str, float]] = []
-    for parts in (band_parts(config, *given), measure_parts(config, *given)):
-        worth = worth_of(system, mel, hand, parts, affine)
+    games = [parts_of(config, *given) for parts_of in (band_parts, measure_parts)]
+    ends = np.stack([np.zeros(len(games[0]), bool), np.ones(len(games[0]), bool)])
+    baseline, whole = worth_of(system, mel, hand, games[0], affine)(ends).tolist()
+    score = whole if score is None else score
+    found = []
+    for parts in games:
+        worth = between(worth_of(system, mel, hand, parts, affine), baseline, score)
         values = shapley(worth, len(parts)).tolist()
         found.append({part.name: value for part, value in zip(parts, values, strict=True)})
-    baseline, score = worth(np.array([[False] * len(parts), [True] * len(parts)])).tolist()
     return Effects(score, baseline, *found)
 
 
@@ -269,15 +297,12 @@ def stretched(system: System, piece: Piece, whole: Effects, start: float, affine
     x, rate, made = piece.core, system.hearing.rate, system.calibration
     edges = stretches(len(x), round(STRETCH * rate))
 
-    def worth(sets: np.ndarray) -> np.ndarray:
-        scores = np.where(sets.any(1), whole.score, whole.baseline)
-        rows = np.flatnonzero(sets.any(1) & ~sets.all(1))
-        cuts = [spliced(x, edges, sets[row]) for row in rows]
-        if cuts:
-            f = system.decide([Piece(cut, 0, len(cut), window=True) for cut in cuts])
-            scores[rows] = made.affine_scores(f) if affine else made.scores(f)
-        return scores
+    def cut(sets: np.ndarray) -> np.ndarray:
+        cuts = [spliced(x, edges, there) for there in sets]
+        f = system.decide([Piece(cut, 0, len(cut), window=True) for cut in cuts])
+        return np.asarray(made.affine_scores(f) if affine else made.scores(f))
 
+    worth = between(cut, whole.baseline, whole.score)
     players = len(edges) - 1
     values, whole.error = (
         (shapley(worth, players), 0.0) if players <= EXACT else estimated(worth, players, ROUNDS)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 CONFIG = FeatsConfig(n_fft=1024, win_length=640, n_mels=96)
 COLUMNS = 800  # at most
 RANGE = 16.0  # nats below the loudest that are shown, 70 dB
+QUIETEST = -4.0  # what counts as loudest where nothing is
 GENUINE, FAKE, INK, QUIET = "#0b6e6e", "#b4430f", "#1c2326", "#68757a"
 
 
@@ -68,7 +69,7 @@ def spectrogram(source: Source, name: str = "", longest: float = 3600.0) -> Spec
     mel = logmel(x, CONFIG)
     at = np.arange(0, len(mel), -(-len(mel) // COLUMNS))
     loudest = np.maximum.reduceat(mel, at, axis=0)
-    shown = np.clip((loudest - mel.max()) / RANGE + 1.0, 0.0, 1.0)
+    shown = np.clip((loudest - max(mel.max(), QUIETEST)) / RANGE + 1.0, 0.0, 1.0)
     (_, low), (_, mid), _ = band_ranges("multi", CONFIG.n_mels, CONFIG.f_min, CONFIG.f_max)
     return Spectrogram(np.round(255 * shown.T).astype(np.uint8), len(x) / CONFIG.sample_rate, (low, mid))
 
@@ -86,8 +87,10 @@ def draw(verdict: Verdict, heard: Spectrogram) -> bytes:
 
     effects = verdict.effects
     assert effects is not None, "the judge explains"
-    parts = [(f"{name} band", value) for name, value in effects.bands.items()]
-    parts = [*parts, *effects.measures.items()]
+    bands = [
+        (f"{name} band" if name in NAMES["multi"] else "no one band", v) for name, v in effects.bands.items()
+    ]
+    parts = [*bands, *effects.measures.items()]
     quiet = {"axes.edgecolor": QUIET, "xtick.color": QUIET, "ytick.color": QUIET, "text.color": INK}
     with matplotlib.style.context(["default", quiet, {"axes.labelcolor": INK, "font.size": 9}]):
         figure = Figure(figsize=(8, 5.2 + 0.21 * len(parts)), dpi=150, layout="constrained")

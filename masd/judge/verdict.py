@@ -215,8 +215,12 @@ class Judge:
         return heard
 
     def _decide(self, heard: Heard, pieces: list[Piece]) -> None:
-        effects = [explain(self.system, p, self.affine) for p in pieces] if self.explained else []
-        heard.add(pieces, self.system.decide(pieces), effects)
+        f = self.system.decide(pieces)
+        effects = []
+        if self.explained:
+            scored = zip(pieces, f.tolist(), strict=True)
+            effects = [explain(self.system, piece, self.score(one), self.affine) for piece, one in scored]
+        heard.add(pieces, f, effects)
 
     def _sounding(self, piece: Piece, loud: float) -> Piece:
         """Return a window without long silence at its ends, which would weigh as much as speech."""

@@ -186,7 +186,8 @@ def _effects(system: MasdSystem, mel: np.ndarray, hand: np.ndarray | None, hop: 
     for start, stop in spans:
         cells = np.broadcast_to((frames >= start) & (frames < stop), mel.shape)
         parts.append(game.Part(f"{start}", cells, none))
-    _, *values = game.shapley(game.worth_of(system, mel, hand, parts), len(parts)).tolist()
+    worth = game.between(game.worth_of(system, mel, hand, parts), found.baseline, found.score)
+    _, *values = game.shapley(worth, len(parts)).tolist()
     found.windows = [(a * hop, b * hop, value) for (a, b), value in zip(spans, values, strict=True)]
     return found
 

@@ -26,7 +26,6 @@ from masd.errors import MasdError
 from masd.feats.config import FeatsConfig
 from masd.feats.dump import dump_shard, finish_dump
 from masd.feats.extract import front_end
-from masd.judge.explain import effects
 from masd.judge.export import ExportConfig
 from masd.judge.output import WORDS
 from masd.judge.sources import expand
@@ -37,7 +36,6 @@ from masd.pretrained import PLUS
 from masd.stage.files import read_json, read_yaml, sha256, write_yaml
 from masd.stage.seeding import generator
 from masd.svm.config import FitConfig
-from masd.svm.inputs import embed
 from masd.systems import load
 from masd.systems.calibration import Posterior
 from masd.systems.embeddings import extract_shard, finish
@@ -703,40 +701,30 @@ def test_what_cannot_be_exported_or_fast(world, tmp_path):
         ExportConfig(vectors=1)
 
 
-def test_explaining_says_what_moved_the_score(world, detector):
-    """The sum is not the score, but a part's effect is the score with it less the score without it."""
+@pytest.mark.parametrize(("windows", "count"), [(False, 8), (True, 2)])
+def test_effects_add_up_to_the_score_of_a_system_with_an_encoder(world, windows, count):
     path = world / "wav" / "v4-00.wav"
-    explained = judge_of(world / "full" / "model", explained=True)
+    explained = judge_of(world / "full" / "model", windows=windows, explained=True)
     verdict = explained.judge(path)
-    assert verdict.score == detector.judge(path).score, "explaining changes nothing"
-    effects = verdict.effects
-    assert list(effects.bands) == ["low", "mid", "high"] and list(effects.measures) == ["PCS", "HFER", "SFI"]
-    assert [(start, stop) for start, stop, _ in effects.windows] == [(i / 2, i / 2 + 0.5) for i in range(8)]
-    x = soundfile.read(path, dtype="float32")[0]
-    hand = explained.system.inputs(explained.pieces(x))
-    hand.hand[0, 1] = explained.system.features.hand.mean[1]
-    without = explained.system.calibration.scores(explained.system.decision(explained.system.values(hand)))
-    assert effects.measures["HFER"] == pytest.approx(verdict.score - without[0], abs=1e-3)
-    with pytest.raises(MasdError, match="not of windows"):
-        judge_of(world / "full" / "model", windows=True, explained=True)
+    assert verdict.score == judge_of(world / "full" / "model", windows=windows).judge(path).score
+    found = verdict.effects
+    assert list(found.bands) == ["low", "mid", "high", "other"]
+    assert list(found.measures) == ["embedding", "PCS", "HFER", "SFI"]
+    assert len(found.windows) == count
+    for kind in (found.bands.values(), found.measures.values(), [effect for *_, effect in found.windows]):
+        assert sum(kind) == pytest.approx(verdict.score - found.baseline, abs=1e-6)
+        assert max(map(abs, kind)) > 1e-4
+    other = judge_of(world / "handcrafted" / "model", explained=True).judge(path).effects
+    assert list(other.bands) == ["other"] and "embedding" not in other.measures
 
 
-def test_what_is_explained_of_a_long_recording_is_what_is_judged(world, monkeypatch):
-    """The last frames of the first 4 s hear what follows them, not a reflection at 4 s."""
-    seen = {}
+def test_a_system_that_is_not_masds_own_is_not_explained():
+    class Stranger:
+        def check_hears(self):
+            pass
 
-    def judged(encoder, mels):
-        seen.setdefault("judged", mels[0])
-        return embed(encoder, mels)
-
-    def explained(system, whole, *rest):
-        seen["explained"] = whole.mel
-        return effects(system, whole, *rest)
-
-    monkeypatch.setattr("masd.svm.inputs.embed", judged)
-    monkeypatch.setattr("masd.judge.explain.effects", explained)
-    assert judge_of(world / "full" / "model", explained=True).judge(world / "wav" / "v4-00.wav").effects
-    np.testing.assert_array_equal(seen["explained"], seen["judged"])
+    with pytest.raises(MasdError, match="only MASD's own models can do that"):
+        Judge(Stranger(), explained=True)
 
 
 def test_a_band_is_neutral_at_the_mean_of_pretraining_or_where_that_is_not_known_of_the_recording(world):
@@ -755,12 +743,17 @@ def test_without_a_model_the_packaged_one_judges_and_explains(tmp_path):
     head, columns, row, *reasons = done.stdout.decode().splitlines()
     assert done.returncode == 0 and head.startswith("# plus model") and "P(fake)" in columns
     assert row.split()[0] in ("genuine", "fake", "inconclusive") and "x.wav" in row
-    assert [line.split()[0] for line in reasons][-2:] == ["measure", "seconds"]
-    assert "covariance" in reasons[-2] and "3.5-4.0" in reasons[-1]
-    plain = json.loads(command(tmp_path / "x.wav", "--json", "--windows=false").stdout)
+    kinds = ["score", *["band"] * 4, *["measure"] * 9, "seconds"]
+    assert [line.split()[0] for line in reasons] == kinds and "0.0-4.0" in reasons[-1]
+    plain = json.loads(command(tmp_path / "x.wav", "--json").stdout)
     assert "effects" not in plain
     full = json.loads(command("--explain", tmp_path / "x.wav", "--json").stdout)
-    assert full["score"] == plain["score"] and full["effects"]["windows"][0][:2] == [0.0, 0.5]
+    assert full["score"] == plain["score"]
+    effects, printed = full["effects"], [float(line.split()[1]) for line in reasons[1:5]]
+    for kind in (effects["bands"].values(), effects["measures"].values(), [w[2] for w in effects["windows"]]):
+        assert sum(kind) == pytest.approx(full["score"] - effects["baseline"], abs=1e-6)
+    assert sum(printed) == pytest.approx(full["score"] - effects["baseline"], abs=3e-3)
+    assert effects["meanings"].keys() == effects["bands"].keys() | effects["measures"].keys()
     assert sum(path.stat().st_size for path in PLUS.iterdir()) < 12e6
 
 

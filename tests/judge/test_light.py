@@ -21,6 +21,8 @@ HEAVY = {
     "matplotlib",
     "jinja2",
     "onnxruntime",
+    "starlette",
+    "uvicorn",
 }
 
 

@@ -158,9 +158,11 @@ def test_an_explanation_starts_from_the_score_in_the_file(world):
     found = explain(run, "v5-3")
     scores = read_scores(run.folder / "scores/eval/scores")
     assert found.effects.score == pytest.approx(scores["v5-3"], abs=1e-4)
-    assert (found.kind, list(found.effects.bands)) == ("A3", ["low", "mid", "high"])
-    assert list(found.effects.measures) == ["PCS", "HFER", "SFI"]
-    assert [round(start, 2) for start, _, _ in found.effects.windows] == [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+    assert (found.kind, list(found.effects.bands)) == ("A3", ["low", "mid", "high", "other"])
+    assert list(found.effects.measures) == ["embedding", "PCS", "HFER", "SFI"]
+    assert [round(end, 2) for _, end, _ in found.effects.windows] == [1.01]
+    for kind in (found.effects.bands, found.effects.measures):
+        assert sum(kind.values()) == pytest.approx(found.effects.score - found.effects.baseline, abs=1e-6)
     assert any(abs(effect) > 1e-6 for effect in found.effects.bands.values())
     pooled = run.trials.pooled
     surest = pooled.utts[pooled.fake][np.argmin(pooled.scores[pooled.fake])]
