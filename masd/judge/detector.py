@@ -39,7 +39,7 @@ class Detector:
             from masd.pretrained import PLUS
 
             model = PLUS
-        windows = how.pop("windows", not how.get("explained", False))
+        windows = how.pop("windows", True)
         self._judge = Judge(load(model), windows, **how)
 
     def judge(self, source: Source, rate: int | None = None, name: str = "") -> Verdict:

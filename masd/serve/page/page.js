@@ -111,7 +111,9 @@ const say = (text) => ($("said").textContent = text);
 function select(entry, move = true) {
   current = entry;
   refresh(entry);
-  if (move && !$("result").hidden) $("result").focus({ preventScroll: false });
+  if (!move || $("result").hidden) return;
+  $("result").focus({ preventScroll: true });
+  $("result").scrollIntoView();
 }
 
 function refresh(entry) {
@@ -250,7 +252,8 @@ function heard(entry) {
         ...[["1", 0.1], ["0", 0.9]].map(([text, top]) => styled(el("span", { class: "num" }, text), { top: percent(top) })),
         styled(el("span", {}, el("b", {}, "P(fake)")), { top: "50%" })),
       el("div", { class: "plot time", role: "img", "aria-label": `P(fake) over time. ${where}`, onclick: seek }, timeline, cursors[1]),
-      el("div", { class: "axis", id: "effectaxis", "aria-hidden": "true" }),
+      el("div", { class: "axis", id: "effectaxis", "aria-hidden": "true" },
+        styled(el("span", {}, el("b", {}, "effect")), { top: "50%" })),
       el("div", { class: "plot effect", id: "effectplot", onclick: seek }, cursors[2]),
       el("div", {}), ticks(total)),
     el("p", { class: "legend" }, where),
