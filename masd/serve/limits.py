@@ -21,7 +21,7 @@ class Limits:
 
     megabytes: float = 50.0
     seconds: float = 600.0
-    per_minute: int = 120
+    per_minute: int = 300
     jobs: int = 2
     waiting: int = 8
 

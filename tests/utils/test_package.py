@@ -54,7 +54,8 @@ def test_the_wheel_has_the_model_the_templates_and_every_module(wheel):
         "masd/pretrained/plus/model.safetensors",
     } <= names
     wanted = {str(p.relative_to(ROOT)) for p in ROOT.glob("masd/**/*.py")}
-    wanted |= {str(p.relative_to(ROOT)) for p in ROOT.glob("masd/report/templates/*")}
+    for data in ("masd/report/templates/*", "masd/serve/page/*"):
+        wanted |= {str(p.relative_to(ROOT)) for p in ROOT.glob(data)}
     assert wanted <= names
     assert not any(name.startswith(("tests/", "egs/", "tools/")) for name in names)
     base = re.findall(r"^Requires-Dist: ([\w-]+)[^;\n]*$", metadata, re.M)
@@ -72,9 +73,12 @@ def test_the_base_is_light_and_what_is_left_out_is_named_with_its_extra():
 @pytest.mark.parametrize(
     ("words", "lacks"),
     [
-        (["dump_feats", "--data", "d", "--out", "o"], "h5py"),
+        (["dump_feats", "--data", "d", "--out", "o"], "recipes"),
+        (["explain", "x.wav", "--plot", "x.png"], "recipes"),
+        (["serve"], "serve"),
         (["pretrain", "--help"], ""),
         (["export_model", "--help"], ""),
+        (["serve", "--help"], ""),
     ],
 )
 def test_a_command_that_lacks_an_extra_says_so_in_one_line(tmp_path, words, lacks):
@@ -94,7 +98,7 @@ def test_a_command_that_lacks_an_extra_says_so_in_one_line(tmp_path, words, lack
         return
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1, done.stderr
     assert f"{words[0]}: error: needs " in done.stderr
-    assert "pip install 'masd[recipes]'" in done.stderr
+    assert f"pip install 'masd[{lacks}]'" in done.stderr
 
 
 def test_the_tested_versions_are_of_what_is_required():

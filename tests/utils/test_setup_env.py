@@ -68,7 +68,8 @@ def test_base_is_no_extra(tmp_path, before, words, said):
 
 
 @pytest.mark.parametrize(
-    ("extra", "locked"), [("base", ""), ("recipes", ""), ("base", "1"), ("recipes", "1")]
+    ("extra", "locked"),
+    [("base", ""), ("serve", ""), ("recipes", ""), ("base", "1"), ("recipes", "1")],
 )
 def test_base_has_no_torch_and_locked_takes_the_tested_versions(tmp_path, extra, locked):
     """By an interpreter that only notes what it is called with."""
@@ -79,7 +80,7 @@ def test_base_has_no_torch_and_locked_takes_the_tested_versions(tmp_path, extra,
     done = setup(extra, MASD_VENV=str(tmp_path), MASD_PYTHON=str(python), MASD_LOCKED=locked)
     assert done.returncode == 0, done.stderr
     install, check = (tmp_path / "calls").read_text().splitlines()[-2:]
-    assert install.endswith(f"--editable {ROOT}" + ("" if extra == "base" else "[recipes]"))
+    assert install.endswith(f"--editable {ROOT}" + ("" if extra == "base" else f"[{extra}]"))
     assert (f"--constraint {ROOT}/tools/constraints.txt" in install) == bool(locked)
     assert ("torch" in check) == (extra == "recipes")
     again = setup(extra, MASD_VENV=str(tmp_path), MASD_PYTHON=str(python), MASD_LOCKED=locked)

@@ -66,6 +66,7 @@ function take(files) {
     const entry = { file, name: file.name, state: "waiting" };
     if (file.size > 1e6 * limit) Object.assign(entry, { state: "failed", error: `larger than ${limit} MB` });
     entries.push(entry);
+    refresh(entry);
     first ??= entry;
   }
   if (first) select(first, false);
@@ -109,7 +110,9 @@ const say = (text) => ($("said").textContent = text);
 // Many
 
 function select(entry, move = true) {
+  const before = current;
   current = entry;
+  if (before && before !== entry) refresh(before);
   refresh(entry);
   if (!move || $("result").hidden) return;
   $("result").focus({ preventScroll: true });
@@ -117,11 +120,14 @@ function select(entry, move = true) {
 }
 
 function refresh(entry) {
+  if (!entries.includes(entry)) return; // cleared meanwhile
   $("many").hidden = entries.length < 2;
   $("guide").hidden = true;
-  const at = document.activeElement?.dataset?.number;
-  $("list").replaceChildren(...entries.map(item));
-  if (at !== undefined) $("list").querySelector(`[data-number="${at}"]`)?.focus();
+  const row = item(entry), focused = entry.row?.contains(document.activeElement);
+  if (entry.row) entry.row.replaceWith(row);
+  else $("list").append(row);
+  entry.row = row;
+  if (focused) row.firstChild.focus();
   const counts = {};
   for (const one of entries) {
     const word = one.state === "done" ? one.answer.words.word : one.state === "failed" ? "not judged" : "to come";
@@ -132,7 +138,7 @@ function refresh(entry) {
   if (entry === current) draw(entry);
 }
 
-function item(entry, number) {
+function item(entry) {
   const done = entry.state === "done";
   const word = done ? entry.answer.words.word : entry.state === "failed" ? "not judged" : entry.state;
   const kind = done ? word : entry.state === "failed" ? "failed" : "waiting";
@@ -145,7 +151,7 @@ function item(entry, number) {
       el("span", { class: "num" }, el("span", { class: "hidden" }, "P(fake) "), entry.answer.p_fake.toFixed(2)),
     );
   } else if (entry.error) parts.push(el("span", { class: "error" }, entry.error));
-  const chosen = { class: "item", type: "button", "data-number": number, "aria-current": entry === current ? "true" : null };
+  const chosen = { class: "item", type: "button", "aria-current": entry === current ? "true" : null };
   return el("li", {}, el("button", { ...chosen, onclick: () => select(entry) }, ...parts));
 }
 
@@ -406,6 +412,7 @@ $("clear").addEventListener("click", () => {
   $("many").hidden = $("result").hidden = true;
   $("guide").hidden = false;
   $("result").replaceChildren();
+  $("list").replaceChildren();
   $("files").focus();
 });
 let depth = 0; // dragenter and dragleave come for every child
