@@ -10,7 +10,7 @@ from masd.errors import MasdError
 
 log = logging.getLogger(__name__)
 
-VERSION = 6  # raise it when the same files come to give another page
+VERSION = 7  # raise it when the same files come to give another page
 INPUTS = ("metrics.json", "attention", "metrics.jsonl", "probe_*.json", "model.yaml", "encoder.yaml")
 
 

@@ -32,7 +32,7 @@ function svg(tag, attributes, ...children) {
 }
 
 const styled = (node, styles) => Object.assign(node.style, styles) && node;
-const signed = (x) => `${x < 0 ? "\u2212" : "+"}${Math.abs(x).toFixed(2)}`;
+const signed = (x) => (Math.abs(x) < 0.005 ? "0.00" : `${x < 0 ? "\u2212" : "+"}${Math.abs(x).toFixed(2)}`);
 const seconds = (s) => (s < 60 ? `${+s.toFixed(1)} s` : `${Math.floor(s / 60)}:${String(Math.floor(s % 60)).padStart(2, "0")}`);
 const percent = (x) => `${100 * x}%`;
 const sleep = (s) => new Promise((done) => setTimeout(done, 1000 * s));
@@ -258,7 +258,7 @@ function heard(entry) {
         ...[["1", 0.1], ["0", 0.9]].map(([text, top]) => styled(el("span", { class: "num" }, text), { top: percent(top) })),
         styled(el("span", {}, el("b", {}, "P(fake)")), { top: "50%" })),
       el("div", { class: "plot time", role: "img", "aria-label": `P(fake) over time. ${where}`, onclick: seek }, timeline, cursors[1]),
-      el("div", { class: "axis", id: "effectaxis", "aria-hidden": "true" },
+      el("div", { class: "axis", "aria-hidden": "true" },
         styled(el("span", {}, el("b", {}, "effect")), { top: "50%" })),
       el("div", { class: "plot effect", id: "effectplot", onclick: seek }, cursors[2]),
       el("div", {}), ticks(total)),
@@ -319,13 +319,14 @@ function drawEffects(entry) {
       el("p", { class: "sum" }, "The score, higher for genuine, is ", el("span", { class: "num" }, signed(found.score)),
         ". Average figures would have ", el("span", { class: "num" }, signed(found.baseline)),
         "; the effects of all bands add up to the rest, ", el("span", { class: "num" }, signed(found.score - found.baseline)),
-        ", and so do those of all measures, and those over time. Left or down speaks for fake."),
+        ", and so do those of all measures, and those over time",
+        found.error ? ` (each has a standard error of ${found.error.toFixed(2)})` : "", ". Left or down speaks for fake."),
       bands),
     measures);
   drawTime(found, entry.answer.spectrogram.seconds);
 }
 
-function drawTime({ windows, error }, total) {
+function drawTime({ windows }, total) {
   const most = Math.max(1e-9, ...windows.map(([, , value]) => Math.abs(value)));
   const bars = windows.map(([start, end, value], n) => {
     const height = Math.max(Math.abs(value) / most, 0.02);
@@ -339,8 +340,6 @@ function drawTime({ windows, error }, total) {
   $("effectplot").setAttribute("role", "img");
   $("effectplot").setAttribute("aria-label", `Effect over time: lowest ${part(low)}, highest ${part(high)}`);
   $("effectplot").prepend(svg("svg", { viewBox: "0 -1.06 1 2.12", preserveAspectRatio: "none" }, ...bars, zero));
-  $("effectaxis").replaceChildren(
-    styled(el("span", {}, el("b", {}, "effect"), el("small", {}, error ? `\u00b1${error.toFixed(2)} each` : "")), { top: "50%" }));
 }
 
 function game(kind, rows, most) {
