@@ -129,7 +129,7 @@ def test_partialspoof_says_where_its_recordings_are_spoofed(recipes, tmp_path):
     corpus = field_trees.partialspoof(tmp_path, field_trees.Voices())
     folder, figures = run(recipes["partialspoof"], "--corpus", corpus)
     assert labels(folder) == (3, 3) and set(figures["attacks"]) == {"CON"}
-    spans = {folder.lab(utt): where for utt, where in folder.tables["utt2spoofed"].items()}
+    spans = {folder.lab(utt): where for utt, where in folder.tables["utt2fake"].items()}
     assert spans == {"bonafide": "-", "spoof": "0.30-0.56,1.20-1.50"}
 
 
@@ -199,7 +199,7 @@ def test_partialspoof_sets_for_training(recipes, tmp_path):
         **dict.fromkeys(("train", "dev", "eval"), (3, 3)),
         **dict.fromkeys(("pretrain", "pretrain_dev"), (3, 0)),
     }
-    assert set(found["pretrain"].tables["utt2spoofed"].values()) == {"-"}
+    assert set(found["pretrain"].tables["utt2fake"].values()) == {"-"}
 
 
 def test_asvspoof2021_la_has_the_subsets_of_its_keys(recipes, tmp_path):

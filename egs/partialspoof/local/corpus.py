@@ -56,7 +56,7 @@ def prepare(
 ) -> None:
     """Write `<out>/eval`, for training `<out>/{train,dev,pretrain,pretrain_dev}` too, and `<out>/breakdown`.
 
-    What of a recording is spoofed stands in utt2spoofed.
+    What of a recording is spoofed stands in utt2fake.
 
     Args:
         corpus: folder database, with protocols, segment labels and audio.
@@ -77,7 +77,7 @@ def prepare(
         there = list_audio(root / name / "con_wav", (".wav",))
         sets[name] = complete(findings, name, key, there, root / name / "con_wav", counts[name])
         labels = root / SEGMENTS.format(name)
-        sets[name].tables["spoofed"] = spoofed(sets[name], read_segment_labels(labels), labels)
+        sets[name].tables["fake"] = spoofed(sets[name], read_segment_labels(labels), labels)
         audio |= there
     findings.settle()
     write_sets(out, sets, audio, read_yaml(part), "")
