@@ -431,7 +431,7 @@ use_model() {
   pretraining=false
   if [ -n "$checkpoint" ]; then
     [ -z "$model" ] || fail "--checkpoint stands in place of --model; give one of them"
-    [ "$waveforms" = true ] || fail "--checkpoint $checkpoint: whose weights are these? --system aasist, aasist_l or rawnet2"
+    [ "$waveforms" = true ] || fail "--checkpoint $checkpoint: whose weights are these? --system aasist or another of docs/systems.md"
     [ -f "$checkpoint" ] || missing checkpoint "$checkpoint" "no such file"
     tag=zero_shot_${system}_released row=zero_shot_${system}_released ssl_kind=""
     scorer=(--system "$system" --checkpoint "$checkpoint") calibration=()

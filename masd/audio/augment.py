@@ -1,4 +1,4 @@
-"""Augmentation of waveforms: RawBoost's three noises, codecs, bands, rates, rooms, speed, noise.
+"""Augmentation of waveforms: RawBoost's three noises, codecs, bands, rates, rooms, speed, noises.
 
 RawBoost is Tak et al., ICASSP 2022. Every draw comes from the generator that is given.
 """
@@ -14,7 +14,9 @@ import numpy as np
 from numpy.random import Generator
 
 from masd.audio.resampling import resample
+from masd.audio.stream import AudioStream, read_audio
 from masd.audio.usable import fit
+from masd.audio.walk import audio_paths
 from masd.errors import MasdError
 
 # name to what soundfile calls container, coding and the rate it needs
@@ -60,7 +62,10 @@ class RawBoostConfig:
     snr: tuple[float, float] = (10.0, 40.0)
 
 
-PROBABILITIES = ("codec", "telephone", "speed", "noise", "equaliser", "low_pass", "room", "rates")
+PROBABILITIES = (
+    *("codec", "telephone", "speed", "noise", "equaliser", "low_pass", "room", "rates"),
+    *("background", "reverb"),
+)
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,11 @@ class AugmentConfig:
         low_pass: probability of a low-pass at one of `EDGES`.
         room: probability of a room: noise that decays by 60 dB in 0.1 to 0.5 s behind the direct sound.
         rates: probability of resampling to one of `RATES` and back.
+        background: probability of a stretch of a recording of `background_folders`.
+        background_folders: folders of noise, searched through: MUSAN's noise and music, for instance.
+        background_snr: range of the signal-to-noise ratio, dB.
+        reverb: probability of an impulse response of `reverb_folders`.
+        reverb_folders: folders of impulse responses, searched through, such as RIRS_NOISES/simulated_rirs.
     """
 
     rawboost: int = 0
@@ -99,6 +109,11 @@ class AugmentConfig:
     low_pass: float = field(default=0.0, metadata={"omit": True})
     room: float = field(default=0.0, metadata={"omit": True})
     rates: float = field(default=0.0, metadata={"omit": True})
+    background: float = field(default=0.0, metadata={"omit": True})
+    background_folders: tuple[str, ...] = field(default=(), metadata={"omit": True})
+    background_snr: tuple[float, float] = field(default=(0.0, 20.0), metadata={"omit": True})
+    reverb: float = field(default=0.0, metadata={"omit": True})
+    reverb_folders: tuple[str, ...] = field(default=(), metadata={"omit": True})
 
     def __post_init__(self) -> None:
         if self.rawboost not in range(9):
@@ -109,6 +124,9 @@ class AugmentConfig:
         for key in PROBABILITIES:
             if not 0.0 <= getattr(self, key) <= 1.0:
                 raise MasdError(f"augment.{key}: {getattr(self, key)} is no probability")
+        for key in ("background", "reverb"):
+            if getattr(self, key) and not getattr(self, f"{key}_folders"):
+                raise MasdError(f"augment.{key}: of which recordings? Give augment.{key}_folders, a list")
 
     @property
     def active(self) -> bool:
@@ -133,11 +151,15 @@ def augment(x: np.ndarray, config: AugmentConfig, rng: Generator, rate: int = 16
         x = low_passed(x, int(rng.choice(EDGES)), rate)
     if config.room and rng.random() < config.room:
         x = in_a_room(x, rng, rate)
+    if config.reverb and rng.random() < config.reverb:
+        x = reverberated(x, config.reverb_folders, rng, rate)
     if config.rates and rng.random() < config.rates:
         other = int(rng.choice(RATES))
         x = fit(resample(resample(x.astype(np.float32), rate, other), other, rate), len(x))
     if config.noise and rng.random() < config.noise:
         x = add_noise(x, rng.uniform(*config.noise_snr), rng.uniform(0.0, 2.0), rng)
+    if config.background and rng.random() < config.background:
+        x = with_background(x, config.background_folders, rng.uniform(*config.background_snr), rng, rate)
     if config.telephone and rng.random() < config.telephone:
         x = telephone_band(x, rate)
     if config.codec and rng.random() < config.codec:
@@ -258,6 +280,42 @@ def in_a_room(x: np.ndarray, rng: Generator, rate: int = 16000) -> np.ndarray:
     tail = rng.standard_normal(decay) * np.exp(-6.9 * np.arange(decay) / decay)
     tail *= rng.uniform(0.02, 0.3) / np.linalg.norm(tail)
     return x + signal.oaconvolve(x, tail)[: len(x)]
+
+
+@functools.lru_cache(maxsize=16)
+def recordings(folders: tuple[str, ...]) -> list[str]:
+    """Return the audio files of folders and of those in them, in order; `MasdError` where there is none."""
+    found = [path for folder in folders for path in audio_paths(folder)]
+    if not found:
+        raise MasdError(f"{', '.join(folders)}: no recording in it to augment by")
+    return found
+
+
+def _one_of(folders: tuple[str, ...], rng: Generator) -> str:
+    found = recordings(tuple(folders))
+    return found[rng.integers(len(found))]
+
+
+def reverberated(x: np.ndarray, folders: tuple[str, ...], rng: Generator, rate: int = 16000) -> np.ndarray:
+    """Return x (N,), of its energy and no later, through an impulse response drawn from folders."""
+    from scipy import signal
+
+    response, _ = read_audio(_one_of(folders, rng), rate)
+    direct = int(np.abs(response).argmax())
+    y = signal.oaconvolve(x, response)[direct : direct + len(x)]
+    return y * (np.linalg.norm(x) / max(np.linalg.norm(y), 1e-12))
+
+
+def with_background(
+    x: np.ndarray, folders: tuple[str, ...], snr: float, rng: Generator, rate: int = 16000
+) -> np.ndarray:
+    """Return x (N,) with a stretch of a recording of folders, at `snr` dB; a short one is repeated."""
+    path, seconds = _one_of(folders, rng), len(x) / rate
+    with AudioStream(path, rate) as stream:
+        spare = stream.length() - seconds
+    start = rng.uniform(0, max(spare, 0.0))
+    noise, _ = read_audio(path, rate, start, start + seconds if spare > 0 else None)
+    return x + _at_snr(np.resize(noise, len(x)), x, snr)
 
 
 def change_speed(x: np.ndarray, factor: float, rate: int = 16000) -> np.ndarray:

@@ -59,7 +59,7 @@ def detect(
     Args:
         files: files, folders or `-`; written without `--files`, anywhere on the command line.
         model: model folder that train made, e.g. exp/<size>/<tag>/model.
-        system: aasist, aasist_l or rawnet2, with `checkpoint`.
+        system: one whose authors released weights (docs/systems.md), with `checkpoint`.
         type: `module:Class` of a system of your own, whose code the model folder cannot name by itself.
         checkpoint: released weights, in place of a model folder.
         json: print a JSON object a file: file, score, p_fake, label (the field's `bonafide`, `spoof`;

@@ -46,7 +46,8 @@ def score(
         model: model folder that train made.
         embeddings: embeddings of the set, for rows that use them.
         dump: feature dump of the set, for rows that use handcrafted features.
-        system: aasist, aasist_l or rawnet2, with `checkpoint`: scores are differences of logits.
+        system: one whose authors released weights (docs/systems.md), with `checkpoint`: scores are
+            differences of logits.
         type: `module:Class` of a system of your own, whose code the model folder cannot name by itself.
         checkpoint: released weights, in place of a model folder.
         enrolment: ASV protocols that say by what speakers are enrolled (samo), `FILE,FILE`; without them, by

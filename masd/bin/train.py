@@ -40,9 +40,10 @@ def train(
 
     The rows handcrafted, ssl_single, ssl_multi, concat, attention and full, plus and plus_encoder fit fusion
     where they have one, RBF SVM, temperature, affine map and development threshold, on dumps and embeddings.
-    rawnet2, aasist, aasist_l, samo, lfcc_lcnn, w2v2_aasist and hubert_wavlm are networks on recordings: the
-    epoch is chosen on the development set; the same command goes on where a killed run was last saved;
-    torchrun trains on several GPUs. lfcc_gmm fits two mixtures, tokens k-means units and a unigram model.
+    rawnet2, aasist, aasist_l, samo, lfcc_lcnn and, on pretrained front ends, w2v2_aasist, hubert_wavlm, sls,
+    nes2net, mhfa and antideepfake are networks on recordings: the epoch is chosen on the development set; the
+    same command goes on where a killed run was last saved; torchrun trains on several GPUs. lfcc_gmm fits two
+    mixtures, tokens k-means units and a unigram model.
     Writes OUT/model, a folder that stands alone, and beside it fusion.jsonl, or of networks last.safetensors,
     metrics.jsonl, train.log, tensorboard/.
 

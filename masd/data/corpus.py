@@ -207,8 +207,7 @@ def _write_key(path: Path, key: Key, audio: Mapping[str, str], conditions: Itera
     named = key.tables.get("spk", {})
     speaker = {utt: id_of(named.get(utt) or f"{path.name}-{label}") for utt, label in key.label.items()}
     tables = {"attack": key.attack, **{name: key.condition(name) for name in conditions}}
-    if "source" in key.tables:
-        tables["source"] = key.tables["source"]
+    tables |= {name: key.tables[name] for name in ("source", "fake") if name in key.tables}
     words = {
         f"utt2{name}": {utt: id_of(table.get(utt, "")) or "-" for utt in key.label}
         for name, table in tables.items()

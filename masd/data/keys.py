@@ -105,6 +105,13 @@ class Key:
         tables = {name: renamed(table) for name, table in self.tables.items()}
         return Key(self.name, renamed(self.label), renamed(self.attack), tables)
 
+    def extend(self, more: Key) -> None:
+        """Add the trials of another key; of a trial in both, what the other says."""
+        self.label |= more.label
+        self.attack |= more.attack
+        for name, table in more.tables.items():
+            self.tables.setdefault(name, {}).update(table)
+
     def subset(self, name: str) -> Key:
         """Return the trials of one subset (`eval` of ASVspoof 2021).
 

@@ -8,6 +8,7 @@ the tensors' shapes, and by config.json where there is one.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,8 @@ class FrontEnd(nn.Module):
     """A pretrained transformer on waveforms, one frame each 20 ms.
 
     Args:
-        architecture: as `read_front_end` returns it, or of `NAMED`.
+        architecture: as `infer` returns it, or of `NAMED`; `normalise` says whether waveforms are scaled to
+            zero mean and unit variance, else they are where the extractor has layer norms.
     """
 
     def __init__(self, architecture: Architecture) -> None:
@@ -90,9 +92,16 @@ class FrontEnd(nn.Module):
         """Number of transformer layers."""
         return int(self.architecture["layers"])
 
+    def frames(self, samples: int) -> int:
+        """Return how many frames a waveform of so many samples has."""
+        for _, kernel, stride in self.architecture["convs"]:
+            samples = (samples - kernel) // stride + 1
+        return samples
+
     def _input(self, x: Tensor) -> Tensor:
         # models with a layer-norm extractor were pretrained on waveforms of zero mean and unit variance
-        return F.layer_norm(x, x.shape[1:]) if self.architecture["norm"] == "layer_norm" else x
+        layer_norm = self.architecture["norm"] == "layer_norm"
+        return F.layer_norm(x, x.shape[1:]) if self.architecture.get("normalise", layer_norm) else x
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the last layer's frames (B, T, D) of waveforms (B, N) at 16 kHz."""
@@ -101,6 +110,46 @@ class FrontEnd(nn.Module):
     def all_layers(self, x: Tensor) -> Tensor:
         """Return every layer's frames (L, B, T, D)."""
         return torch.stack(self.model.extract_features(self._input(x))[0])
+
+    def hidden_states(self, x: Tensor) -> Tensor:
+        """Return (L + 1, B, T, D): what enters the first layer, each layer's frames, last `forward`'s."""
+        transformer, entered = self.model.encoder.transformer, []
+        hook = transformer.layers[0].register_forward_pre_hook(lambda _, inputs: entered.append(inputs[0]))
+        try:
+            *layers, last = self.model.extract_features(self._input(x))[0]
+        finally:
+            hook.remove()
+        if self.architecture["first"]:
+            last = transformer.layer_norm(last)
+        return torch.stack([entered[0], *layers, last])
+
+
+class OnFrontEnds:
+    """What networks on pretrained front ends share; stands before `nn.Module` among a class's bases.
+
+    Attributes:
+        front_ends: the front ends.
+        tuned: whether they are trained on; else they are frozen and stay in evaluation mode.
+    """
+
+    front_ends: nn.ModuleList
+    tuned: bool
+
+    def attach(self, front_ends: Sequence[FrontEnd], tuned: bool) -> None:
+        """Take the front ends; called once, after the module was made."""
+        self.front_ends, self.tuned = nn.ModuleList(front_ends), tuned
+        self.front_ends.requires_grad_(tuned)
+
+    def train(self, mode: bool = True) -> nn.Module:
+        """Set training mode; frozen front ends stay as they evaluate."""
+        super().train(mode)  # type: ignore[misc]
+        if not self.tuned:
+            self.front_ends.eval()
+        return self  # type: ignore[return-value]
+
+    def front_end_grad(self) -> torch.set_grad_enabled:
+        """Return a context in which frozen front ends keep nothing for gradients."""
+        return torch.set_grad_enabled(torch.is_grad_enabled() and self.tuned)
 
 
 def build(architecture: Architecture) -> nn.Module:

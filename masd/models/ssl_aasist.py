@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from masd.models.aasist import encoder
-from masd.models.front_ends import FrontEnd
+from masd.models.front_ends import FrontEnd, OnFrontEnds
 from masd.models.graph import GraphBackEnd
 
 WIDTH = 128
 
 
-class SslAasist(GraphBackEnd):
+class SslAasist(OnFrontEnds, GraphBackEnd):
     """One or more pretrained front ends, their frames fused, and AASIST's back end.
 
     With one front end its last layer is taken. With several, each gives the sum of its layers under
@@ -33,9 +33,7 @@ class SslAasist(GraphBackEnd):
     def __init__(self, front_ends: Sequence[FrontEnd], tuned: bool = True) -> None:
         channels = (32, 32, 64, 64, 64, 64)
         super().__init__(WIDTH // 3, channels[-1], (64, 32), (0.5, 0.5, 0.5), (2.0, 2.0, 100.0))
-        self.front_ends = nn.ModuleList(front_ends)
-        self.tuned = tuned
-        self.front_ends.requires_grad_(tuned)
+        self.attach(front_ends, tuned)
         several = len(front_ends) > 1
         self.layer_weights = nn.ParameterList(torch.zeros(one.layers) for one in front_ends if several)
         self.project = nn.Linear(sum(one.dim for one in front_ends), WIDTH)
@@ -45,13 +43,6 @@ class SslAasist(GraphBackEnd):
         self.attention = nn.Sequential(
             nn.Conv2d(64, 128, 1), nn.SELU(inplace=True), nn.BatchNorm2d(128), nn.Conv2d(128, 64, 1)
         )
-
-    def train(self, mode: bool = True) -> SslAasist:
-        """Set training mode; frozen front ends stay as they evaluate."""
-        super().train(mode)
-        if not self.tuned:
-            self.front_ends.eval()
-        return self
 
     def frames(self, x: Tensor) -> Tensor:
         """Return the fused frames (B, T, D1 + D2 + ...) of waveforms (B, N) at 16 kHz."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from safetensors import SafetensorError
@@ -35,12 +35,13 @@ def read_tensors(path: str | Path) -> State:
         raise MasdError(f"{path}: cannot be read as safetensors ({' '.join(str(error).split())})") from None
 
 
-def read_checkpoint(path: str | Path, keys: tuple[str, ...] = ()) -> State:
+def read_checkpoint(path: str | Path, keys: tuple[str, ...] = (), stream: BinaryIO | None = None) -> State:
     """Return the state dict that a torch or safetensors file holds, nothing in it being run.
 
     Args:
         path: the file.
         keys: the entries under which the state dict may stand; the first found is taken, else the whole file.
+        stream: what is read in place of the file, where it lies in it.
 
     Raises:
         MasdError: the file cannot be read, holds pickled objects, or holds no state dict.
@@ -49,7 +50,7 @@ def read_checkpoint(path: str | Path, keys: tuple[str, ...] = ()) -> State:
         if Path(path).suffix == ".safetensors":
             value: Any = load_file(str(path))
         else:
-            value = torch.load(path, map_location="cpu", weights_only=True)
+            value = torch.load(stream or path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise MasdError(
             f"{path}: holds pickled objects, which this program does not run; convert it where you trust it: "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,22 +12,41 @@ from torch.nn import functional as F
 from masd.errors import MasdError
 from masd.models.normalization import Share
 from masd.models.one_class import OCSoftmax, Samo, samo_scores
-from masd.models.state import load_state, read_checkpoint
+from masd.stage.own import named_class
 from masd.systems.config import FrontEndConfig, NetworkConfig
 from masd.systems.waveforms import WaveBatch
 from masd.training.precision import autocast_options
 
-FRONT_ENDS = {"w2v2_aasist": ["wav2vec2_xlsr_300m"], "hubert_wavlm": ["hubert_large", "wavlm_large"]}
-RELEASED = ("aasist", "aasist_l", "rawnet2")
+XLSR = ["wav2vec2_xlsr_300m"]
+FRONT_ENDS = {
+    "w2v2_aasist": XLSR,
+    "hubert_wavlm": ["hubert_large", "wavlm_large"],
+    "sls": XLSR,
+    "nes2net": XLSR,
+    "mhfa": ["wavlm_large"],
+    "antideepfake": XLSR,
+}
+BACK_ENDS = {
+    "sls": "masd.models.sls:Sls",
+    "nes2net": "masd.models.nes2net:Nes2Net",
+    "mhfa": "masd.models.mhfa:Mhfa",
+    "antideepfake": "masd.models.antideepfake:AntiDeepfake",
+}
 
 
-def network(system: str, front_end: FrontEndConfig, architectures: Sequence[Mapping] = ()) -> nn.Module:
+def network(
+    system: str,
+    front_end: FrontEndConfig,
+    architectures: Sequence[Mapping] = (),
+    samples: int = NetworkConfig.samples,
+) -> nn.Module:
     """Return a system's network with random weights, its front ends read from their checkpoints.
 
     Args:
         system: its name.
         front_end: where the pretrained front ends are.
         architectures: of front ends whose weights will be loaded afterwards, in place of `front_end`.
+        samples: length of the waveforms, which decides the size of sls.
 
     Raises:
         MasdError: a system or architecture is unknown, or a checkpoint does not fit.
@@ -46,11 +65,30 @@ def network(system: str, front_end: FrontEndConfig, architectures: Sequence[Mapp
         return Lcnn()
     if system not in FRONT_ENDS:
         raise MasdError(f"system {system}: no network of that name")
+    if architectures:
+        return on_front_ends(system, architectures, front_end.tuned, samples)
+    return _on(system, _front_ends(system, front_end), front_end.tuned, samples)
+
+
+def on_front_ends(
+    system: str,
+    architectures: Sequence[Mapping],
+    tuned: bool = True,
+    samples: int = NetworkConfig.samples,
+) -> nn.Module:
+    """Return a network of `FRONT_ENDS` with random weights, on front ends of these architectures."""
     from masd.models.front_ends import FrontEnd
+
+    return _on(system, [FrontEnd(dict(one)) for one in architectures], tuned, samples)
+
+
+def _on(system: str, ends: Sequence[Any], tuned: bool, samples: int) -> nn.Module:
+    if system in BACK_ENDS:
+        sized = {"samples": samples} if system == "sls" else {}
+        return named_class(BACK_ENDS[system], f"system {system}:", False)(ends[0], tuned, **sized)
     from masd.models.ssl_aasist import SslAasist
 
-    ends = [FrontEnd(dict(one)) for one in architectures] or _front_ends(system, front_end)
-    return SslAasist(ends, front_end.tuned)
+    return SslAasist(ends, tuned)
 
 
 def _front_ends(system: str, config: FrontEndConfig) -> list:
@@ -183,19 +221,3 @@ def class_weights(bonafide: Sequence[bool], given: Sequence[float]) -> tuple[flo
     if real in (0.0, 1.0):
         raise MasdError("training needs both bona fide and spoofed utterances")
     return real, 1.0 - real
-
-
-def released(system: str, path: str | Path) -> Classifier:
-    """Return a network with the authors' released weights, in evaluation mode.
-
-    Raises:
-        MasdError: the system has none, the file cannot be read, or a tensor does not fit (the first named).
-    """
-    if system not in RELEASED:
-        raise MasdError(
-            f"system {system}: checkpoints of {', '.join(RELEASED)} are known; give a model folder"
-        )
-    net = network(system, FrontEndConfig())
-    state = read_checkpoint(path, ("model", "state_dict"))
-    load_state(net, state, path)
-    return Classifier(net, NetworkConfig()).eval().requires_grad_(False)

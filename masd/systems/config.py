@@ -9,7 +9,10 @@ from masd.audio.augment import AugmentConfig
 from masd.errors import MasdError
 from masd.svm.config import FitConfig
 
-NETWORKS = ("rawnet2", "aasist", "aasist_l", "samo", "lfcc_lcnn", "w2v2_aasist", "hubert_wavlm")
+NETWORKS = (
+    *("rawnet2", "aasist", "aasist_l", "samo", "lfcc_lcnn", "w2v2_aasist", "hubert_wavlm"),
+    *("sls", "nes2net", "mhfa", "antideepfake"),
+)
 RATE = 16000
 SHORTEST = 0.1  # seconds
 
@@ -93,7 +96,7 @@ class NetworkConfig:
 
 @dataclass(frozen=True)
 class FrontEndConfig:
-    """The pretrained front ends of w2v2_aasist and hubert_wavlm.
+    """The pretrained front ends of w2v2_aasist, hubert_wavlm, sls, nes2net, mhfa and antideepfake.
 
     Args:
         checkpoints: files, or Hugging Face folders, in the order of the system's front ends; none: random

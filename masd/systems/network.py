@@ -69,15 +69,24 @@ class NetworkSystem(WaveformSystem):
 
     @classmethod
     def make_net(
-        cls, name: str, front_end: FrontEndConfig, options: Mapping[str, Any], ends: Sequence[Mapping] = ()
+        cls,
+        name: str,
+        front_end: FrontEndConfig,
+        options: Mapping[str, Any],
+        ends: Sequence[Mapping],
+        samples: int,
     ) -> nn.Module:
         """Return the network with random weights (see `classifier.network`)."""
-        return networks.network(name, front_end, ends) if cls.module is None else cls.module(**options)
+        if cls.module is None:
+            return networks.network(name, front_end, ends, samples)
+        return cls.module(**options)
 
     @classmethod
     def released(cls, name: str, checkpoint: str | Path) -> NetworkSystem:
         """Return the system with its authors' weights: its raw scores are differences of logits."""
-        system = cls(name, networks.released(name, checkpoint))
+        from masd.systems.released import released
+
+        system = cls(name, released(name, checkpoint))
         system.info = {"calibration": UNCALIBRATED}
         return system
 
@@ -104,7 +113,7 @@ class NetworkSystem(WaveformSystem):
         weights = class_weights(train.bonafide, config.class_weights)
         with torch.random.fork_rng():
             torch.manual_seed(derive(job.seed, "init"))
-            net = cls.make_net(job.system, told.front_end, told.options)
+            net = cls.make_net(job.system, told.front_end, told.options, (), config.samples)
             classifier = Classifier(net, config, weights, speakers if config.loss == "samo" else ())
         with deterministic(config.deterministic), processes(config.device) as group:
             if group.first and force:
@@ -183,8 +192,8 @@ class NetworkSystem(WaveformSystem):
     ) -> NetworkSystem:
         """Return the system that `parts` described."""
         where, options = folder / "model.yaml", settings.get("options") or {}
-        net = cls.make_net(name, FrontEndConfig(), options, settings["front_ends"])
         config = config_from(NetworkConfig, settings["network"], where)
+        net = cls.make_net(name, FrontEndConfig(), options, settings["front_ends"], config.samples)
         classifier = Classifier(net, config, speakers=settings["speakers"])
         load_state(classifier, {k: torch.from_numpy(v) for k, v in tensors.items()}, where)
         return cls(name, classifier.eval().requires_grad_(False), options)

@@ -14,9 +14,13 @@ from masd.audio.augment import (
     convolutive_noise,
     impulsive_noise,
     notch_filter,
+    recordings,
+    reverberated,
     telephone_band,
     through_codec,
+    with_background,
 )
+from masd.audio.write import write_wav
 from masd.errors import MasdError
 
 RATE = 16000
@@ -143,3 +147,53 @@ def test_settings_that_cannot_be_are_refused():
     for settings in ({"rawboost": 9}, {"codecs": ("amr",)}, {"noise": 1.5}):
         with pytest.raises(MasdError, match=r"augment\."):
             AugmentConfig(**settings)
+
+
+@pytest.fixture
+def noises(tmp_path):
+    """A folder like MUSAN's: a long recording of steps, and a short one, at another rate."""
+    (tmp_path / "musan/noise/free-sound").mkdir(parents=True)
+    write_wav(tmp_path / "musan/noise/free-sound/long.wav", np.repeat(np.arange(1, 11) / 20, RATE), RATE)
+    write_wav(tmp_path / "musan/noise/short.wav", rng(1).normal(size=800) / 10, 8000)
+    return (str(tmp_path / "musan/noise"),)
+
+
+def test_recorded_noise_is_a_stretch_of_a_file_at_the_stated_ratio(speechlike, noises):
+    x, heard = speechlike[: RATE // 2], set()
+    for seed in range(30):
+        added = with_background(x, noises, 7.0, rng(seed)) - x
+        assert snr(x, x + added) == pytest.approx(7, abs=1e-4)
+        steps = added / np.abs(added).max()
+        if np.ptp(steps[100:-100]) < 0.5:  # of the long one: a stretch of one step, or of two
+            heard.add("long")
+        else:  # a tenth of a second, five times
+            heard.add("short")
+            assert added[:1600] == pytest.approx(added[1600:3200], abs=1e-6)
+    assert heard == {"long", "short"}
+
+
+def test_impulse_responses_keep_energy_and_time(speechlike, tmp_path):
+    response = np.zeros(3000)
+    response[[200, 1000]] = 0.8, 0.4  # the direct sound after 200 samples, an echo 800 later
+    write_wav(tmp_path / "room.wav", response, RATE)
+    y = reverberated(speechlike, (str(tmp_path),), rng())
+    expected = speechlike + 0.5 * np.concatenate([np.zeros(800), speechlike[:-800]])
+    assert y == pytest.approx(expected * np.linalg.norm(speechlike) / np.linalg.norm(expected), abs=1e-4)
+    assert len(y) == len(speechlike)
+
+
+def test_folders_of_noise_and_rooms_are_keys_of_their_own(speechlike, noises, tmp_path):
+    config = AugmentConfig(background=1.0, background_folders=noises, background_snr=(3.0, 3.0))
+    assert config.active
+    y = augment(speechlike, config, rng(4))
+    assert y.dtype == np.float32 and snr(speechlike, y) == pytest.approx(3, abs=1e-3)
+    assert (augment(speechlike, config, rng(4)) == y).all()
+    with pytest.raises(
+        MasdError, match=r"augment\.reverb: of which recordings\? Give augment\.reverb_folders"
+    ):
+        AugmentConfig(reverb=0.5)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(MasdError, match=r"empty: no recording in it"):
+        recordings((str(tmp_path / "empty"),))
+    with pytest.raises(MasdError, match=r"nowhere: no such folder"):
+        augment(speechlike, AugmentConfig(reverb=1.0, reverb_folders=(str(tmp_path / "nowhere"),)), rng())

@@ -12,7 +12,7 @@ from masd.errors import MasdError
 from masd.models.aasist import AASIST, AASIST_L, Aasist
 from masd.models.graph import GraphAttention, GraphPool
 from masd.models.sinc import sinc_filters
-from masd.systems.classifier import released
+from masd.systems.released import released
 
 
 def given(variable):

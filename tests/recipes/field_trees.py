@@ -136,6 +136,50 @@ def mlaad(root: Path, make: Make, each: int = 3) -> Path:
     return root
 
 
+def codecfake(root: Path, make: Make, each: int = 2, parts: tuple[str, ...] = ()) -> Path:
+    """Codecfake: label files without header; C1 to C6 have the same real recordings, C7 others' fakes too."""
+    spoken = [f"SSB1365{number:04d}" if number % 2 else f"p228_{number:03d}" for number in range(3 * each)]
+    sets = {"train": spoken[:each], "dev": spoken[each : 2 * each]}
+    for name in parts or ("train", "dev", *(f"C{kind}" for kind in range(1, 8)), "A1", "A2", "A3"):
+        real = sets.get(name, spoken[2 * each :])
+        kinds = list(range(1, 7)) if name in sets else [int(name[1])]
+        lines = [f"{stem}.wav real 0" for stem in real]
+        if name == "A3":
+            lines = ["Y2ix2vJVgICk.wav real 0", "69630.wav fake 3"]
+        else:
+            mark, said = ("L{}_", real) if name[0] == "A" else ("F{:02d}_", real if name != "C7" else spoken)
+            lines += [f"{mark.format(kind)}{stem}.wav fake {kind}" for stem in said for kind in kinds]
+        put(root / f"label/{name}.txt", lines)
+        for line in lines:
+            file, label, _ = line.split()
+            place = name if name in sets else f"test/{name}"
+            make(root / place / file, {"real": "bonafide", "fake": "spoof"}[label])
+    return root
+
+
+PARTS = {"train": "T", "dev": "D", "eval": "E"}
+
+
+def partialspoof(root: Path, make: Make, each: int = 3) -> Path:
+    """PartialSpoof: as many spoofed in part as bona fide; a label is "0" where a recording is spoofed."""
+    for name, letter in PARTS.items():
+        lines, labels = [], {}
+        for number in range(each):
+            spk = f"LA_00{79 + number}"
+            real, fake = f"LA_{letter}_{9497115 + number}", f"CON_{letter}_{29 + number:07d}"
+            lines += [f"{spk[:-1]}{letter} {real} - - bonafide", f"{spk[:-1]}{letter} {fake} - CON spoof"]
+            labels[real] = np.array(["1"] * 150)
+            labels[fake] = np.array(["1"] * 30 + ["0"] * 26 + ["1"] * 64 + ["0"] * 30)
+            make(root / f"database/{name}/con_wav/{real}.wav", "bonafide")
+            make(root / f"database/{name}/con_wav/{fake}.wav", "spoof")
+        protocols = root / "database/protocols/PartialSpoof_LA_cm_protocols"
+        put(protocols / f"PartialSpoof.LA.cm.{name}.trl.txt", lines)
+        file = root / f"database/segment_labels/{name}_seglab_0.01.npy"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        np.save(file, np.array(labels, dtype=object))
+    return root
+
+
 def own(root: Path, make: Make, speakers: int = 6, speaker_folders: bool = True) -> Path:
     """A folder of one's own: three generators, each with every recording."""
     for number in range(speakers):

@@ -8,6 +8,7 @@ import os
 import time
 
 import field_trees
+import numpy as np
 import pytest
 from paper_recipes import ROOT, PaperRecipe
 
@@ -16,6 +17,7 @@ from masd.data.folder import read_folder
 from masd.stage.files import read_yaml
 from masd.stage.tables import read_table
 
+RECIPES = ("asvspoof2021_la", "in_the_wild", "mlaad", "asvspoof5", "codecfake", "partialspoof")
 TINY = ("--size", "tiny", "--strict", "false", "--nj", "1")
 
 
@@ -23,8 +25,7 @@ TINY = ("--size", "tiny", "--strict", "false", "--nj", "1")
 def recipes(tmp_path_factory):
     """Copies of the recipes, side by side."""
     root = tmp_path_factory.mktemp("recipes")
-    names = ("asvspoof2021_la", "in_the_wild", "mlaad", "asvspoof5")
-    return {name: PaperRecipe(root, name) for name in names}
+    return {name: PaperRecipe(root, name) for name in RECIPES}
 
 
 def prepare(recipe, tmp_path, *options, size="full"):
@@ -112,6 +113,95 @@ def test_asvspoof5_by_codec_with_its_costs(recipes, tmp_path):
     assert figures["pooled"]["min_dcf"] <= 1
 
 
+@pytest.mark.slow
+def test_codecfake_by_codec_and_language(recipes, tmp_path):
+    """Each codec is compared with all real recordings, which conditions share; language models are apart."""
+    corpus = field_trees.codecfake(tmp_path, field_trees.Voices())
+    folder, figures = run(recipes["codecfake"], "--corpus", corpus)
+    attacks = {f"F{number:02d}" for number in range(1, 8)} | {"A1", "A2"}
+    assert labels(folder) == (2, 6 * 2 + 4 + 2 * 2) and set(figures["attacks"]) == attacks
+    assert cells(figures, "language").keys() == {("en",), ("zh",)}
+    assert cells(figures, "attack*language")["F03", "zh"] == (1, 1)
+
+
+@pytest.mark.slow
+def test_partialspoof_says_where_its_recordings_are_spoofed(recipes, tmp_path):
+    corpus = field_trees.partialspoof(tmp_path, field_trees.Voices())
+    folder, figures = run(recipes["partialspoof"], "--corpus", corpus)
+    assert labels(folder) == (3, 3) and set(figures["attacks"]) == {"CON"}
+    spans = {folder.lab(utt): where for utt, where in folder.tables["utt2fake"].items()}
+    assert spans == {"bonafide": "-", "spoof": "0.30-0.56,1.20-1.50"}
+
+
+def test_codecfake_sets(recipes, tmp_path):
+    """Real recordings of several conditions count once; an utterance knows what it says again, and who."""
+    corpus = field_trees.codecfake(tmp_path / "codecfake", field_trees.touch, each=4)
+    options = ("--corpus", corpus, "--strict", "false", "--zero-shot", "false")
+    done, out = prepare(recipes["codecfake"], tmp_path, *options)
+    assert done.returncode == 0, done.stderr
+    found = sets(out)
+    assert {name: labels(folder) for name, folder in found.items()} == {
+        **dict.fromkeys(("train", "dev"), (4, 24)),
+        **dict.fromkeys(("pretrain", "pretrain_dev"), (4, 0)),
+        "eval": (4, 6 * 4 + 12 + 2 * 4),
+    }
+    heard = [set(found[name].tables["utt2source"].values()) for name in ("train", "dev")]
+    assert not set.intersection(*heard)
+    assert {found["eval"].spk(utt) for utt in found["eval"].utts} == {"p228", "SSB1365"}
+    assert found["eval"].tables["utt2attack"]["F07_p228_000"] == "F07"
+    assert found["eval"].tables["utt2attack"]["L1_p228_008"] == "A1"
+
+
+def test_codecfake_needs_no_more_than_one_condition(recipes, tmp_path):
+    corpus = field_trees.codecfake(tmp_path / "codecfake", field_trees.touch, parts=("C7",))
+    (corpus / "test/C7").rename(corpus / "C7")
+    done, out = prepare(recipes["codecfake"], tmp_path, "--corpus", corpus, "--strict", "false")
+    assert done.returncode == 0 and "condition A2 is not there" in done.stderr
+    assert set(sets(out)) == {"eval"}
+    put = "p228_001.wav genuin 0\n"
+    (corpus / "label/C7.txt").write_text(put)
+    done, _ = prepare(recipes["codecfake"], tmp_path, "--corpus", corpus, "--strict", "false")
+    assert done.returncode == 1 and "C7.txt:1: label genuin, neither real nor fake" in done.stderr
+
+
+class Runs:
+    """What a pickle would call."""
+
+    def __reduce__(self):
+        return os.mkdir, ("was_run",)
+
+
+def test_partialspoof_segment_labels_agree_with_the_protocol_and_run_nothing(recipes, tmp_path):
+    corpus = field_trees.partialspoof(tmp_path / "ps", field_trees.touch)
+    file = corpus / "database/segment_labels/eval_seglab_0.01.npy"
+    right = np.load(file, allow_pickle=True).item()
+    options = ("--corpus", corpus, "--strict", "false")
+    for labels, said in (
+        ({utt: np.where(value == "0", "1", "0") for utt, value in right.items()}, "are the labels reversed?"),
+        (dict(list(right.items())[:-1]), "no labels of CON_E_0000031"),
+        ({utt: np.array(["2"]) for utt in right}, "neither 0 nor 1"),
+        ({"a": Runs()}, "mkdir, which is not run"),
+    ):
+        np.save(file, np.array(labels, dtype=object))
+        done, out = prepare(recipes["partialspoof"], tmp_path, *options)
+        (line,) = [line for line in done.stderr.splitlines() if "error: " in line]
+        assert done.returncode == 1 and said in line and str(file) in line, line
+        assert not out.exists() and not (recipes["partialspoof"].path / "was_run").exists()
+
+
+def test_partialspoof_sets_for_training(recipes, tmp_path):
+    corpus = field_trees.partialspoof(tmp_path / "ps", field_trees.touch)
+    options = ("--corpus", corpus, "--strict", "false", "--zero-shot", "false")
+    done, out = prepare(recipes["partialspoof"], tmp_path, *options)
+    assert done.returncode == 0, done.stderr
+    found = sets(out)
+    assert {name: labels(folder) for name, folder in found.items()} == {
+        **dict.fromkeys(("train", "dev", "eval"), (3, 3)),
+        **dict.fromkeys(("pretrain", "pretrain_dev"), (3, 0)),
+    }
+    assert set(found["pretrain"].tables["utt2fake"].values()) == {"-"}
+
+
 def test_asvspoof2021_la_has_the_subsets_of_its_keys(recipes, tmp_path):
     corpus = field_trees.asvspoof2021_la(tmp_path / "la", field_trees.touch, asv=False)
     done, out = prepare(recipes["asvspoof2021_la"], tmp_path, "--corpus", corpus, "--strict", "false")
@@ -156,6 +246,8 @@ TREES = {
     "asvspoof2021_la": (field_trees.asvspoof2021_la, "ASVspoof2021_LA_eval/flac/LA_E_9332881.flac"),
     "in_the_wild": (field_trees.in_the_wild, "release_in_the_wild/3.wav"),
     "asvspoof5": (field_trees.asvspoof5, "flac_E_eval/E_0000000021.flac"),
+    "codecfake": (field_trees.codecfake, "test/C2/F02_p228_004.wav"),
+    "partialspoof": (field_trees.partialspoof, "database/eval/con_wav/CON_E_0000030.wav"),
 }
 
 
@@ -171,7 +263,7 @@ def test_a_missing_file_and_other_counts_stop_a_strict_run(recipes, tmp_path, na
     assert "1 of " in done.stderr and (tmp_path / file).stem in done.stderr
 
 
-@pytest.mark.parametrize("name", ["asvspoof2021_la", "in_the_wild", "mlaad", "asvspoof5"])
+@pytest.mark.parametrize("name", RECIPES)
 def test_a_corpus_that_is_not_there_is_one_line_that_says_what_it_looks_like(recipes, tmp_path, name):
     for options, said in (((), "no --corpus given"), (("--corpus", tmp_path), f"--corpus {tmp_path}: ")):
         done = recipes[name].python("local/corpus.py", "locate", *options)
@@ -204,13 +296,13 @@ def test_a_fake_and_the_recording_whose_sentence_it_says_are_of_one_source(recip
 
 
 def test_the_readmes_say_what_was_verified_and_what_only_read():
-    for name in ("asvspoof2021_la", "in_the_wild", "mlaad", "asvspoof5"):
+    for name in RECIPES:
         text = (ROOT / "egs" / name / "README.md").read_text()
         assert "Verified" in text and "Read only" in text and len(text.splitlines()) <= 60
 
 
 def test_published_counts_stand_in_the_readmes():
-    for name in ("asvspoof2021_la", "in_the_wild", "asvspoof5"):
+    for name in ("asvspoof2021_la", "in_the_wild", "asvspoof5", "codecfake", "partialspoof"):
         text = (ROOT / "egs" / name / "README.md").read_text()
         for numbers in read_yaml(ROOT / "egs" / name / "conf/published.yaml").values():
             for number in numbers.values() if isinstance(numbers, dict) else [numbers]:

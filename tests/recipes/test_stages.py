@@ -15,6 +15,7 @@ from entry_points import functions, parser_of
 from masd.cli import _own_sections, _with_underscores
 from masd.stage.files import write_yaml
 from masd.systems import SYSTEMS as KNOWN
+from masd.systems.classifier import FRONT_ENDS
 
 ROOT = Path(__file__).parents[2]
 SYSTEMS = [name for name, kind in KNOWN.items() if kind != "masd"]
@@ -118,7 +119,7 @@ OTHERS = [(name, system) for name in RECIPES for system in ("full", "aasist", "t
 def test_every_command_is_one_that_its_entry_point_takes(noted, name, system, monkeypatch):
     recipe = noted[name]
     more = ("--features", "+tokens") if system == "+tokens" else ("--system", system)
-    if system in ("w2v2_aasist", "hubert_wavlm"):
+    if system in FRONT_ENDS:
         more += ("--front-ends", "one.pt two.pt")
     calls = recipe.calls("--zero-shot", "false", *more)
     started = [call for call in calls if any(word.startswith(ENTRY) for word in call)]

@@ -529,6 +529,30 @@ def test_a_changed_model_folder_is_refused(gmm, tmp_path):
         load(folder)
 
 
+@pytest.mark.parametrize("system", ["sls", "mhfa"])
+def test_a_network_on_a_pretrained_front_end_is_trained_and_stored(system, corpus, raw, tmp_path):
+    """Of a length of its own, which decides the size of sls."""
+    from masd.models.front_ends import NAMED, FrontEnd
+
+    small = {
+        "convs": [[8, 10, 5], *[[8, 3, 2]] * 4, *[[8, 2, 2]] * 2],
+        "dim": 32,
+        "layers": 2,
+        "heads": 2,
+        "ff": 32,
+    }
+    architecture = NAMED["wav2vec2_xlsr_300m"] | small | {"pos_kernel": 16, "pos_groups": 4}
+    torch.save(FrontEnd(architecture).model.state_dict(), tmp_path / "xlsr.pt")
+    config = dataclasses.replace(
+        CONFIG,
+        network=dataclasses.replace(FAST, epochs=1),
+        front_end=FrontEndConfig([str(tmp_path / "xlsr.pt")], tuned=system == "sls"),
+    )
+    train_system(job(corpus, tmp_path / "out", system, config))
+    again = raw(load(tmp_path / "out/model"), corpus[1])
+    assert again == pytest.approx(read_json(tmp_path / "out/best.json")["dev_scores"], abs=1e-4)
+
+
 def test_front_ends_without_weights_are_asked_for():
     from masd.systems.classifier import network
 

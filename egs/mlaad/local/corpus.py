@@ -67,7 +67,7 @@ def prepare(
         read = file_key(meta)
         originals |= set(read.tables.get("original_file", {}).values())
         one = read.rename(lambda name, folder=meta.parent: fake_id(folder, name))
-        extend(key, complete(findings, str(meta), of_model(one, meta.parent), fakes, meta.parent, {}))
+        key.extend(complete(findings, str(meta), of_model(one, meta.parent), fakes, meta.parent, {}))
         audio |= fakes
     files = {original: real / original.removeprefix("./") for original in sorted(originals - {"", "-"})}
     found = {name: path for name, path in files.items() if path.is_file()}
@@ -76,7 +76,7 @@ def prepare(
         raise MasdError(
             f"--mailabs {mailabs}: has none of the recordings that meta.csv names, {list(files)[:1]}"
         )
-    extend(key, bona_fide(found))
+    key.extend(bona_fide(found))
     audio |= {real_id(name): str(path) for name, path in found.items()}
     findings.settle()
     write_sets(out, {"eval": key}, audio, read_yaml(part), "language,architecture,language*architecture")
@@ -117,14 +117,6 @@ def bona_fide(found: dict[str, Path]) -> Key:
             "spk": {u: f"{p[0]}-{p[3]}" for u, p in ids.items() if len(p) > 4 and p[2] in ("female", "male")},
         },
     )
-
-
-def extend(key: Key, more: Key) -> None:
-    """Add the trials of another key."""
-    key.label |= more.label
-    key.attack |= more.attack
-    for name, table in more.tables.items():
-        key.tables.setdefault(name, {}).update(table)
 
 
 if __name__ == "__main__":
