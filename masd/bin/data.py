@@ -149,6 +149,7 @@ def degrade(
     seed: int = 0,
     num_jobs: int = 1,
     max_fail: float = 0.01,
+    tag: str = "v",
 ) -> None:
     """Stage 2: write a data folder of degraded copies of each utterance of a set, `<utt>-v1`, `<utt>-v2`, ...
 
@@ -160,13 +161,14 @@ def degrade(
         wav_dir: where the copies' audio goes.
         versions: copies of each utterance.
         augment: what is done to them, drawn anew for each.
-        seed: of all draws, with the copy's name.
+        seed: of all draws, with the utterance and the version's number.
         num_jobs: processes.
         max_fail: share of the copies, 0 to 1, that may be left out because their recordings cannot be used.
+        tag: what stands for the `v` in ids, so that copies of several kinds can be merged.
     """
     from masd.data.degrade import degraded_set
 
-    made = degraded_set(data, out, wav_dir, versions, augment, seed, num_jobs, max_fail)
+    made = degraded_set(data, out, wav_dir, versions, augment, seed, num_jobs, max_fail, tag)
     say(f"{out}: {len(made.utt2spk)} degraded copies")
 
 

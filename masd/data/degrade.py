@@ -30,6 +30,7 @@ def degraded_set(
     seed: int,
     num_jobs: int,
     max_fail: float,
+    tag: str = "v",
 ) -> DataFolder:
     """Write `out`, `versions` degraded copies of each utterance of `data`; see masd.bin.data degrade.
 
@@ -40,7 +41,8 @@ def degraded_set(
     """
     folder = read_folder(data)
     wavs = wav_dir.resolve() / digest(config, seed)[:8]
-    of = {f"{utt}-v{k}": utt for utt in folder.utts for k in range(1, versions + 1)}
+    copies = [(utt, k) for utt in folder.utts for k in range(1, versions + 1)]
+    of = {f"{utt}-{tag}{k}": (utt, k) for utt, k in copies}
     with ProcessPoolExecutor(num_jobs) as executor:
         work = partial(_copy, folder=folder, of=of, wavs=wavs, config=config, seed=seed)
         problems = dict(zip(of, executor.map(work, of, chunksize=16), strict=True))
@@ -49,7 +51,7 @@ def degraded_set(
         if problem:
             failures.add(name, problem)
     failures.check(len(of), folder.path)
-    made = {name: of[name] for name, problem in problems.items() if not problem}
+    made = {name: of[name][0] for name, problem in problems.items() if not problem}
     tables = {
         name: {copy: table[utt] for copy, utt in made.items() if utt in table}
         for name, table in folder.tables.items()
@@ -60,15 +62,20 @@ def degraded_set(
 
 
 def _copy(
-    name: str, folder: DataFolder, of: dict[str, str], wavs: Path, config: AugmentConfig, seed: int
+    name: str,
+    folder: DataFolder,
+    of: dict[str, tuple[str, int]],
+    wavs: Path,
+    config: AugmentConfig,
+    seed: int,
 ) -> str:
     """Write one copy, unless it is there; return what was wrong."""
-    path = wavs / f"{name}.flac"
+    path, (utt, k) = wavs / f"{name}.flac", of[name]
     if path.is_file():
         return ""
     try:
-        x = load_utterance(folder, of[name], RATE)
-        y = augment(peaked(x), config, generator(seed, "degrade", name), RATE)
+        x = load_utterance(folder, utt, RATE)
+        y = augment(peaked(x), config, generator(seed, "degrade", f"{utt}-v{k}"), RATE)
         write_wav(path, peaked(y), RATE)
     except MasdError as error:
         return str(error)

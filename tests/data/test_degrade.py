@@ -1,5 +1,7 @@
 """Degraded copies: each of its own draw, in any number of processes, with the lists of what they copy."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -71,3 +73,11 @@ def test_rates_keep_length_and_what_both_hold():
     x = noise()
     y = augment(x, AugmentConfig(rates=1.0), generator(0, "rates"))
     assert len(y) == len(x) and np.abs(y - x).max() > 1e-3
+
+
+def test_another_tag_names_the_same_copies(folder, tmp_path):
+    plain = degraded_set(folder.path, tmp_path / "a", tmp_path / "wav_a", 1, DEGRADE, 0, 1, 0.0)
+    named = degraded_set(folder.path, tmp_path / "b", tmp_path / "wav_b", 1, DEGRADE, 0, 1, 0.0, "opus")
+    for utt in folder.utts:
+        first, second = Path(plain.wav[f"{utt}-v1"]), Path(named.wav[f"{utt}-opus1"])
+        assert first.read_bytes() == second.read_bytes()
