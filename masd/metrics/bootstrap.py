@@ -68,7 +68,8 @@ def bootstrap_eers(
     orders = [_order(row, fake) for row in matrix]
     for start, counts in draws_of(count, index.size, n, generator(seed, "bootstrap", count)):
         for system, order in enumerate(orders):
-            out[system, start : start + len(counts)] = _weighted_eers(counts[:, index[order]], fake[order])
+            drawn = counts.take(index[order], axis=1)  # not counts[:, ...], whose rows do not lie together
+            out[system, start : start + len(counts)] = _weighted_eers(drawn, fake[order])
     return out[0] if np.ndim(scores) == 1 else out
 
 
@@ -113,19 +114,21 @@ def _weighted_eers(counts: np.ndarray, fake: np.ndarray) -> np.ndarray:
     The left side grows with every trial (of several equal copies, with every copy), so |FRR - FAR| is
     least at one of the two steps on either side of that crossing.
     """
-    spoofs = counts[:, fake].sum(axis=1)
+    spoofed = fake.astype(counts.dtype)
+    spoofs = np.einsum("ij,j->i", counts, spoofed)
     bonas = counts.sum(axis=1) - spoofs
-    steps = np.where(fake, bonas[:, None], spoofs[:, None])
-    totals = np.cumsum(counts * steps, axis=1)
+    totals = np.where(fake, bonas[:, None], spoofs[:, None])
+    totals *= counts
+    np.cumsum(totals, axis=1, out=totals)
     goal = bonas * spoofs
     rows = np.arange(len(counts))
-    cross = np.argmax(totals >= goal[:, None], axis=1)
-    step = np.maximum(steps[rows, cross], 1)
+    cross = np.array([total.searchsorted(wanted) for total, wanted in zip(totals, goal, strict=True)])
+    step = np.maximum(np.where(fake[cross], bonas, spoofs), 1)
     before = totals[rows, cross] - counts[rows, cross] * step
     copies = -((before - goal) // step)  # of the crossing trial, so that the goal is reached
-    below = np.arange(counts.shape[1]) < cross[:, None]
-    rejected_spoof = np.einsum("ij,ij->i", counts[:, fake], below[:, fake])
-    rejected_bona = np.einsum("ij,ij->i", counts[:, ~fake], below[:, ~fake])
+    below = [row[:end] for row, end in zip(counts, cross, strict=True)]
+    rejected_spoof = np.array([row @ spoofed[: len(row)] for row in below])
+    rejected_bona = np.array([row.sum() for row in below]) - rejected_spoof
     with np.errstate(invalid="ignore", divide="ignore"):
         options = []
         for taken in (copies - 1, copies):
