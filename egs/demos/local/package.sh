@@ -2,14 +2,14 @@
 # The model that comes with the package: `plus` on the demo pages' training set as it is, with its degraded copies, and on
 # mini's; calibrated on the demo pages' development set, whose generators training has not met.
 #
-#   (cd ../mini && ./run.sh --size report --stop-stage 1); local/package.sh --corpus DIR
+#   (cd ../mini && ./run.sh --size report --track conditioned --stop-stage 1); local/package.sh --corpus DIR
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # options
 corpus=""               # the folder that has the clips [they are cloned to downloads]
-mini=../mini            # the recipe that has data/report/train
+mini=../mini            # the recipe that has data/report_conditioned/train
 conditions=false        # each half of the training set in two conditions more (docs/evidence.md says what that trades)
 vectors=1200            # vectors of the SVM at most
 out=../../masd/pretrained/plus   # the model folder
@@ -29,7 +29,7 @@ declare -A how=(
 conf=(--config ../../utils/conf/masd.yaml --config ../../utils/conf/plus.yaml)
 ./run.sh --corpus "$corpus" --track raw --system plus --stop-stage 2 --nj "$nj" --seed "$seed"
 # paths in a recipe's lists begin at its own folder
-python3 -P -m masd.bin.data subset --data "$mini/data/report/train" --utt-list "$mini/data/report/train/utt2lab" --out data/packaged/mini
+python3 -P -m masd.bin.data subset --data "$mini/data/report_conditioned/train" --utt-list "$mini/data/report_conditioned/train/utt2lab" --out data/packaged/mini
 sed -i "s| \([^/]\)| $(realpath "$mini")/\1|" data/packaged/mini/wav.scp
 sets=data/full_raw/train_degraded,data/packaged/mini
 [ "$conditions" = true ] && named="opus phone noise mp3" || named=""
