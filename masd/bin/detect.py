@@ -58,7 +58,7 @@ def detect(
 
     Args:
         files: files, folders or `-`; written without `--files`, anywhere on the command line.
-        model: model folder that train made, e.g. exp/<size>/<tag>/model.
+        model: model folder that train made, e.g. exp/<size>/<tag>/model; or what pack made of one, x.zip.
         system: one whose authors released weights (docs/systems.md), with `checkpoint`.
         type: `module:Class` of a system of your own, whose code the model folder cannot name by itself.
         checkpoint: released weights, in place of a model folder.

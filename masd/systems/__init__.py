@@ -76,7 +76,7 @@ def load(folder: str | Path, kind: str = "") -> System:
     """Read a model folder; nothing in it is unpickled and none of it is code.
 
     Args:
-        folder: where `train` wrote it.
+        folder: where `train` wrote it; or a zip file that `pack` made.
         kind: `module:Class` of a system of your own, which the folder cannot name by itself.
 
     Raises:
@@ -85,6 +85,8 @@ def load(folder: str | Path, kind: str = "") -> System:
     from masd.systems.folder import load_tensors, read_info
 
     folder = Path(folder)
+    if folder.is_file():
+        return _load_packed(folder, kind)
     head, info = read_info(folder)
     name, stated = str(head["system"]), str(head["type"])
     if stated not in REGISTRY and stated != kind:
@@ -106,6 +108,21 @@ def load(folder: str | Path, kind: str = "") -> System:
     ) as error:
         raise MasdError(f"{folder}/model.yaml: cannot be used ({error!r}); train it again") from None
     system.info, system.files, system.folder = info, head["files"], folder
+    return system
+
+
+def _load_packed(source: Path, kind: str) -> System:
+    """Read a zip file's model by way of a folder that is there for as long as the system is."""
+    from tempfile import TemporaryDirectory
+
+    from masd.systems.packed import blaming, extract
+
+    place = TemporaryDirectory(prefix="masd-")
+    folder = Path(place.name) / "model"
+    extract(source, folder)
+    with blaming(source, folder):
+        system = load(folder, kind)
+    system.place_kept = place
     return system
 
 

@@ -58,6 +58,7 @@ class System(ABC):
         self.name, self.info = name, info or {}
         self.files: dict[str, str] = {}
         self.folder: Path | None = None
+        self.place_kept: Any = None  # of a packed model: what removes the folder once nobody refers to it
 
     # Made
 
