@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes the virtual environment tools/venv from setup.cfg.
 #
-# Usage: tools/setup_env.sh [base | extra ...]        extras: recipes test vocoders mini onnx serve bench all
+# Usage: tools/setup_env.sh [base | extra ...]        extras: recipes test vocoders mini onnx serve docs bench all
 #
 # base is what judging by the packaged model takes, without PyTorch, and serve the page beside it; recipes what training
 # and scoring take, and is part of all other extras; no word means all, which is all but bench.
@@ -28,8 +28,8 @@ extras=("$@")
 [ ${#extras[@]} -gt 0 ] || extras=(all)
 for extra in "${extras[@]}"; do
   case $extra in
-    base | recipes | test | vocoders | mini | onnx | serve | bench | all) ;;
-    *) fail "unknown extra '$extra'; known: base recipes test vocoders mini onnx serve bench all" ;;
+    base | recipes | test | vocoders | mini | onnx | serve | docs | bench | all) ;;
+    *) fail "unknown extra '$extra'; known: base recipes test vocoders mini onnx serve docs bench all" ;;
   esac
 done
 
