@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 from masd.cli import run
-
-log = logging.getLogger(__name__)
 
 
 def compare(
@@ -27,9 +24,9 @@ def compare(
 ) -> None:
     """Test whether one system is better than another: paired bootstrap of the EER, and McNemar's exact test.
 
-    Writes comparison.json: both EERs, their difference with its 95 % interval and two-sided p over draws of
-    whole groups; and, with development scores, McNemar's test of the decisions at each system's own
-    development threshold (EER).
+    Prints a table, and writes comparison.json: both EERs, their difference with its 95 % interval and
+    two-sided p over draws of whole groups; and, with development scores, McNemar's test of the decisions at
+    each system's own development threshold (EER).
 
     Args:
         first: score files of the first system, one a seed, separated by commas.
@@ -53,6 +50,7 @@ def compare(
     from masd.metrics.bootstrap import paired_test, plain_eers
     from masd.metrics.eer import eer, split
     from masd.metrics.paired import mcnemar
+    from masd.report.render import markdown
     from masd.stage.files import plain, write_json
     from masd.systems.score_files import paths, read_labelled, refuse_common
 
@@ -86,12 +84,7 @@ def compare(
         right = [(s[0] <= t) == trials.fake for s, t in zip((mine, theirs), thresholds, strict=True)]
         result["mcnemar"] = {"thresholds": thresholds, **vars(mcnemar(*right))}
     write_json(out / "comparison.json", plain(result))
-    log.info(
-        "EER %.2f %% less %.2f %%: %+.2f [%+.2f, %+.2f], p = %.3g",
-        *(100 * float(np.mean(result[name]["eer"])) for name in ("first", "second")),
-        *(100 * value for value in (difference.value, difference.lo, difference.hi)),
-        p,
-    )
+    print(markdown("comparison.md", found=result, difference=difference), end="")
 
 
 if __name__ == "__main__":

@@ -46,9 +46,10 @@ def evaluate(
     """Evaluate a score file, of this project or of another: error rates with intervals, per attack, speaker
     and condition, detection costs, decisions, calibration.
 
-    Writes metrics.json, metrics.txt (the same to read) and trials.tsv (scores joined to their keys). With
-    `sasv`, of a countermeasure with a speaker verifier (ASVspoof 5 track 2), it writes sasv.json alone: a-DCF
-    of the joint score, and min t-DCF (2021 form) of the countermeasure's.
+    Prints the error rates as a table; writes metrics.json, metrics.txt (all of it to read) and trials.tsv
+    (scores joined to their keys). With `sasv`, of a countermeasure with a speaker verifier (ASVspoof 5 track
+    2), it writes sasv.json alone: a-DCF of the joint score, and min t-DCF (2021 form) of the
+    countermeasure's.
 
     Args:
         scores: score file: `<utt> <score>`; `<utt> <attack> <label> <score>` (ASVspoof 2019, AASIST); a table
@@ -95,7 +96,8 @@ def evaluate(
     from masd.metrics.dcf import DetectionCosts
     from masd.report.evaluate import Request, compute, write_evaluation
     from masd.report.metrics_json import Bootstrap
-    from masd.stage.files import Mark, digest, plain
+    from masd.report.render import sections
+    from masd.stage.files import Mark, digest, plain, read_text
 
     if sasv:
         _evaluate_sasv(scores, key, out, sasv)
@@ -130,13 +132,15 @@ def evaluate(
     mark = Mark(out, "evaluate")
     if not force and mark.fresh(work):
         log.info("%s is up to date", out)
-        return
-    mark.clear()
-    joined, metrics = compute(request)
-    metrics["inputs"] = {"request": plain(request), "files": digests}
-    write_evaluation(out, joined, metrics, f"{scores} against {trials or data or key}")
-    mark.write(work, [out / name for name in ("trials.tsv", "metrics.json", "metrics.txt")])
-    log.info("EER %.2f %% (%s); all of it in %s", 100 * metrics["pooled"]["eer"], scores, out / "metrics.txt")
+    else:
+        mark.clear()
+        joined, metrics = compute(request)
+        metrics["inputs"] = {"request": plain(request), "files": digests}
+        write_evaluation(out, joined, metrics, f"{scores} against {trials or data or key}")
+        mark.write(work, [out / name for name in ("trials.tsv", "metrics.json", "metrics.txt")])
+        rate = 100 * metrics["pooled"]["eer"]
+        log.info("EER %.2f %% (%s); all of it in %s", rate, scores, out / "metrics.txt")
+    print(dict(sections(read_text(out / "metrics.txt")))["Error rates"].strip())
 
 
 def _evaluate_sasv(scores: Path, key: Path | None, out: Path, verifier: str) -> None:

@@ -3,18 +3,24 @@
 import csv
 import io
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from entry_points import call
 from light_model import RATE, speech
 
 import masd
 from masd.audio import write_wav
 from masd.bin import detect as module
 from masd.bin.detect import detect
+from masd.data.folder import read_folder
 from masd.errors import MasdError
+from masd.metrics.eer import eer, split
+from masd.stage.files import read_json
 
 
 @pytest.fixture(scope="module")
@@ -181,3 +187,16 @@ def test_what_cannot_be_taken_is_one_line(detector, source, rate, said):
     with pytest.raises(MasdError, match=said) as error:
         detector.judge(source, rate)
     assert "\n" not in str(error.value)
+
+
+def test_what_detect_prints_as_json_is_evaluated_as_it_is(light, tmp_path):
+    """Both print: verdicts a line, then a table of rates; a second call prints it again."""
+    dev = read_folder(light.parent / "data" / "dev")
+    verdicts = call("detect", "--json", "--model", light, *dev.wav.values())
+    (tmp_path / "verdicts").write_text(verdicts.stdout)
+    scores = {Path(row["file"]).stem: row["score"] for row in map(json.loads, verdicts.stdout.splitlines())}
+    rate = eer(*split([scores[utt] for utt in dev.utts], [dev.lab(utt) == "spoof" for utt in dev.utts]))[0]
+    words = ("--scores", tmp_path / "verdicts", "--data", dev.path, "--out", tmp_path / "out")
+    first, second = (call("evaluate", *words, "--bootstrap", 10) for _ in range(2))
+    assert read_json(tmp_path / "out/metrics.json")["pooled"]["eer"] == rate
+    assert first.stdout == second.stdout and f"| {100 * rate:.2f} |" in re.sub(" +", " ", first.stdout)

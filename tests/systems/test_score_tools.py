@@ -157,7 +157,7 @@ def test_a_comparison_never_leaves_out_mcnemars_test_in_silence(files, given):
         )  # fmt: skip
 
 
-def test_comparison_on_the_same_trials(files):
+def test_comparison_on_the_same_trials(files, capsys):
     compare(
         f"{files}/eval.a", f"{files}/eval.b", files / "out", key=files / "eval.key",
         dev_first=files / "dev.a", dev_second=files / "dev.b", dev_key=files / "dev.key", bootstrap=200,
@@ -168,6 +168,9 @@ def test_comparison_on_the_same_trials(files):
     assert found["difference"]["value"] == pytest.approx(paired_test(a, b, fake, index, 50)[0].value)
     assert 0 < found["p"] <= 1
     assert found["mcnemar"]["only_first"] + found["mcnemar"]["only_second"] <= 600
+    table = capsys.readouterr().out
+    assert f"| first  | {100 * found['first']['eer'][0]:.2f} |" in table
+    assert f"{found['mcnemar']['only_first']} right by the first alone" in table
     kept = (files / "eval.b").read_text().splitlines()[:-1]
     write_lines(files / "eval.b", kept)
     with pytest.raises(MasdError, match=r"eval.b: 1 trial \(eval-0599\) without a score"):
