@@ -19,7 +19,10 @@ def export_model(
 ) -> None:
     """Write a model folder in half precision, with fewer SVM vectors, and the encoder as an ONNX graph.
 
-    OUT is a model folder like any other: `detect --model OUT`, with a graph also `detect --fast true`.
+    OUT is a model folder like any other: `detect --model OUT`, with a graph also `detect --fast true`. The
+    graph is the encoder's. There is none from audio to score: where speech begins and ends, level, dither and
+    statistics depend on the whole recording and stay numpy's, as in training; none of it needs PyTorch. A
+    model without an encoder, as the packaged one, is refused a graph.
     OUT.cost.yaml says how large its files are and, with a labelled set, what the export costs there: EER
     before and after, the largest change of a score, labels that changed.
 

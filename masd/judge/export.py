@@ -121,7 +121,10 @@ def _graph(system: MasdSystem, config: ExportConfig, calibration_dump: Path | No
     from masd.models.onnx_encoder import encoder_graph, quantised
 
     if system.encoder_from is None:
-        raise MasdError(f"{system.folder}: has no encoder to make a graph of; give --export.onnx none")
+        raise MasdError(
+            f"{system.folder}: has no encoder, and only encoders are made graphs: statistics and SVM run in "
+            "numpy, without PyTorch; give --export.onnx none"
+        )
     graph = encoder_graph(load_encoder(system.encoder_from)[0])
     if config.onnx == "float32":
         return graph

@@ -20,6 +20,7 @@ from masd.bin.detect import detect
 from masd.data.folder import read_folder
 from masd.errors import MasdError
 from masd.metrics.eer import eer, split
+from masd.pretrained import PLUS
 from masd.stage.files import read_json
 
 
@@ -200,3 +201,9 @@ def test_what_detect_prints_as_json_is_evaluated_as_it_is(light, tmp_path):
     first, second = (call("evaluate", *words, "--bootstrap", 10) for _ in range(2))
     assert read_json(tmp_path / "out/metrics.json")["pooled"]["eer"] == rate
     assert first.stdout == second.stdout and f"| {100 * rate:.2f} |" in re.sub(" +", " ", first.stdout)
+
+
+def test_the_packaged_model_is_refused_a_graph_rather_than_given_half_of_one(tmp_path):
+    done = call("export_model", "--model", PLUS, "--out", tmp_path / "x", "--export.onnx", "float32")
+    assert done.returncode == 1 and "has no encoder, and only encoders are made graphs" in done.stderr
+    assert not (tmp_path / "x" / "model.yaml").exists()
