@@ -30,6 +30,7 @@ def detect(
     csv: Path | None = None,
     timeline: bool = False,
     windows: bool = True,
+    hop: float | None = None,
     prior: float | None = None,
     calibration: Literal["temperature", "affine"] = "temperature",
     fast: bool = False,
@@ -49,8 +50,9 @@ def detect(
     reason, where nothing can be said: no speech or too little, a band or a sampling rate far below what the
     model was trained on, heavy clipping. P(fake) is calibrated on the model's development set for the stated
     prior, and the first line tells how often the label is wrong there. Windows over the whole recording are
-    judged, the verdict is that of their mean, so that a short fake inside a long recording may show in the
-    most suspicious seconds alone. Scores depend on the samples alone, not on the file's name.
+    judged, and the verdict is that of their mean. A short fake in a long recording drowns in it: it shows in
+    the most suspicious window, and `part of it may be fake` names a stretch of two windows whose own mean
+    says so. Scores depend on the samples alone, not on the file's name.
     `--system aasist --checkpoint FILE` takes the authors' released weights instead: the score is the
     difference of their logits, P(fake) not calibrated, the label by the sign.
     Exit status: 0, all files were judged; 1, a wrong request, or a file could not be judged; 3, all were
@@ -63,13 +65,15 @@ def detect(
         type: `module:Class` of a system of your own, whose code the model folder cannot name by itself.
         checkpoint: released weights, in place of a model folder.
         json: print a JSON object a file: file, score, p_fake, label (the field's `bonafide`, `spoof`;
-            `inconclusive`), reasons (why inconclusive), warnings, windows and the highest of them (start,
-            end, p_fake), prior (null where P(fake) is not calibrated).
+            `inconclusive`), reasons (why inconclusive), warnings, windows, the highest of them and the most
+            suspicious stretch of two (start, end, p_fake), prior (null where P(fake) is not calibrated).
             Of this and the other switches, the name alone will do: `--json`.
         csv: also write a table with a row a file (label as in JSON, errors too).
         timeline: also print P(fake) window by window.
         windows: judge windows over the whole recording and take the mean of those with speech in them; false:
             its first seconds alone (4 s with the model that comes along), as the recipes' stages score it.
+        hop: seconds from one window's beginning to the next one's, for a finer timeline (and another mean); a
+            window's length without it.
         prior: how probable a fake is before anything is heard; one half where none is given.
         calibration: the score is -f / T (`temperature`) or -(a f + b) (`affine`); P(fake) and label stay.
         fast: run the encoder as the ONNX graph that export_model put into the model folder.
@@ -97,7 +101,7 @@ def detect(
     opened = open_system(model, system, type, checkpoint)
     if fast:
         make_fast(opened)
-    judge = Judge(opened, windows, calibration, prior, explain or plot is not None)
+    judge = Judge(opened, windows, calibration, prior, explain or plot is not None, hop)
     if plot is not None:
         check_plot(plot, files)
     if not json:

@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 from masd.errors import printable
 from masd.judge.explain import MEANINGS, Effects
-from masd.judge.verdict import Judge, Verdict
+from masd.judge.verdict import Judge, Verdict, Window
 
 WORDS = {"bonafide": "genuine", "spoof": "fake", "inconclusive": "inconclusive"}
 COLOURS = {"bonafide": "32", "spoof": "31;1", "inconclusive": "33"}  # of terminals: green, red, yellow
@@ -40,12 +40,16 @@ def line(verdict: Verdict, colour: bool = False) -> str:
         label = f"\033[{COLOURS[verdict.label]}m{label}\033[0m"
     notes = list(verdict.warnings)
     if len(verdict.windows) > 1:
-        top = verdict.highest
-        part = "part of it may be fake: " if verdict.label == "bonafide" and top.p_fake >= 0.5 else ""
-        told = f"{part}most suspicious {top.start:.1f}-{top.end:.1f} s: P(fake) {top.p_fake:.2f}"
+        told = f"most suspicious {_seconds(verdict.highest)}"
+        if verdict.label == "bonafide" and verdict.stretch.p_fake >= 0.5:
+            told = f"part of it may be fake: {_seconds(verdict.stretch)}, {told}"
         notes.insert(len(verdict.reasons), told)
     more = f"  [{printable('; '.join(notes))}]" if notes else ""
     return f"{label} {verdict.p_fake:>7.4f} {verdict.score:>9.4f}  {printable(verdict.file)}{more}"
+
+
+def _seconds(window: Window) -> str:
+    return f"{window.start:.1f}-{window.end:.1f} s: P(fake) {window.p_fake:.2f}"
 
 
 def timeline(verdict: Verdict) -> list[str]:
@@ -73,7 +77,8 @@ def reasons(effects: Effects | None) -> list[str]:
 
 def described(verdict: Verdict) -> dict[str, Any]:
     """Return a verdict as a JSON object; the effects only where they were asked for."""
-    values = dataclasses.asdict(verdict) | {"highest": dataclasses.asdict(verdict.highest)}
+    values = dataclasses.asdict(verdict)
+    values |= {name: dataclasses.asdict(getattr(verdict, name)) for name in ("highest", "stretch")}
     if verdict.effects is None:
         del values["effects"]
     else:

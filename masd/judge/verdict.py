@@ -15,7 +15,7 @@ from masd.audio.stream import AudioStream
 from masd.errors import MasdError
 from masd.judge.explain import Effects, explain, joined, stretched
 from masd.judge.sources import Source, opened
-from masd.metrics.scores import p_fake
+from masd.metrics.scores import log_odds, p_fake
 from masd.systems.base import System
 from masd.systems.items import Piece
 from masd.systems.masd import MasdSystem
@@ -64,6 +64,22 @@ class Verdict:
         """The most suspicious window, the first of them: a splice shows here, while the mean hides it."""
         return max(self.windows, key=lambda window: window.p_fake)
 
+    @property
+    def stretch(self) -> Window:
+        """The most suspicious stretch of two windows' length, by their mean log-odds.
+
+        One window in many is suspicious by chance; two next to each other are more rarely.
+        """
+        reach = 2 * max(window.end - window.start for window in self.windows) + 1e-3
+        found: list[Window] = []
+        for i, first in enumerate(self.windows):
+            part = [window for window in self.windows[i:] if window.end - first.start <= reach]
+            odds = float(np.mean([log_odds(window.p_fake) for window in part]))
+            found.append(Window(first.start, part[-1].end, float(p_fake(np.float64(-odds)))))
+            if part[-1] is self.windows[-1]:
+                break
+        return max(found, key=lambda window: window.p_fake)
+
 
 @dataclass
 class Heard:
@@ -101,10 +117,12 @@ class Judge:
         calibration: which map from f to the score, `temperature` (Eq. 10) or `affine`.
         prior: P(fake) before anything is heard; one half where none is given.
         explained: also say what moved each score (`masd.judge.explain`).
+        hop: seconds from one window's beginning to the next one's; a window's length without it.
 
     Raises:
         MasdError: the system cannot judge recordings; the prior is no probability, or the system is not
-            calibrated and cannot take one; the score of a system that is not MASD's is to be explained.
+            calibrated and cannot take one; the score of a system that is not MASD's is to be explained; the
+            hop is longer than a window, or there are no windows.
     """
 
     def __init__(
@@ -114,6 +132,7 @@ class Judge:
         calibration: Literal["temperature", "affine"] = "temperature",
         prior: float | None = None,
         explained: bool = False,
+        hop: float | None = None,
     ) -> None:
         system.check_hears()
         if explained and not isinstance(system, MasdSystem):
@@ -121,6 +140,12 @@ class Judge:
         self.system, self.windows, self.explained = system, windows, explained
         self.hearing, self.affine = system.hearing, calibration == "affine"
         self.samples = self.hearing.window if windows else self.hearing.samples
+        self.step = self.samples if hop is None else round(hop * self.hearing.rate)
+        if hop is not None and not (windows and self.hearing.hop <= self.step <= self.samples):
+            longest = self.hearing.window / self.hearing.rate
+            raise MasdError(
+                f"--hop {hop:g}: windows begin 0.01 to {longest:g} s apart; and leave --windows true"
+            )
         self.posterior = system.calibration.posterior
         if prior is not None and not self.posterior.calibrated:
             raise MasdError("--prior: P(fake) of these weights is not calibrated, there is no prior to move")
@@ -234,7 +259,7 @@ class Judge:
     def _pieces(self, read: Callable[[int], np.ndarray]) -> Iterator[Piece]:
         size, margin = self.samples, self.hearing.margin
         if self.windows:
-            yield from windows_of(read, size, self.hearing.hop, margin, self.shortest)
+            yield from windows_of(read, size, self.hearing.hop, margin, self.shortest, self.step)
         else:
             yield Piece(_at_least(read(size + margin), self.shortest), 0, size)
 
@@ -280,7 +305,12 @@ class Judge:
 
 
 def windows_of(
-    read: Callable[[int], np.ndarray], size: int, hop: int, margin: int = 0, shortest: int = 0
+    read: Callable[[int], np.ndarray],
+    size: int,
+    hop: int,
+    margin: int = 0,
+    shortest: int = 0,
+    step: int = 0,
 ) -> Iterator[Piece]:
     """Yield windows of `size` samples one after another; the last is moved back to end with the recording.
 
@@ -290,17 +320,19 @@ def windows_of(
         hop: all begin at multiples of it.
         margin: samples on either side that go with each.
         shortest: a recording with fewer samples is filled up with zeros.
+        step: samples from one window's beginning to the next one's, `size` without it.
     """
+    step = max(step // hop * hop, hop) if step else size
     held, at, start = read(size + margin), 0, 0  # `at` is where what is held begins
     held = _at_least(held, shortest)
     while True:
         low = max(start - margin, 0)
         yield Piece(held[low - at : start + size + margin - at], start - low, size, True, start=start)
-        more = read(size)
+        more = read(step)
         held, at = np.concatenate([held[low - at :], more]), low
         total = at + len(held)
         last = max(total - size, 0) // hop * hop
-        following = start + size if total >= start + 2 * size else last
+        following = start + step if total >= start + step + size else last
         if following <= start:
             return
         keep = max(following - margin, at)

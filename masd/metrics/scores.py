@@ -176,9 +176,7 @@ def _value(kind: str, value: str, where: str) -> float:
         return -number
     if not 0 <= number <= 1:
         raise MasdError(f"{where}: a probability of {value}; a score has a column `score`")
-    # of 0 and 1, which have no log-odds, those of numbers so near that none lies between
-    fake = min(max(number, 1e-300), 1 - 2**-53)
-    odds = math.log1p(-fake) - math.log(fake)
+    odds = -log_odds(number)
     return odds if kind == "p_fake" else -odds
 
 
@@ -296,6 +294,12 @@ def _named(ids: Iterable[str], show: int = 5) -> str:
     names = sorted(ids, key=str.encode)
     rest = f" and {len(names) - show} more" if len(names) > show else ""
     return f"{len(names)} trial{'s' if len(names) > 1 else ''} ({', '.join(names[:show])}{rest})"
+
+
+def log_odds(p: float) -> float:
+    """Return log p / (1 - p); of 0 and 1, which have none, those of the numbers next to them."""
+    p = min(max(p, 1e-300), 1 - 2**-53)
+    return math.log(p) - math.log1p(-p)
 
 
 def p_fake(scores: np.ndarray) -> np.ndarray:

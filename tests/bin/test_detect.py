@@ -182,7 +182,18 @@ def test_command_line_table_and_json(world):
     )
     rows = [json.loads(line) for line in done.stdout.decode().splitlines()]
     assert [row["file"] for row in rows] == [f"{folder}/a.wav", f"{folder}/b/two.flac", "-"]
-    keys = {"file", "score", "p_fake", "label", "reasons", "warnings", "windows", "highest", "prior"}
+    keys = {
+        "file",
+        "score",
+        "p_fake",
+        "label",
+        "reasons",
+        "warnings",
+        "windows",
+        "highest",
+        "stretch",
+        "prior",
+    }
     assert all(set(row) == keys and row["prior"] == 0.5 for row in rows)
     assert all(0 <= row["p_fake"] <= 1 for row in rows)
     assert all((row["label"] == "spoof") == (row["p_fake"] >= 0.5) for row in rows)
@@ -545,6 +556,23 @@ def test_windows_cover_everything(seconds, margin):
         np.testing.assert_array_equal(piece.core, x[start : start + 4 * RATE])
         np.testing.assert_array_equal(piece.x, x[max(0, start - margin) : start + 4 * RATE + margin])
     assert len(x) - (starts[-1] + 4 * RATE) < 160
+
+
+@pytest.mark.parametrize("step", [1600, 16000, 20480, 4 * RATE])
+def test_windows_that_overlap_are_those_of_the_samples(step):
+    x = np.arange(int(13.37 * RATE))
+    left = [x]
+
+    def read(count):
+        found, left[0] = left[0][:count], left[0][count:]
+        return found
+
+    pieces = list(windows_of(read, 4 * RATE, 160, 320, step=step))
+    starts = [piece.start for piece in pieces]
+    assert starts[:-1] == [step * i for i in range(len(starts) - 1)]
+    assert 0 < starts[-1] - starts[-2] <= step and len(x) - (starts[-1] + 4 * RATE) < 160
+    for piece in pieces:
+        np.testing.assert_array_equal(piece.x, x[max(0, piece.start - 320) : piece.start + 4 * RATE + 320])
 
 
 def test_standard_input_is_read_once(detector, monkeypatch):

@@ -115,13 +115,28 @@ def test_a_splice_is_told_though_the_mean_hides_it(light, detector, extremes, tm
     row, *lines = capsys.readouterr().out.splitlines()[2:]
     start = verdict.highest.start
     assert f"most suspicious {start:.1f}-{start + 4:.1f} s: P(fake) {verdict.highest.p_fake:.2f}" in row
-    assert ("part of it may be fake: " in row) == (verdict.label == "bonafide")
+    assert (verdict.stretch.start, verdict.stretch.end) == (8.0, 16.0)
+    p = 1 / (1 + np.exp(-np.mean(odds[2:4])))
+    assert verdict.stretch.p_fake == pytest.approx(p) and p > 0.5
+    assert (f"part of it may be fake: 8.0-16.0 s: P(fake) {p:.2f}, " in row) == (verdict.label == "bonafide")
     assert [float(line.split()[0]) for line in lines] == [0, 4, 8, 12, 16]
     assert [float(line.split()[4]) for line in lines] == pytest.approx(
         [w.p_fake for w in verdict.windows], abs=1e-4
     )
     first = masd.Detector(light, windows=False).judge(tmp_path / "x.wav")
     assert [(w.start, w.end) for w in first.windows] == [(0.0, 4.0)]
+
+
+def test_windows_overlap_where_a_hop_is_given(light, detector, extremes):
+    x = spliced(extremes)
+    fine = masd.Detector(light, hop=1.0).judge(x, RATE)
+    assert [w.start for w in fine.windows] == list(range(17))
+    apart = detector.judge(x, RATE)
+    assert [w.p_fake for w in fine.windows[::4]] == pytest.approx([w.p_fake for w in apart.windows], abs=1e-6)
+    assert 6 <= fine.stretch.start <= 10 and fine.stretch.end == fine.stretch.start + 8
+    for how in ({"hop": 5.0}, {"hop": 0.0}, {"hop": 1.0, "windows": False}):
+        with pytest.raises(MasdError, match="--hop"):
+            masd.Detector(light, **how)
 
 
 def test_windows_are_told_in_the_recordings_own_seconds(detector, extremes):
