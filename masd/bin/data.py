@@ -1,4 +1,4 @@
-"""Tools for data folders: validate, fix, merge, split, subset, degrade, prefix-speakers, utt2dur."""
+"""Tools for data folders: validate, fix, merge, split, subset, degrade, splice, prefix-speakers, utt2dur."""
 
 from __future__ import annotations
 
@@ -172,6 +172,38 @@ def degrade(
     say(f"{out}: {len(made.utt2spk)} degraded copies")
 
 
+def splice(
+    data: Path,
+    out: Path,
+    wav_dir: Path,
+    genuine: float = 12.0,
+    fake: float = 8.0,
+    by: str = "spk",
+    versions: int = 1,
+    seed: int = 0,
+) -> None:
+    """Write a data folder of recordings that are fake in part, as a test set: speech with copies put into it.
+
+    Of each attack a recording: bona fide utterances, with a stretch of the attack's at a place drawn by
+    chance; and for each of these one of bona fide speech alone, joined at the same places, so that joins tell
+    nothing. All utterances are brought to one level. utt2fake says which seconds are fake.
+
+    Args:
+        data: data folder with utt2lab and utt2attack.
+        out: data folder to write.
+        wav_dir: where the audio goes, as FLAC.
+        genuine: seconds of bona fide speech around the stretch.
+        fake: seconds of the stretch.
+        by: what the joined utterances share: `spk`, or a table utt2<by>, such as repo in egs/demos.
+        versions: recordings of each attack that a speaker (page, ...) has.
+        seed: of the draws.
+    """
+    from masd.data.splice import spliced_set
+
+    made = spliced_set(data, out, wav_dir, genuine, fake, by, versions, seed)
+    say(f"{out}: {len(made.utt2spk)} recordings, half of them fake for {fake:g} s")
+
+
 def prefix_speakers(data: Path, out: Path) -> None:
     """Write a data folder with ids `<spk>-<utt>`, which Kaldi's validator accepts.
 
@@ -211,6 +243,7 @@ COMMANDS = (
     Command(split),
     Command(subset),
     Command(degrade),
+    Command(splice),
     Command(prefix_speakers),
     Command(utt2dur, output=""),
 )

@@ -36,7 +36,7 @@ def detect(
     fast: bool = False,
     explain: bool = False,
     plot: Path | None = None,
-    fail_on: Literal["nothing", "fake", "inconclusive"] = "nothing",
+    fail_on: Literal["nothing", "fake", "part", "inconclusive"] = "nothing",
 ) -> None:
     """Say of each audio file whether it is fake: `detect FILE|DIR|- ...`
 
@@ -82,7 +82,8 @@ def detect(
             they add up to the score less the baseline, the score of average figures; above 0 speaks for
             genuine.
         plot: also draw that of one recording into this PNG file, with its spectrogram and P(fake) over time.
-        fail_on: exit with 3 if a file is `fake`; `inconclusive`: if one is not genuine.
+        fail_on: exit with 3 if a file is `fake`; `part`: or part of one may be; `inconclusive`: if one is not
+            genuine.
 
     Raises:
         MasdError: the model cannot be used; or, at the end, some files could not be judged.
@@ -129,6 +130,7 @@ def detect(
                     table.failed(source if isinstance(source, str) else "", str(error))
                 continue
             counts[verdict.label] += 1
+            counts["part"] += verdict.part
             if table is not None:
                 table.add(verdict)
             if json:
@@ -140,12 +142,13 @@ def detect(
                 more = output.timeline(verdict) if timeline else []
                 lines = [output.line(verdict, colour), *more, *output.reasons(verdict.effects)]
                 print("\n".join(lines), flush=True)
+    parts = counts.pop("part", 0)
     total = counts.total() + failed
     if total > 1 and not json:
         print(output.summary(counts, failed))
     if failed:
         raise MasdError(f"{failed} of {total} could not be judged")
-    worst = counts["spoof"] + (counts["inconclusive"] if fail_on == "inconclusive" else 0)
+    worst = counts["spoof"] + {"part": parts, "inconclusive": counts["inconclusive"]}.get(fail_on, 0)
     if fail_on != "nothing" and worst:
         sys.exit(FOUND)
 

@@ -38,6 +38,7 @@ def evaluate(
     cost_fa: float = 10.0,
     prior_spoof: float = 0.05,
     polarity: Literal["bonafide", "spoof"] = "bonafide",
+    segments: Path | None = None,
     sasv: Literal["", "asvspoof5", "own"] = "",
     bootstrap: int = 1000,
     seed: int = 0,
@@ -84,6 +85,10 @@ def evaluate(
         cost_fa: cost of an accepted spoofed trial.
         prior_spoof: prior of spoofed trials.
         polarity: the class whose scores are higher in the score files, where no column says so (p_fake).
+        segments: windows of recordings that are spoofed in part, as `detect --json` prints them, or lines
+            `<utt> <start> <end> <score>`: also writes segments.json, the segment EER at 160 to 640 ms
+            (PartialSpoof's), how well the most suspicious window tells recordings, and how often it lies in
+            spoofed speech. `data` has utt2fake then, the spoofed seconds, as `data splice` writes it.
         sasv: whose errors the t-DCF of tandem scores is computed with: those that the ASVspoof 5 organisers
             fixed, or those of `asv-score` at its own EER threshold. `scores` has the header `spk filename
             cm-score asv-score sasv-score`, all higher for the claimed speaker's bona fide speech (`-` where a
@@ -141,6 +146,31 @@ def evaluate(
         rate = 100 * metrics["pooled"]["eer"]
         log.info("EER %.2f %% (%s); all of it in %s", rate, scores, out / "metrics.txt")
     print(dict(sections(read_text(out / "metrics.txt")))["Error rates"].strip())
+    if segments is not None:
+        _evaluate_segments(segments, data, out)
+
+
+def _evaluate_segments(path: Path, data: Path | None, out: Path) -> None:
+    from masd.data.folder import read_folder
+    from masd.metrics.scores import ScoreFile, align, join
+    from masd.metrics.segments import read_spans, read_windows, segment_metrics
+    from masd.report.render import markdown
+    from masd.stage.files import sha256, write_json
+
+    if data is None:
+        raise MasdError("--segments needs the spoofed seconds: --data FOLDER with utt2fake")
+    folder, windows = read_folder(data), read_windows(path)
+    spans = {utt: read_spans(text, f"{data}/utt2fake") for utt, text in folder.table("utt2fake").items()}
+    place = dict(enumerate(windows.values()))
+    named = align(ScoreFile({utt: float(i) for i, utt in enumerate(windows)}, {}), spans, path).scores
+    utts, order = join(named, spans, where=path)
+    windows = {utt: place[int(i)] for utt, i in zip(utts, order, strict=True)}
+    durations = folder.tables.get("utt2dur", {})
+    seconds = {utt: float(durations.get(utt, max(w[1] for w in windows[utt]))) for utt in utts}
+    found = segment_metrics(windows, spans, seconds)
+    inputs = {"segments": str(path), "data": str(data), "sha256": [sha256(path), sha256(data / "utt2fake")]}
+    write_json(out / "segments.json", {**found, "inputs": inputs})
+    print("\n" + markdown("segments.md", found=found), end="")
 
 
 def _evaluate_sasv(scores: Path, key: Path | None, out: Path, verifier: str) -> None:

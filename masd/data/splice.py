@@ -28,8 +28,10 @@ def spliced_set(
     """Write `out`, pairs of recordings: one bona fide, one spoofed in part; see masd.bin.data splice.
 
     Raises:
-        MasdError: no group has enough speech of both classes.
+        MasdError: no group has enough speech of both classes, or nothing is asked for.
     """
+    if min(genuine, fake, versions) <= 0:
+        raise MasdError(f"--genuine {genuine:g} --fake {fake:g} --versions {versions}: all must be above 0")
     folder = read_folder(data)
     group = folder.utt2spk if by == "spk" else folder.table(f"utt2{by}")
     members: dict[str, list[str]] = {}
@@ -76,7 +78,8 @@ def _pair(
     """Return a bona fide recording, the same with a stretch of copies in it, and where the stretch begins."""
     speech = _joined([real[i] for i in rng.permutation(len(real))])
     copy = _joined([copies[i] for i in rng.permutation(len(copies))])
-    at = int(rng.integers(0, sizes[0] + 1))
+    tick = RATE // 1000  # utt2fake has milliseconds
+    at = tick * int(rng.integers(0, sizes[0] // tick + 1))
     before, after = speech[:at], speech[at : sizes[0]]
     inside = speech[sizes[0] : sum(sizes)], copy[: sizes[1]]
     return [_joined([before, part, after]) for part in inside], at

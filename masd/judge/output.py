@@ -41,7 +41,7 @@ def line(verdict: Verdict, colour: bool = False) -> str:
     notes = list(verdict.warnings)
     if len(verdict.windows) > 1:
         told = f"most suspicious {_seconds(verdict.highest)}"
-        if verdict.label == "bonafide" and verdict.stretch.p_fake >= 0.5:
+        if verdict.part:
             told = f"part of it may be fake: {_seconds(verdict.stretch)}, {told}"
         notes.insert(len(verdict.reasons), told)
     more = f"  [{printable('; '.join(notes))}]" if notes else ""

@@ -65,6 +65,11 @@ class Verdict:
         return max(self.windows, key=lambda window: window.p_fake)
 
     @property
+    def part(self) -> bool:
+        """Whether part of a recording that is called bona fide may be fake."""
+        return self.label == "bonafide" and self.stretch.p_fake >= 0.5
+
+    @property
     def stretch(self) -> Window:
         """The most suspicious stretch of two windows' length, by their mean log-odds.
 

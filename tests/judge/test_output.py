@@ -20,6 +20,7 @@ from masd.bin.detect import detect
 from masd.data.folder import read_folder
 from masd.errors import MasdError
 from masd.metrics.eer import eer, split
+from masd.metrics.scores import log_odds
 from masd.pretrained import PLUS
 from masd.stage.files import read_json
 
@@ -125,6 +126,20 @@ def test_a_splice_is_told_though_the_mean_hides_it(light, detector, extremes, tm
     )
     first = masd.Detector(light, windows=False).judge(tmp_path / "x.wav")
     assert [(w.start, w.end) for w in first.windows] == [(0.0, 4.0)]
+
+
+def test_fail_on_part_finds_what_the_mean_hides(light, detector, extremes, tmp_path, capsys):
+    """At a prior that calls the mean genuine and the stretch fake."""
+    write_wav(tmp_path / "x.wav", spliced(extremes))
+    verdict = detector.judge(tmp_path / "x.wav")
+    middle = np.mean([log_odds(p) for p in (verdict.p_fake, verdict.stretch.p_fake)])
+    how = {"model": light, "prior": float(1 / (1 + np.exp(middle)))}
+    detect([str(tmp_path / "x.wav")], **how, fail_on="fake")
+    assert capsys.readouterr().out.splitlines()[2].startswith("genuine")
+    with pytest.raises(SystemExit) as end:
+        detect([str(tmp_path / "x.wav")], **how, fail_on="part")
+    assert end.value.code == module.FOUND and "part of it may be fake: 8.0-16.0 s" in capsys.readouterr().out
+    detect([str(extremes[0])], model=light, fail_on="part")
 
 
 def test_windows_overlap_where_a_hop_is_given(light, detector, extremes):
