@@ -3,8 +3,8 @@
 #
 # Usage: tools/setup_env.sh [base | extra ...]        extras: recipes test vocoders mini onnx serve docs bench all
 #
-# base is what judging by the packaged model takes, without PyTorch, and serve the page beside it; recipes what training
-# and scoring take, and is part of all other extras; no word means all, which is all but bench.
+# base is what judging by the packaged model takes, without PyTorch, serve the page beside it, docs the site of the pages;
+# recipes what training and scoring take, and is part of all other extras; no word means all, which is all but bench.
 #
 # MASD_PYTHON       the interpreter to use (default: python3); 3.11 or newer
 # MASD_VENV         where the environment goes, relative to the repository (default: tools/venv)
@@ -65,7 +65,7 @@ if [ -n "${MASD_TORCH:-}" ]; then
     fail "pip could not install $MASD_TORCH; the last line of $log: $(tail -n 1 "$log")"
 fi
 heavy=", torch, torchaudio"
-case $joined in "" | serve) heavy= ;; esac
+case $joined in "" | serve | docs | docs,serve) heavy= ;; esac
 say "installing masd and what it needs${heavy:+ (PyTorch is the large one: a few minutes)}"
 "${pip[@]}" install "${locked[@]}" --editable "${root}${joined:+[$joined]}" >> "$log" 2>&1 ||
   fail "pip could not install the requirements; the last line of $log: $(tail -n 1 "$log")"

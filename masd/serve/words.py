@@ -25,10 +25,11 @@ def in_words(verdict: Verdict, judge: Judge) -> dict[str, Any]:
     """
     errors = judge.posterior.errors(judge.prior)
     called, missed = (f"{100 * rate:.1f} %" for rate in errors) if errors else ("", "")
-    top, part = verdict.highest, ""
+    part = ""
     if verdict.label == "bonafide":
-        if top.p_fake >= 0.5:
-            part = f" But a part may be fake: {top.start:.1f} to {top.end:.1f} s alone would be called so."
+        if verdict.part:
+            of = verdict.stretch
+            part = f" But a part may be fake: {of.start:.1f} to {of.end:.1f} s alone would be called so."
         found = ["It is no proof of a human voice: generators that the model never met often pass."]
         if missed:
             found.append(f"On its development recordings, {missed} of the fakes passed as genuine.")

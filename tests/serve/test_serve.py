@@ -240,7 +240,8 @@ def test_nothing_is_written_while_a_recording_is_judged(opened, format):
     ("label", "p", "found", "not_found"),
     [
         ("bonafide", [0.1, 0.2], "passed as genuine", "may be fake"),
-        ("bonafide", [0.1, 0.9], "a part may be fake: 4.0 to 8.0 s", "called fake"),
+        ("bonafide", [0.1, 0.9, 0.8], "a part may be fake: 4.0 to 12.0 s", "called fake"),
+        ("bonafide", [0.1, 0.6, 0.1], "passed as genuine", "may be fake"),
         ("spoof", [0.9, 0.9], "of the genuine ones were called fake", "passed as genuine"),
         ("inconclusive", [0.9, 0.9], "not a verdict", "passed as genuine"),
     ],
@@ -248,7 +249,7 @@ def test_nothing_is_written_while_a_recording_is_judged(opened, format):
 def test_a_verdict_in_words_says_what_it_does_not_mean(system, label, p, found, not_found):
     from masd.judge.verdict import Judge
 
-    windows = [Window(0.0, 4.0, p[0]), Window(4.0, 8.0, p[1])]
+    windows = [Window(4.0 * i, 4.0 * i + 4.0, each) for i, each in enumerate(p)]
     reasons = ["silent: nothing to judge"] if label == "inconclusive" else []
     words = in_words(Verdict("x", 0.0, 0.5, label, reasons, reasons, windows), Judge(system))
     text = " ".join([words["means"], *words["not"]])
