@@ -79,7 +79,10 @@ def test_a_model_without_a_card_gets_one_of_what_it_says(zipped, tmp_path):
     packed.unpack(tmp_path / "bare.zip", tmp_path / "bare")
     packed.pack(tmp_path / "bare", tmp_path / "hub")
     card = (tmp_path / "hub/README.md").read_text()
-    assert "development: dev | 232 | 129 | 103" in card and "11.64 %" in card
+    stated = yaml.safe_load((PLUS / "model.yaml").read_text())
+    dev = [stated["development"][0][name] for name in ("utterances", "bonafide", "spoof")]
+    assert f"development: dev | {' | '.join(map(str, dev))} |" in card
+    assert f"{100 * stated['dev']['eer']:.2f} %" in card
 
 
 def test_the_same_model_gives_the_same_bytes_and_comes_back(zipped, tmp_path):
