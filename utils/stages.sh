@@ -82,12 +82,12 @@ here() {
   tell_marks ended "$@"
 }
 
-# One set's work as $nj jobs: sharded LOG ENTRY_POINT ARGUMENT...
+# One set's work as $nj jobs: sharded LOG ENTRY_POINT ARGUMENT...; `jobs_by` is how they are started, `cmd` if it is unset
 sharded() {
   local work=(python3 -P -m "masd.bin.$2" "${@:3}" --job JOB --num-jobs "$nj" --force "$force")
   due "${work[@]}" || return 0
   # shellcheck disable=SC2086  # a launcher may have options of its own
-  $cmd JOB=1:"$nj" "$logs/$1.JOB.log" "${work[@]}" || return
+  ${jobs_by-$cmd} JOB=1:"$nj" "$logs/$1.JOB.log" "${work[@]}" || return
   tell_marks ended "${work[@]}"
 }
 
@@ -174,12 +174,16 @@ durations() {
     --max-fail "$([ "$strict" = true ] && echo 0 || echo 1)"
 }
 
-# Copies of a set by a vocoder, which is set up as chosen in stage 2 or 1: copy_set SET VOCODER COPIES
+# Copies of a set by a vocoder, which is set up as chosen in stage 2 or 1, on GPUs where it is a network and there are some:
+# copy_set SET VOCODER COPIES
 copy_set() {
-  local config=()
+  local config=() device=cpu jobs_by=${copy_cmd:-$cmd}
+  if [ "$ngpu" -gt 0 ] && [ -f "$data/network_tags" ] && grep -qxF "$2" "$data/network_tags"; then
+    device=auto jobs_by+=" --gpu 1"
+  fi
   [ ! -f "$data/vocoder/$2.yaml" ] || config=(--vocoder-config "$data/vocoder/$2.yaml" --available "$(conf_of vocoders.yaml)")
   sharded "copy_$3" copy_synthesis --data "$data/$1" --vocoder "$2" "${config[@]}" --out "$data/$3" \
-    --wav-dir "$data/copies/$2/wav" --audio-format flac
+    --wav-dir "$data/copies/$2/wav" --audio-format flac --device "$device"
   single "copy_$3.finish" python3 -P -m masd.bin.finish copy-synthesis --data "$data/$1" --vocoder "$2" --out "$data/$3" \
     --num-jobs "$nj" --max-fail "$max_fail"
 }

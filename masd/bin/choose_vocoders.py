@@ -16,6 +16,8 @@ def choose_vocoders(
 ) -> None:
     """Write OUT/pretrain_tags, a vocoder a line, and OUT/vocoder/<tag>.yaml, what each is set up with.
 
+    OUT/network_tags has those of them that compute on a GPU where there is one.
+
     Each vocoder whose weights or package are not there is one line that says what to get. One that
     pretraining would refuse, hours later, for want of a difficulty is refused here.
 
@@ -36,7 +38,7 @@ def choose_vocoders(
     wanted = vocoders.replace(",", " ").split() or known["default"].get(size, [])
     if len(set(wanted)) != len(wanted) or not wanted:
         raise MasdError(f"--vocoders '{vocoders}': names one vocoder twice, or none; {available} lists them")
-    configs, missing = {}, []
+    configs, missing, networks = {}, [], []
     difficulty = difficulties([path for path in pretraining.split(",") if path])
     for tag in wanted:
         difficulty_of(difficulty, tag)
@@ -48,7 +50,7 @@ def choose_vocoders(
                 config[key] = str(checkpoints / config[key])
         configs[tag] = config
         try:
-            get(tag, config)
+            networks += [tag] if get(tag, config).network else []
         except MasdError as error:
             missing.append(tag)
             log.error("%s", error)
@@ -60,6 +62,7 @@ def choose_vocoders(
         )
     for tag, config in configs.items():
         write_yaml(out / "vocoder" / f"{tag}.yaml", config)
+    write_lines(out / "network_tags", sorted(networks))
     write_lines(out / "pretrain_tags", sorted(configs))
 
 

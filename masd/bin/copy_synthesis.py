@@ -16,6 +16,7 @@ def copy_synthesis(
     vocoder_config: dict[str, Any] | Path | None = None,
     available: Path | None = None,
     audio_format: Literal["wav", "flac"] = "wav",
+    device: Literal["auto", "cpu", "cuda"] = "auto",
     job: int = 1,
     num_jobs: int = 1,
     seed: int = 0,
@@ -36,15 +37,20 @@ def copy_synthesis(
         available: your own list of vocoders (conf/vocoders.yaml): a configuration file names a `module:Class`
             only where this list does too.
         audio_format: wav or flac, 16 kHz, 16 bits.
+        device: where networks compute; `auto` takes a GPU where there is one, a host's jobs its GPUs in turn.
+            Shards made on a CPU and on a GPU are not joined.
         job: which shard, from 1.
         num_jobs: how many shards; the copies do not depend on it.
         seed: of the vocoder's randomness, unless the configuration says another.
         allow_pipes: run commands that stand in wav.scp.
         force: synthesise again what is there.
     """
+    from masd.stage.devices import device_of
     from masd.vocoders.copy import copy_shard, vocoder_of
 
     made = vocoder_of(vocoder, vocoder_config, seed, available)
+    if made.network:
+        made.place(device_of(device, job))
     copy_shard(data, made, out, wav_dir, audio_format, job, num_jobs, allow_pipes, force)
 
 

@@ -116,20 +116,23 @@ class MaskedBatchNorm2d(nn.Module):
             mask = x.new_ones(len(x), 1, 1, x.shape[3])
         valid = mask.float().sum() * x.shape[2]
         x = x * mask
-        wide = x.float()
-        total, squares = wide.sum((0, 2, 3)), wide.square().sum((0, 2, 3))
-        if self.share is not None:
-            everywhere = self.share(torch.cat([total, squares, valid[None]]))
-            (total, squares), valid = everywhere[:-1].chunk(2), everywhere[-1].detach()
-        mean = total / valid
-        var = (squares / valid - mean.square()).clamp_min(0.0)
+        wide, shape = x.float(), (-1, 1, 1)
+        total = wide.sum((0, 2, 3))
+        if self.share is None:
+            mean = total / valid
+            var = (wide.square().sum((0, 2, 3)) / valid - mean.square()).clamp_min(0.0)
+        else:  # deviations are from the shared mean: each process's own rounding would not cancel
+            everywhere = self.share(torch.cat([total, valid[None]]))
+            valid = everywhere[-1].detach()
+            mean = everywhere[:-1] / valid
+            apart = (wide - mean.view(shape)) * mask
+            var = self.share(apart.square().sum((0, 2, 3))) / valid
         with torch.no_grad():
             self.running_mean.lerp_(mean, momentum)
             self.running_var.lerp_(var * (valid / (valid - 1.0).clamp_min(1.0)), momentum)
         scale = self.weight * (var + self.eps).rsqrt()
         shift = self.bias - mean * scale
-        shape = (-1, 1, 1)
-        return (x * scale.view(shape).to(x.dtype) + shift.view(shape).to(x.dtype)) * mask
+        return (wide * scale.view(shape) + shift.view(shape)).to(x.dtype) * mask  # rounded once
 
     def folded(self) -> tuple[Tensor, Tensor]:
         """Return the scale and the shift (C,) that evaluating comes to."""

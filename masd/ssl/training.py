@@ -88,7 +88,7 @@ class Trainer(Loop):
             norm.momentum = max(lowest, 1.0 / (self.step + 1))
         # only now: a compiled encoder would be compiled anew for every other momentum
         if self.config.compile and self.objective.compiled is None and 1.0 / (self.step + 1) <= lowest:
-            self.objective.compiled = compiled(self.objective.encoder, self.group.device)
+            self.objective.compiled = compiled(self.objective.encoder, self.group)
 
     def micro_batches(self, batch: Batch, size: int) -> list[Batch]:
         """Divide a batch, and tell each part where it stands in the step."""
@@ -180,14 +180,25 @@ def parameter_groups(objective: Objective, config: PretrainConfig) -> list[dict[
     return [{"params": params, "scale": scale} for params, scale in groups if params]
 
 
-def compiled(encoder: Encoder, device: torch.device) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Return the encoder's `encode` compiled, for any batch and length; uncompiled where that cannot be."""
+def compiled(encoder: Encoder, group: Processes) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Return the encoder's `encode` compiled, for any batch and length; uncompiled where that cannot be.
+
+    That is so in all processes or in none. What cannot be compiled later on runs as it is; sums over all
+    processes always do.
+    """
+    failed = torch.zeros(1, device=group.device)
     try:
-        torch.compile(_trial)(torch.ones(4, device=device))
+        torch.compile(_trial)(torch.ones(4, device=group.device))
     except Exception as error:  # whatever it is, training can go on without
         reason = str(error).strip().splitlines() or [type(error).__name__]
         log.warning("compile: not possible here (%s); training goes on without", reason[0])
+        failed += 1
+    if group.most(failed) > 0:
         return encoder.encode
+    torch._dynamo.config.suppress_errors = True
+    for module in encoder.modules():
+        if isinstance(module, MaskedBatchNorm2d) and module.share is not None:
+            module.share = torch.compiler.disable(module.share)
     return torch.compile(encoder.encode, dynamic=True)
 
 

@@ -27,9 +27,9 @@ def device_of(name: str, job: int = 1) -> str:
     return f"cuda:{(job - 1) % count}" if count else "cpu"
 
 
-def device_class(device: str) -> str:
+def device_class(device: str, arithmetic: str = "float32") -> str:
     """Return what of a device shows in the numbers, for digests: `cpu`, or `cuda float32`."""
-    return "cpu" if device == "cpu" else f"{device.partition(':')[0]} float32"
+    return "cpu" if device == "cpu" else f"{device.partition(':')[0]} {arithmetic}"
 
 
 @contextmanager
@@ -40,7 +40,7 @@ def exact() -> Iterator[None]:
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:
-        with _cudnn(tf32=False):
+        with repeatable(tf32=False):
             yield
     finally:
         torch.set_float32_matmul_precision(before)
@@ -62,7 +62,7 @@ def deterministic(wanted: bool) -> Iterator[None]:
     before = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(True)
     try:
-        with _cudnn(torch.backends.cudnn.allow_tf32):
+        with repeatable(torch.backends.cudnn.allow_tf32):
             yield
     except RuntimeError as error:
         if "deterministic" not in str(error):
@@ -72,7 +72,7 @@ def deterministic(wanted: bool) -> Iterator[None]:
         torch.use_deterministic_algorithms(before)
 
 
-def _cudnn(tf32: bool) -> AbstractContextManager[None]:
+def repeatable(tf32: bool) -> AbstractContextManager[None]:
     """Let cuDNN take its one algorithm that gives the same bits, by what shapes are, not by a clock."""
     import torch
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -15,6 +16,9 @@ from torch import Tensor, distributed
 
 from masd.errors import MasdError
 
+TIMEOUT = timedelta(
+    minutes=30
+)  # that a process waits for the others: one may be compiling, or its disk is slow
 _LOST = re.compile("gloo|nccl|connection (closed|reset|refused)|by peer", re.IGNORECASE)
 
 
@@ -91,7 +95,7 @@ def processes(device: str) -> Iterator[Processes]:
         device: `auto`, `cpu` or `cuda`; with `cuda` each process takes the GPU of its LOCAL_RANK.
 
     Raises:
-        MasdError: there is no GPU, or another process of the group was lost.
+        MasdError: there is no GPU, or another process of the group was lost, or has not come in `TIMEOUT`.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -106,9 +110,12 @@ def processes(device: str) -> Iterator[Processes]:
         return
     if rank > 0:
         logging.getLogger("masd").setLevel(logging.WARNING)  # one process tells what all do
+    place, ended = torch.device(device), False
+    own = {"device_id": place} if place.type == "cuda" else {}  # else NCCL guesses the GPU by the rank
     try:
-        distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
-        yield Processes(rank, world, torch.device(device))
+        distributed.init_process_group("nccl" if own else "gloo", timeout=TIMEOUT, **own)
+        yield Processes(rank, world, place)
+        ended = True
     except RuntimeError as error:  # torch's own distributed errors are RuntimeErrors
         if not isinstance(error, distributed.DistError) and not _LOST.search(str(error)):
             raise
@@ -117,7 +124,8 @@ def processes(device: str) -> Iterator[Processes]:
             "see the others' lines, then run the same command again: it goes on from the last save"
         ) from None
     finally:
-        if distributed.is_initialized():
+        # after an error NCCL would wait for the others, who may wait for this one; its end ends them
+        if distributed.is_initialized() and (ended or not own):
             distributed.destroy_process_group()
 
 

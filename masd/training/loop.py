@@ -223,7 +223,11 @@ class Loop(ABC):
         return [batch[row] for part in self.group.rows(len(batch), self.parts) for row in part]
 
     def load(self, items: Any, epoch: int, batches: list[list[int]]) -> Iterator[Any]:
-        """Yield batches of a set on the device, item (epoch, index) by its own draws."""
+        """Yield batches of a set on the device, item (epoch, index) by its own draws.
+
+        Raises:
+            MasdError: an item cannot be read or put into a batch, or a worker that reads was killed.
+        """
         loader = DataLoader(
             items,
             batch_sampler=_Keys(items, epoch, batches),
@@ -232,8 +236,17 @@ class Loop(ABC):
             pin_memory=self.group.device.type == "cuda",
             generator=torch.Generator(),  # the loader would draw from the global one
         )
-        for batch in loader:
-            yield batch.to(self.group.device)
+        try:
+            for batch in loader:
+                yield batch.to(self.group.device)
+        except MasdError as error:  # a worker's has its traceback before it
+            raise MasdError(str(error).rstrip().rpartition("MasdError: ")[2]) from None
+        except (RuntimeError, ValueError) as error:
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            raise MasdError(
+                f"{self.out}: a batch could not be read ({reason[-1][:200]}); mend that (where a worker was "
+                f"killed, give fewer workers or more memory), and the training goes on from {LAST}"
+            ) from None
 
     def generator(self, *names: str | int) -> torch.Generator:
         """Return a torch generator on the device for the named stream."""

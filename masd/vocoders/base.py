@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -45,6 +45,8 @@ class Adapter(ABC, Generic[C]):
         published: where the files are to be had, for messages.
         bounded: whether full scale is all the vocoder can give (tanh), so that it may clip.
         sample_rate: the vocoder's own rate in Hz (set on the instance if a checkpoint decides it).
+        network: whether it can be placed on a GPU (`masd.vocoders.network.MelNetwork`).
+        device: where it computes.
     """
 
     config_class: ClassVar[type[Config]] = Config
@@ -53,6 +55,8 @@ class Adapter(ABC, Generic[C]):
     bounded: ClassVar[bool] = False
     revision: ClassVar[int] = 1
     sample_rate: int = 16000
+    network: ClassVar[bool] = False
+    device: str = "cpu"
 
     def __init__(self, name: str, config: C) -> None:
         self.name = name
@@ -84,6 +88,9 @@ class Adapter(ABC, Generic[C]):
     def load(self) -> Any:
         """Return the model that `synthesise` finds in `self.model`; called once, when first needed."""
         return None
+
+    def place(self, device: str) -> None:
+        """Compute on torch's `device` from now on; signal processing stays on the CPU."""
 
     @abstractmethod
     def synthesise(self, x: np.ndarray, seed: int) -> np.ndarray:
@@ -124,24 +131,68 @@ class Adapter(ABC, Generic[C]):
             MasdError: `x` is empty, silent or not finite; the output is silent (more than 40 dB under the
                 input), not finite or clipped (more than 0.1 % of it at full scale), or there is none.
         """
+        (copy,) = self.copies([(x, utt)], rate)
+        if isinstance(copy, MasdError):
+            raise copy
+        return copy
+
+    def copies(
+        self, items: Sequence[tuple[np.ndarray, str]], rate: int = 16000
+    ) -> list[np.ndarray | MasdError]:
+        """Return the re-synthesis of each (waveform, utterance id), or why there is none; see `__call__`."""
+        found: list[np.ndarray | MasdError] = [self._unusable(x, utt) for x, utt in items]
+        usable = [k for k, error in enumerate(found) if error is None]
+        given = [_at_peak(items[k][0]) for k in usable]
+        waves = [resample(x, rate, self.sample_rate) for x in given]
+        seeds = [derive(self.config.seed, self.name, items[k][1]) for k in usable]
+        for k, x, y in zip(usable, given, self._outputs(waves, seeds), strict=True):
+            found[k] = self._copy(items[k][0], x, y, rate, items[k][1])
+        return found
+
+    def synthesise_all(self, waves: Sequence[np.ndarray], seeds: Sequence[int]) -> list[np.ndarray]:
+        """Return what `synthesise` does of each; those that compute in batches have their own."""
+        return [self.synthesise(x, seed) for x, seed in zip(waves, seeds, strict=True)]
+
+    def _unusable(self, x: np.ndarray, utt: str) -> MasdError | None:
         x = np.asarray(x, dtype=np.float32)
-        what = f"vocoder {self.name}, utterance {utt or '(unnamed)'}"
-        if x.ndim != 1 or not len(x) or not np.isfinite(x).all() or not x.any():
-            raise MasdError(f"{what}: the input must be one finite, non-silent channel")
-        at_peak = x * np.float32(PEAK / np.abs(x).max())
-        seed = derive(self.config.seed, self.name, utt)
+        if x.ndim == 1 and len(x) and np.isfinite(x).all() and x.any():
+            return None
+        return MasdError(f"{self._what(utt)}: the input must be one finite, non-silent channel")
+
+    def _outputs(self, waves: list[np.ndarray], seeds: list[int]) -> list[np.ndarray | Exception]:
+        """Return the model's output of each; one that cannot be had, or no memory, ends no other's."""
         try:
-            y = self.synthesise(resample(at_peak, rate, self.sample_rate), seed)
+            return list(self.synthesise_all(waves, seeds))
         except (RuntimeError, ValueError) as error:  # what torch, numpy and the vocoders' libraries raise
-            raise MasdError(f"{what}: no output ({' '.join(str(error).split())[:200]})") from None
+            if len(waves) == 1:
+                return [error]
+        return [self._outputs([x], [seed])[0] for x, seed in zip(waves, seeds, strict=True)]
+
+    def _copy(
+        self, source: np.ndarray, x: np.ndarray, y: np.ndarray | Exception, rate: int, utt: str
+    ) -> np.ndarray | MasdError:
+        """Bring an output to the length and level of its source, or say why it is no copy."""
+        what = self._what(utt)
+        if isinstance(y, Exception):
+            return MasdError(f"{what}: no output ({' '.join(str(y).split())[:200]})")
         if not len(y) or not np.isfinite(y).all():
-            raise MasdError(f"{what}: the output has samples that are not finite numbers, or none")
+            return MasdError(f"{what}: the output has samples that are not finite numbers, or none")
         if self.bounded and np.mean(np.abs(y) > FULL_SCALE) > MAX_CLIPPED:
-            raise MasdError(f"{what}: the output is clipped, more than {MAX_CLIPPED:.1%} of it at full scale")
+            return MasdError(
+                f"{what}: the output is clipped, more than {MAX_CLIPPED:.1%} of it at full scale"
+            )
         y = fit(resample(y, self.sample_rate, rate), len(x))
-        if rms(y) < SILENT * rms(at_peak):
-            raise MasdError(f"{what}: the output is silent")
-        return (y * (rms(x) / rms(y))).astype(np.float32)
+        if rms(y) < SILENT * rms(x):
+            return MasdError(f"{what}: the output is silent")
+        return (y * (rms(np.asarray(source, dtype=np.float32)) / rms(y))).astype(np.float32)
+
+    def _what(self, utt: str) -> str:
+        return f"vocoder {self.name}, utterance {utt or '(unnamed)'}"
+
+
+def _at_peak(x: np.ndarray) -> np.ndarray:
+    x = np.asarray(x, dtype=np.float32)
+    return x * np.float32(PEAK / np.abs(x).max())
 
 
 def content(path: Path) -> str:

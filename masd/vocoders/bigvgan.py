@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv1d, conv_transpose1d, pad
@@ -37,11 +37,9 @@ class BigVGAN(HiFiGAN):
         """Return the spectrogram and the generator."""
         return mel_spec(self.hparams), self.weighted(Generator(self.hparams))
 
-    @torch.inference_mode()
-    def synthesise(self, x: np.ndarray, seed: int) -> np.ndarray:
-        """Return the generator's waveform for the mel spectrogram of `x` (N,)."""
-        spec, generator = self.model
-        return generator(spec(torch.from_numpy(x))[None])[0, 0].numpy()
+    def generate(self, network: nn.Module, mel: Tensor, seeds: Sequence[int]) -> Tensor:
+        """Return the generator's waveforms (B, N) of mel spectrograms (B, n_mels, T)."""
+        return network(mel)[:, 0]
 
 
 def half_band_filter() -> Tensor:

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import soundfile
@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 RATE = 16000
 SHORTEST = 0.1  # seconds; what is shorter has too few frames for some of the vocoders
+AT_ONCE = 64.0  # seconds that a GPU is given together
 
 
 def vocoder_of(
@@ -76,7 +77,8 @@ def copy_shard(
 
     A file in place that was made of the same samples by the same vocoder is kept, whichever folder it was
     made for. An utterance that fails is one line in the log and in the shard's mark, in `<out>/.jobs`; it is
-    tried again until `finish` has accepted it, and once its file is another.
+    tried again until `finish` has accepted it, and once its file is another. A GPU is given utterances of
+    like length together, by the folder's utt2dur.
 
     Raises:
         MasdError: the data folder or the vocoder is unusable, or another process makes this shard.
@@ -121,51 +123,83 @@ def _copy_utterances(
     torch.set_num_threads(1)  # jobs run in parallel; and samples must not depend on the machine's cores
     vocoder.prepare()
     wav_dir, suffix = where
+    on_gpu = vocoder.device != "cpu"
     failures, progress = Failures(), Progress(log, len(utts))
     wav: dict[str, str] = {}
     seconds: dict[str, float] = {}
-    new, begin = 0.0, time.process_time()
-    for done, utt in enumerate(utts, 1):
+    waiting: list[_Copy] = []
+    new, begin, start = 0.0, time.process_time(), time.monotonic()
+    order = _by_length(folder, utts) if on_gpu else utts
+    for done, utt in enumerate(order, 1):
         copy = f"{vocoder.name}-{utt}"
         path = wav_dir / f"{copy}.{suffix}"
         try:
             check_name(path)
             x = load_utterance(folder, utt, RATE, allow_pipes)
             check_length(x, utt, RATE, SHORTEST)
-            new += len(x) / RATE if synthesise(vocoder, x, utt, path, force) else 0.0
             wav[copy], seconds[copy] = str(path), len(x) / RATE
+            made_of = _made_of(vocoder, x, utt)
+            if force or not path.is_file() or comment(path) != made_of:
+                waiting.append(_Copy(utt, x, path, made_of))
         except MasdError as error:
             failures.add(utt, error, folder.file(utt))
+        if waiting and (not on_gpu or done == len(order) or _seconds(waiting) >= AT_ONCE):
+            for one, error in _synthesise(vocoder, waiting):
+                del wav[f"{vocoder.name}-{one.utt}"], seconds[f"{vocoder.name}-{one.utt}"]
+                failures.add(one.utt, error, folder.file(one.utt))
+            new += _seconds(waiting)
+            waiting = []
         progress(done, len(failures.reasons))
-    factor = (time.process_time() - begin) / new if new else 0.0
-    log.info("%s, %s: %.1f s synthesised, real-time factor %.3f", vocoder.name, what, new, factor)
+    factors = [took / new if new else 0.0 for took in (time.process_time() - begin, time.monotonic() - start)]
+    log.info(
+        "%s, %s: %.1f s synthesised on %s, real-time factor %.3f; by the clock %.3f",
+        *(vocoder.name, what, new, vocoder.device, *factors),
+    )
     return wav, seconds, failures
+
+
+class _Copy(NamedTuple):
+    """A copy to be made: of `x` (N,) at 16 kHz, to `path`, whose comment will say `made_of`."""
+
+    utt: str
+    x: np.ndarray
+    path: Path
+    made_of: str
+
+
+def _by_length(folder: DataFolder, utts: Sequence[str]) -> Sequence[str]:
+    durations = folder.tables.get("utt2dur")
+    return sorted(utts, key=lambda utt: (float(durations[utt]), utt)) if durations else utts
+
+
+def _seconds(copies: Sequence[_Copy]) -> float:
+    return sum(len(one.x) for one in copies) / RATE
+
+
+def _synthesise(vocoder: Adapter[Any], wanted: Sequence[_Copy]) -> list[tuple[_Copy, MasdError]]:
+    """Write copies; return those that cannot be had, and why.
+
+    An output with peaks beyond full scale is scaled down as a whole.
+    """
+    failed = []
+    made = vocoder.copies([(one.x, one.utt) for one in wanted], RATE)
+    for one, y in zip(wanted, made, strict=True):
+        if isinstance(y, MasdError):
+            failed.append((one, y))
+        else:
+            write_wav(one.path, y / max(1.0, float(np.abs(y).max())), RATE, comment=one.made_of)
+    return failed
+
+
+def _made_of(vocoder: Adapter[Any], x: np.ndarray, utt: str) -> str:
+    """Return what a copy's comment says: samples and vocoder."""
+    samples = hashlib.sha256(np.ascontiguousarray(x, np.float32)).hexdigest()
+    return f"masd copy-synthesis {digest(vocoder.digest(), utt, samples)}"
 
 
 def accepted(content: Mapping[str, Any], out: Path) -> bool:
     """Return whether a shard's failures, if any, were accepted by `finish`."""
     return not content["failures"] or bool(Mark(out).read())
-
-
-def synthesise(vocoder: Adapter[Any], x: np.ndarray, utt: str, path: Path, force: bool = False) -> bool:
-    """Write the copy of `x` (N,) at 16 kHz to `path`; return False if it was there already.
-
-    What it was made of stands in the file's comment. An output with peaks beyond full scale is scaled down as
-    a whole.
-
-    Raises:
-        MasdError: the output is not a copy (see `masd.vocoders.base.Adapter`).
-    """
-    samples = hashlib.sha256(np.ascontiguousarray(x, np.float32)).hexdigest()
-    made_of = f"masd copy-synthesis {digest(vocoder.digest(), utt, samples)}"
-    if not force and path.is_file() and comment(path) == made_of:
-        return False
-    y = vocoder(x, RATE, utt)
-    if y.shape != x.shape:
-        raise MasdError(f"vocoder {vocoder.name}, utterance {utt}: {y.shape} samples from {x.shape}")
-    y = y / max(1.0, float(np.abs(y).max()))
-    write_wav(path, y, RATE, comment=made_of)
-    return True
 
 
 def comment(path: Path) -> str:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
 from masd.models.state import read_checkpoint
-from masd.vocoders.base import Adapter, Config
+from masd.vocoders.base import Config
 from masd.vocoders.checkpoint import fold_weight_norm, load_strictly, read_config
 from masd.vocoders.mel import MelSpec
+from masd.vocoders.network import MelNetwork
 
 KEYS = (
     "resblock",
@@ -47,7 +47,7 @@ class HiFiGANConfig(Config):
     config: str = ""
 
 
-class HiFiGAN(Adapter[HiFiGANConfig]):
+class HiFiGAN(MelNetwork[HiFiGANConfig]):
     """HiFi-GAN V1, V2 or V3, at the rate that its config.json says. Not random."""
 
     config_class = HiFiGANConfig
@@ -73,12 +73,9 @@ class HiFiGAN(Adapter[HiFiGANConfig]):
         state = fold_weight_norm(read_checkpoint(self.config.checkpoint, ("generator",)))
         return load_strictly(generator, state, self.config.checkpoint)
 
-    @torch.inference_mode()
-    def synthesise(self, x: np.ndarray, seed: int) -> np.ndarray:
-        """Return the generator's waveform for the mel spectrogram of `x` (N,)."""
-        spec, generator = self.model
-        mel = spec(torch.from_numpy(x))[None, :, None].contiguous(memory_format=torch.channels_last)
-        return generator(mel)[0, 0, 0].numpy()
+    def generate(self, network: nn.Module, mel: Tensor, seeds: Sequence[int]) -> Tensor:
+        """Return the generator's waveforms (B, N) of mel spectrograms (B, n_mels, T)."""
+        return network(mel[:, :, None].contiguous(memory_format=torch.channels_last))[:, 0, 0]
 
 
 def mel_spec(h: dict[str, Any]) -> MelSpec:

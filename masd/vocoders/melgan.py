@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import torch
 from torch import Tensor, nn
 
 from masd.errors import MasdError
 from masd.models.state import State, read_checkpoint
-from masd.vocoders.base import Adapter, Config
+from masd.vocoders.base import Config
 from masd.vocoders.checkpoint import fold_weight_norm, load_strictly
-from masd.vocoders.mel import MelSpec, lengthen
+from masd.vocoders.mel import MelSpec
+from masd.vocoders.network import MelNetwork
 
 RATIOS = (8, 8, 2, 2)
 DESCRIPT_MEL = MelSpec(22050, f_max=11025.0, log10=True)
@@ -32,12 +32,13 @@ class MelGANConfig(Config):
     checkpoint: str = ""
 
 
-class MelGAN(Adapter[MelGANConfig]):
+class MelGAN(MelNetwork[MelGANConfig]):
     """MelGAN at 22.05 kHz. Not random."""
 
     config_class = MelGANConfig
     files = ("checkpoint",)
     bounded = True
+    least = 4
     published = (
         "github.com/descriptinc/melgan-neurips has models/multi_speaker.pt; github.com/seungwonpark/melgan "
         "has nvidia_tacotron2_LJ11_epoch6400.pt in release v0.3-alpha"
@@ -52,12 +53,9 @@ class MelGAN(Adapter[MelGANConfig]):
             return SEUNGWON_MEL, load_strictly(SeungwonGenerator(), state, path)
         return DESCRIPT_MEL, load_strictly(DescriptGenerator(*descript_sizes(state, path)), state, path)
 
-    @torch.inference_mode()
-    def synthesise(self, x: np.ndarray, seed: int) -> np.ndarray:
-        """Return the generator's waveform for the mel spectrogram of `x` (N,) at 22.05 kHz."""
-        spec, generator = self.model
-        mel = lengthen(spec(torch.from_numpy(x)), 4)
-        return generator(mel[None])[0, 0].numpy()
+    def generate(self, network: nn.Module, mel: Tensor, seeds: Sequence[int]) -> Tensor:
+        """Return the generator's waveforms (B, N) of mel spectrograms (B, n_mels, T)."""
+        return network(mel)[:, 0]
 
 
 def descript_sizes(state: State, path: str) -> tuple[int, int, int]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+from torch import Tensor, nn
 
 from masd.errors import MasdError
 from masd.models.state import read_checkpoint
-from masd.vocoders.base import Adapter, Config
+from masd.vocoders.base import Config
 from masd.vocoders.checkpoint import load_strictly, read_config
-from masd.vocoders.mel import MelSpec, lengthen
+from masd.vocoders.mel import MelSpec
+from masd.vocoders.network import MelNetwork, generators, noise
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
@@ -31,12 +33,13 @@ class UnivNetConfig(Config):
     sampling_rate: int = 24000
 
 
-class UnivNet(Adapter[UnivNetConfig]):
+class UnivNet(MelNetwork[UnivNetConfig]):
     """UnivNet at 24 kHz; the noise that it shapes is random."""
 
     config_class = UnivNetConfig
     files = ("checkpoint",)
     bounded = True
+    least = 4
     published = (
         "huggingface.co/dg845/univnet-dev has config.json and model.safetensors, converted from the c32 "
         "model of github.com/maum-ai/univnet"
@@ -74,12 +77,7 @@ class UnivNet(Adapter[UnivNetConfig]):
         )
         return spec, load_strictly(model, read_checkpoint(self.weights), self.weights)
 
-    @torch.inference_mode()
-    def synthesise(self, x: np.ndarray, seed: int) -> np.ndarray:
-        """Return the model's waveform for the mel spectrogram of `x` (N,), with noise drawn from `seed`."""
-        spec, model = self.model
-        mel = lengthen(spec(torch.from_numpy(x)), 4).T[None]
-        noise = torch.randn(
-            1, mel.shape[1], model.config.model_in_channels, generator=torch.Generator().manual_seed(seed)
-        )
-        return model(input_features=mel, noise_sequence=noise).waveforms[0].numpy()
+    def generate(self, network: nn.Module, mel: Tensor, seeds: Sequence[int]) -> Tensor:
+        """Return waveforms (B, N) of mel spectrograms (B, n_mels, T), with noise drawn from `seeds`."""
+        drawn = noise((mel.shape[2], network.config.model_in_channels), generators(seeds), mel)
+        return network(input_features=mel.transpose(1, 2), noise_sequence=drawn).waveforms

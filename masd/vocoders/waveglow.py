@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import conv1d
 
 from masd.errors import MasdError
 from masd.models.state import State, read_checkpoint
-from masd.vocoders.base import Adapter, Config
+from masd.vocoders.base import Config
 from masd.vocoders.checkpoint import fold_weight_norm, load_strictly
 from masd.vocoders.mel import MelSpec
+from masd.vocoders.network import MelNetwork, generators, noise
 
 MEL = MelSpec(22050, center=True)
 
@@ -31,7 +33,7 @@ class WaveGlowConfig(Config):
     sigma: float = 0.6
 
 
-class WaveGlow(Adapter[WaveGlowConfig]):
+class WaveGlow(MelNetwork[WaveGlowConfig]):
     """WaveGlow at 22.05 kHz; the latent is random."""
 
     config_class = WaveGlowConfig
@@ -43,17 +45,15 @@ class WaveGlow(Adapter[WaveGlowConfig]):
     )
     sample_rate = MEL.rate
 
-    def load(self) -> nn.Module:
-        """Return the model."""
+    def load(self) -> tuple[MelSpec, nn.Module]:
+        """Return the spectrogram and the model."""
         path = self.config.checkpoint
         state = join_conditions(fold_weight_norm(read_checkpoint(path, ("state_dict", "model"))))
-        return load_strictly(Flow(*sizes(state, path)), state, path)
+        return MEL, load_strictly(Flow(*sizes(state, path)), state, path)
 
-    @torch.inference_mode()
-    def synthesise(self, x: np.ndarray, seed: int) -> np.ndarray:
-        """Return the waveform for the mel spectrogram of `x` (N,), with the latent drawn from `seed`."""
-        mel = MEL(torch.from_numpy(x))[None]
-        return self.model(mel, self.config.sigma, torch.Generator().manual_seed(seed))[0].numpy()
+    def generate(self, network: nn.Module, mel: Tensor, seeds: Sequence[int]) -> Tensor:
+        """Return waveforms (B, N) of mel spectrograms (B, n_mels, T), latents drawn from `seeds`."""
+        return network(mel, self.config.sigma, generators(seeds))
 
 
 def join_conditions(state: State) -> State:
@@ -94,7 +94,7 @@ class Invertible(nn.Module):
         self.conv = nn.Conv1d(channels, channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return W^-1 x for x (1, channels, T)."""
+        """Return W^-1 x for x (B, channels, T)."""
         inverse = torch.linalg.inv(self.conv.weight[:, :, 0].double())
         return inverse.float() @ x
 
@@ -117,11 +117,12 @@ class WaveNet(nn.Module):
         )
 
     def forward(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
-        """Return shift and log scale, (1, half, T) each, for x (1, half, T) and conditions (1, C, T)."""
+        """Return shift and log scale, (B, half, T) each, for x (B, half, T) and conditions (B, C, T)."""
         x = self.start(x)
         total = torch.zeros_like(x)
-        conditions = self.cond_layer(condition).chunk(len(self.in_layers), dim=1)
-        for layer, mix, c in zip(self.in_layers, self.res_skip_layers, conditions, strict=True):
+        for layer, mix, c in zip(
+            self.in_layers, self.res_skip_layers, self.conditions(condition), strict=True
+        ):
             tanh, sigmoid = (layer(x) + c).chunk(2, dim=1)
             *residual, skip = mix(torch.tanh(tanh) * torch.sigmoid(sigmoid)).split(self.channels, dim=1)
             total = total + skip
@@ -130,9 +131,15 @@ class WaveNet(nn.Module):
         shift, log_scale = self.end(total).chunk(2, dim=1)
         return shift, log_scale
 
+    def conditions(self, condition: Tensor) -> Iterator[Tensor]:
+        """Yield what `cond_layer` gives each layer; at once it is 90 MB a second of audio (512 channels)."""
+        weights, biases = (p.chunk(len(self.in_layers)) for p in self.cond_layer.parameters())
+        for weight, bias in zip(weights, biases, strict=True):
+            yield conv1d(condition, weight, bias)
+
 
 class Flow(nn.Module):
-    """The inverse of the normalising flow: log-mel (1, n_mels, T) and noise to a waveform (1, 256 T).
+    """The inverse of the normalising flow: log-mel (B, n_mels, T) and noise to waveforms (B, 256 T).
 
     Args:
         n_mels: mel bands.
@@ -147,16 +154,16 @@ class Flow(nn.Module):
         self.convinv = nn.ModuleList(Invertible(c) for c in channels)
         self.WN = nn.ModuleList(WaveNet(c // 2, n_mels * self.group, width, layers, kernel) for c in channels)
 
-    def forward(self, mel: Tensor, sigma: float, generator: torch.Generator) -> Tensor:
-        """Return the waveform of a mel spectrogram for a latent of deviation `sigma`."""
+    def forward(self, mel: Tensor, sigma: float, latents: Sequence[torch.Generator]) -> Tensor:
+        """Return the waveforms for latents of deviation `sigma`, drawn by a CPU generator for each item."""
         spread = self.upsample(mel)[..., : 256 * mel.shape[2]]
         steps = spread.shape[2] // self.group
         # the values of one step's samples are its conditions: band by band, sample by sample
         condition = spread.unflatten(2, (steps, self.group)).permute(0, 1, 3, 2).flatten(1, 2)
-        audio = spread.new_empty(1, 0, steps)
+        audio = spread.new_empty(len(mel), 0, steps)
         for invert, net in zip(reversed(self.convinv), reversed(self.WN), strict=True):
             new = invert.conv.in_channels - audio.shape[1]
-            audio = torch.cat([sigma * torch.randn(1, new, steps, generator=generator), audio], dim=1)
+            audio = torch.cat([sigma * noise((new, steps), latents, mel), audio], dim=1)
             fixed, moved = audio.chunk(2, dim=1)
             shift, log_scale = net(fixed, condition)
             audio = invert(torch.cat([fixed, (moved - shift) * torch.exp(-log_scale)], dim=1))

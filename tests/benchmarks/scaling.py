@@ -1,4 +1,4 @@
-"""What the full reproduction and a million hours of scoring take, multiplied out from measured rates."""
+"""What the full reproduction and a million hours of scoring take, multiplied out from rates."""
 
 from __future__ import annotations
 
@@ -6,28 +6,38 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from roofline import Work, pretraining_step, seconds, vocoders
+
 from masd.cli import run
 
-HOURS, UTTERANCES, EPOCHS = 363.6, 101_755, 100  # LibriSpeech train-clean-360 without its held-out speakers
+HOURS, UTTERANCES, EPOCHS = 363.6, 101_756, 100  # LibriSpeech train-clean-360 without its held-out speakers
+PRETRAININGS = (
+    12  # of Table II: three kinds of encoder with three seeds, three more with one (utils/run_table2.sh)
+)
+BATCH = 256
 LA, DF = 121_461, 611_829  # utterances to embed and score
 CORPORA_GB = 31.0
+SECONDS = 16.0  # of the recordings that the networks' work is counted on
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where it runs: cores over hosts, and GPUs."""
+    """Where it runs: cores over hosts, and GPUs of a kind of rates.yaml."""
 
     name: str
     cores: int
     gpus: int = 0
+    kind: str = ""
     hosts: int = 1
 
 
 PLACES = (
-    Place("1 CPU host, 16 cores", 16),
-    Place("1 GPU, 16 cores", 16, 1),
-    Place("4 GPUs, 32 cores", 32, 4),
-    Place("20 CPU hosts, 320 cores", 320, 0, 20),
+    Place("16 cores", 16),
+    Place("20 hosts, 320 cores", 320, hosts=20),
+    Place("1 V100, 16 cores", 16, 1, "V100"),
+    Place("4 V100, 32 cores", 32, 4, "V100"),
+    Place("4 A100, 32 cores", 32, 4, "A100"),
+    Place("4 H100, 32 cores", 32, 4, "H100"),
 )
 
 
@@ -40,63 +50,96 @@ def scaling(rates: Path | None = None) -> None:
     from masd.stage.files import read_yaml
 
     values = read_yaml(rates or Path(__file__).with_name("rates.yaml"))
-    print(reproduction(values), million_hours(values), sep="\n\n")
+    networks = vocoders(SECONDS)
+    step = pretraining_step(4)
+    print(copies(values, networks), reproduction(values, networks, step), million_hours(values), sep="\n\n")
 
 
-def stages(rates: dict[str, Any], place: Place) -> dict[str, float]:
-    """Return hours by stage at a place; pretraining on GPUs is the arithmetic alone, see `paper`."""
-    vocoders = rates["copy_synthesis"]
-    networks = HOURS * sum(rate for name, rate in vocoders.items() if name != "world")
-    world = HOURS * vocoders["world"]
-    if place.gpus:  # WORLD on the cores meanwhile
-        copies = max(networks / (place.gpus * rates["gpu_vocoders"]), world / place.cores)
-        train = EPOCHS * UTTERANCES * flops() / (place.gpus * rates["gpu_tflops"] * 1e12 * rates["gpu_share"])
+def copy_hours(rates: dict[str, Any], networks: dict[str, Work], place: Place) -> dict[str, float]:
+    """Return the hours of stage 2 by vocoder at a place: networks on its GPUs, if there are any."""
+    hours = {}
+    for name, core in rates["copy_synthesis"].items():
+        hours[name] = HOURS * core / place.cores
+        if place.gpus and name in networks:
+            on_gpu = _on_gpu(rates, place.kind, networks[name], "float32") / SECONDS / place.gpus
+            hours[name] = HOURS * max(on_gpu, rates["beside_network"] / place.gpus)  # a job a GPU feeds it
+    return hours
+
+
+def train_hours(rates: dict[str, Any], step: Work, place: Place) -> float:
+    """Return the hours of one pretraining at a place."""
+    if place.gpus:
+        items = BATCH / place.gpus
+        one = _on_gpu(rates, place.kind, step, "reduced", items / 4) / items / place.gpus
     else:
-        copies = (networks + world) / place.cores
-        train = EPOCHS * UTTERANCES * rates["train_core_seconds"] / place.cores
-        train /= rates["ddp_efficiency"] if place.hosts > 1 else 1.0
+        one = rates["train_core_seconds"] / place.cores
+        one /= rates["ddp_efficiency"] if place.hosts > 1 else 1.0
+    return EPOCHS * UTTERANCES * one / 3600
+
+
+def _on_gpu(rates: dict[str, Any], kind: str, work: Work, arithmetic: str, times: float = 1.0) -> float:
+    card, share = rates["gpus"][kind], rates["gpu_shares"]
+    reached = card[arithmetic] * 1e12 * share["arithmetic"]
+    return seconds(work, reached, card["bandwidth"] * 1e9 * share["bandwidth"], share["launch"], times)
+
+
+def stages(rates: dict[str, Any], networks: dict[str, Work], step: Work, place: Place) -> dict[str, float]:
+    """Return hours by stage at a place."""
     audio = 7 * HOURS * 3600 + (LA + DF) * 4.0
     fits = 1 + 5 * 0.75**2  # the system, the affine map's folds
+    one = train_hours(rates, step, place)
     return {
-        "2 copies": copies,
+        "2 copies": sum(copy_hours(rates, networks, place).values()),
         "3 features": audio * rates["front_end_ms"] / 1000 / 3600 / place.cores,
-        "4 pretraining": train / 3600,
-        "5-6 embeddings": (LA + DF) * rates["embed_ms"] / 1000 / 3600 / place.cores,
-        "5 SVM (one core)": fits * rates["svm_seconds"] * (20_304 / rates["svm_inputs"]) ** 2 / 3600,
+        "4 one pretraining": one,
+        f"4 the other {PRETRAININGS - 1} of Table II": (PRETRAININGS - 1) * one,
+        f"5-6 embeddings by {PRETRAININGS} encoders": PRETRAININGS
+        * (LA + DF)
+        * rates["embed_ms"]
+        / 1000
+        / 3600
+        / place.cores,
+        "5 SVM, one core": fits * rates["svm_seconds"] * (20_304 / rates["svm_inputs"]) ** 2 / 3600,
     }
 
 
-def reproduction(rates: dict[str, Any]) -> str:
+def copies(rates: dict[str, Any], networks: dict[str, Work]) -> str:
+    """Return the table of stage 2: hours by vocoder, a column a place."""
+    columns = [copy_hours(rates, networks, place) for place in PLACES]
+    lines = [_heading("stage 2 of 2019 LA, h"), "|---|" + "---:|" * len(PLACES)]
+    for name in rates["copy_synthesis"]:
+        lines.append(f"| {name} | " + " | ".join(_number(column[name]) for column in columns) + " |")
+    return "\n".join([*lines, "| all | " + " | ".join(_number(sum(c.values())) for c in columns) + " |"])
+
+
+def reproduction(rates: dict[str, Any], networks: dict[str, Work], step: Work) -> str:
     """Return the table of the full reproduction: hours by stage, disk and money, a column a place."""
-    columns = [stages(rates, place) for place in PLACES]
+    columns = [stages(rates, networks, step, place) for place in PLACES]
     disk = gigabytes(rates)
-    lines = [
-        "| | " + " | ".join(place.name for place in PLACES) + " |",
-        "|---|" + "---:|" * len(PLACES),
-    ]
+    lines = [_heading("full reproduction, h"), "|---|" + "---:|" * len(PLACES)]
     for name in columns[0]:
-        lines.append(f"| {name}, h | " + " | ".join(_number(column[name]) for column in columns) + " |")
+        lines.append(f"| {name} | " + " | ".join(_number(column[name]) for column in columns) + " |")
     totals = [sum(column.values()) for column in columns]
-    paper = [
-        total - column["4 pretraining"] + rates["paper_gpu_hours"] / place.gpus if place.gpus else None
-        for total, column, place in zip(totals, columns, PLACES, strict=True)
+    papers = [
+        PRETRAININGS * rates["paper_gpu_hours"] / place.gpus if place.gpus else None for place in PLACES
     ]
     prices = [place.cores * rates["core_hour"] + place.gpus * rates["gpu_hour"] for place in PLACES]
     storage = disk * rates["gb_month"]
     money = [f"{total * price + storage:,.0f}" for total, price in zip(totals, prices, strict=True)]
-    dear = [
-        "-" if p is None else f"{p * price + storage:,.0f}" for p, price in zip(paper, prices, strict=True)
-    ]
     lines += [
-        "| all, h | " + " | ".join(map(_number, totals)) + " |",
-        "| all with the paper's GPU hours, h | "
-        + " | ".join("-" if p is None else _number(p) for p in paper)
+        "| all | " + " | ".join(map(_number, totals)) + " |",
+        f"| {PRETRAININGS} pretrainings at the paper's GPU hours | "
+        + " | ".join("-" if p is None else _number(p) for p in papers)
         + " |",
         "| disk, GB | " + " | ".join(f"{disk:.0f}" for _ in PLACES) + " |",
         "| money, EUR | " + " | ".join(money) + " |",
-        "| money with the paper's GPU hours, EUR | " + " | ".join(dear) + " |",
     ]
     return "\n".join(lines)
+
+
+def _heading(what: str) -> str:
+    names = (f"{place.name}{', estimate' if place.gpus else ''}" for place in PLACES)
+    return f"| {what} | " + " | ".join(names) + " |"
 
 
 def million_hours(rates: dict[str, Any]) -> str:
@@ -121,22 +164,6 @@ def gigabytes(rates: dict[str, Any]) -> float:
     copies = 6 * HOURS * 3600 * rates["copy_bytes"]
     dumps = (7 * HOURS * 3600 + (LA + DF) * 4.0) * rates["dump_bytes"]
     return CORPORA_GB + (copies + dumps + (LA + DF) * 4100.0) / 1e9
-
-
-def flops() -> float:
-    """Return the floating-point operations of a training step for one utterance of 4 s, by torch's count."""
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
-    from masd.models.encoder import Encoder
-    from masd.ssl.config import PretrainConfig
-    from masd.ssl.objective import Batch, Objective
-
-    objective = Objective(Encoder(), PretrainConfig(), ["a", "b"])
-    batch = Batch(torch.zeros(2, 401, 64), torch.full((2,), 401), torch.tensor([-1, 0]))
-    with FlopCounterMode(display=False) as counter:
-        objective(batch, torch.Generator().manual_seed(0))[0].backward()
-    return counter.get_total_flops() / 2
 
 
 def _number(value: float) -> str:

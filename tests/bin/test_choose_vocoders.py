@@ -20,3 +20,14 @@ def test_a_vocoder_without_a_difficulty_is_refused_before_the_copies_are_made(tm
     files[1].write_text("pretrain: {ssl: {epochs: 3}}\ndump_feats: {}\n")
     choose_vocoders(**rest, vocoders="mine world", pretraining=",".join(map(str, files)))
     assert (tmp_path / "out" / "pretrain_tags").read_text() == "mine\nworld\n"
+    assert (tmp_path / "out" / "network_tags").read_text() == "", "signal processing stays on the CPU"
+
+
+def test_what_computes_on_a_gpu_is_listed(tmp_path):
+    (tmp_path / "melgan.pt").write_bytes(b"read by the stage's jobs")
+    available = tmp_path / "vocoders.yaml"
+    available.write_text(
+        "default: {full: [lpc, melgan]}\nvocoders: {lpc: {}, melgan: {checkpoint: melgan.pt}}\n"
+    )
+    choose_vocoders(available, "full", tmp_path, tmp_path / "out")
+    assert (tmp_path / "out" / "network_tags").read_text() == "melgan\n"

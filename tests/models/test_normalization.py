@@ -70,3 +70,39 @@ def test_averaging_gives_the_plain_mean_over_batches():
     for batch in batches:
         norm(batch)
     torch.testing.assert_close(norm.running_mean, torch.full((2,), 3.0))
+
+
+def test_a_shared_variance_is_right_where_the_mean_is_large_beside_it():
+    """A mean of squares less the square of the mean is nothing but rounding here."""
+    norm = MaskedBatchNorm2d(4)
+    norm.share = lambda sums: sums  # one process that shares with none
+    x = 1000.0 + 0.05 * torch.randn(3, 4, 2, 5, generator=torch.Generator().manual_seed(0))
+    mask = frame_mask(LENGTHS, 5)[:, None, None, :]
+    valid = x.permute(1, 0, 2, 3)[:, mask.expand(3, 1, 2, 5)[:, 0]].double()
+    out = norm(x, mask.float()).permute(1, 0, 2, 3)[:, mask.expand(3, 1, 2, 5)[:, 0]]
+    want = (valid - valid.mean(1, True)) / (valid.var(1, unbiased=False, keepdim=True) + norm.eps).sqrt()
+    torch.testing.assert_close(out.double(), want, atol=0.01, rtol=0.0)
+    var = 0.9 + 0.1 * valid.var(1)
+    torch.testing.assert_close(norm.running_var.double(), var, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("share", [None, lambda sums: sums])
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+def test_reduced_precision_is_rounded_once(share, kind):
+    """A scale rounded to 8 bits is wrong by up to 0.2 % in all that a channel gives."""
+    gen = torch.Generator().manual_seed(0)
+    norm = MaskedBatchNorm2d(16)
+    norm.share = share
+    with torch.no_grad():
+        norm.weight.uniform_(0.5, 2.0, generator=gen)
+        norm.bias.normal_(generator=gen)
+    x = torch.randn(3, 16, 4, 5, generator=gen).to(kind)
+    mask = frame_mask(LENGTHS, 5)[:, None, None, :]
+    out = norm(x, mask.to(kind))
+    keep = mask.expand(3, 1, 4, 5)[:, 0]
+    valid = x.permute(1, 0, 2, 3)[:, keep].double()
+    scale = norm.weight.double()[:, None] / (valid.var(1, unbiased=False, keepdim=True) + norm.eps).sqrt()
+    want = (valid - valid.mean(1, True)) * scale + norm.bias.double()[:, None]
+    out = out.permute(1, 0, 2, 3)[:, keep]
+    unit = torch.finfo(kind).eps / 2
+    assert ((out.double() - want).abs() <= 1.01 * unit * want.abs() + 1e-5).all()

@@ -342,6 +342,8 @@ def test_a_recording_cut_short_stops_a_strict_run_and_is_left_out_of_another(dam
 
 def test_librispeech_without_a_transcript_or_a_recording_says_which(damaged):
     corpora, recipe = damaged
+    done = prepare(recipe, corpora, "--strict", "false", part="tiny")
+    assert ".txt" not in done.stderr, "a chapter's transcripts are no file left out"
     chapter = corpora / "LibriSpeech/train-clean-360/14/208"
     (chapter / "14-208-0001.flac").unlink()
     done = prepare(recipe, corpora, "--strict", "false", part="tiny")

@@ -161,17 +161,21 @@ def test_jobs_are_started_in_the_same_way_everywhere(name):
 
 
 @pytest.mark.parametrize(
-    ("chosen", "said"),
+    ("chosen", "size", "said"),
     [
-        ("", "run.py run.py"),
-        ("slurm", "slurm.py --mem 4G --time 8:00:00 slurm.py --mem 16G"),
-        ("sge", "sge.py --mem 4G --time 8:00:00 sge.py --mem 16G"),
-        ("env --chdir=.", "env --chdir=. env --chdir=."),
+        ("", "full", "run.py, run.py, run.py"),
+        (
+            "slurm",
+            "tiny",
+            "slurm.py --mem 4G --time 8:00:00, slurm.py --mem 4G --time 8:00:00, slurm.py --mem 16G",
+        ),
+        ("sge", "full", "sge.py --mem 8G --time 24:00:00, sge.py --mem 8G --time 72:00:00, sge.py --mem 64G"),
+        ("env --chdir=.", "full", "env --chdir=., env --chdir=., env --chdir=."),
     ],
 )
-def test_one_variable_chooses_how_jobs_are_started(recipe, chosen, said):
+def test_one_variable_chooses_how_jobs_are_started(recipe, chosen, size, said):
     environment = {"PATH": f"{ROOT}/utils:/usr/bin:/bin", "MASD_CMD": chosen}
-    script = ["bash", "-c", '. ./cmd.sh && echo "$cmd $train_cmd"']
+    script = ["bash", "-c", f'size={size}; . ./cmd.sh && echo "$cmd, $copy_cmd, $train_cmd"']
     done = subprocess.run(script, cwd=recipe, env=environment, capture_output=True, text=True)
     assert done.returncode == 0 and said in done.stdout
 

@@ -286,6 +286,27 @@ def start(calls, name):
     return call[log], call[log + 1 : call.index("-m")]
 
 
+def test_copies_by_networks_are_made_on_gpus_where_there_are_some(noted):
+    recipe, stage = noted["asvspoof2019_la"], ("--stage", 2, "--stop-stage", 2, "--nj", 3)
+    (recipe.path / "data/tiny/network_tags").write_text("world\n")  # which it is not, but the list says so
+
+    def asked(*options):
+        calls = [call for call in recipe.calls(*stage, *options) if ENTRY + "copy_synthesis" in call]
+        assert len(calls) == 4
+        return {
+            call[call.index("--vocoder") + 1]: (
+                call[: call.index("JOB=1:3")],
+                call[call.index("--device") + 1],
+            )
+            for call in calls
+        }
+
+    assert asked() == {"lpc": ([], "cpu"), "world": ([], "cpu")}
+    assert asked("--ngpu", 2) == {"lpc": ([], "cpu"), "world": (["--gpu", "1"], "auto")}
+    (recipe.path / "data/tiny/network_tags").unlink()
+    assert asked("--ngpu", 2)["world"] == ([], "cpu"), "made by an older version"
+
+
 def test_trainings_start_as_torchrun_wants_them(noted):
     recipe, one = noted["asvspoof2019_la"], ("--stage", 4, "--stop-stage", 4)
     assert start(recipe.calls(*one), "pretrain")[1] == ["python3", "-P"]

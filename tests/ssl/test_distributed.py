@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,10 @@ from toy_corpus import words as toy_words
 from masd.errors import MasdError
 from masd.models.normalization import MaskedBatchNorm2d
 from masd.ssl.adversarial import Adversarial
+from masd.ssl.data import Crops
 from masd.ssl.objective import Batch
-from masd.training.distributed import Processes, processes, refuse_several
+from masd.training import distributed as group_of
+from masd.training.distributed import TIMEOUT, Processes, processes, refuse_several
 
 ENTRY = ("-m", "masd.bin.pretrain")
 LENGTH = ("--ssl.epochs", "4", "--ssl.crop_seconds", "0.8")  # 81 frames: items with and without padding
@@ -95,6 +98,78 @@ def test_in_single_precision_they_part_by_rounding_alone(pair, tmp_path):
     assert len(steps(two)) == 12
     np.testing.assert_allclose(steps(tmp_path / "one")[0], steps(two)[0], rtol=1e-5)
     np.testing.assert_allclose(steps(tmp_path / "one"), steps(two), rtol=0.05)
+
+
+def test_a_process_tells_nccl_its_gpu_and_how_long_to_wait(monkeypatch):
+    """No GPU is here: what torch is told of one is looked at."""
+    told, destroyed = {}, []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: told.update(current=device))
+    monkeypatch.setattr(
+        torch.distributed, "init_process_group", lambda kind, **more: told.update(more, kind=kind)
+    )
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: "kind" in told)
+    monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: destroyed.append(True))
+    for name, value in {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    with processes("auto") as group:
+        assert group.device == torch.device("cuda:1") and group.rank == 5
+    assert told == {
+        "current": "cuda:1", "kind": "nccl", "device_id": torch.device("cuda:1"), "timeout": TIMEOUT,
+    }  # fmt: skip
+    assert destroyed == [True]
+    with pytest.raises(MasdError, match="no row"), processes("cuda"):
+        raise MasdError("no row")
+    assert destroyed == [True], "NCCL would wait for the others, who may wait for this one"
+    with pytest.raises(MasdError, match="process 5 of 8 has lost another one"), processes("cuda"):
+        raise torch.distributed.DistBackendError("NCCL communicator was aborted")
+
+
+@pytest.mark.slow
+def test_who_does_not_come_is_waited_for_no_longer_than_that(tmp_path, monkeypatch):
+    monkeypatch.setattr(group_of, "TIMEOUT", timedelta(seconds=2))
+
+    def wait():
+        with pytest.raises(MasdError, match="lost another one"), processes("cpu") as group:
+            if group.first:
+                group.wait()
+            time.sleep(6)
+            group.wait()
+
+    begin = time.monotonic()
+    forked(2, wait, tmp_path / "said")
+    assert time.monotonic() - begin < 60
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize(
+    "error", [MasdError("feats.1.ark: utterance a is damaged"), ValueError("two\nlines")]
+)
+def test_a_batch_that_one_process_cannot_read_ends_all_with_a_line_each(
+    toy, tmp_path, monkeypatch, workers, error
+):
+    collate = Crops.collate
+
+    def failing(self, items):
+        if os.environ["RANK"] == "1" and len(self) > 8:  # of the training set alone
+            raise error
+        return collate(self, items)
+
+    monkeypatch.setattr(Crops, "collate", failing)
+
+    def train():
+        try:
+            call(toy_words(toy), tmp_path / "out", f"--ssl.workers={workers}")
+        except MasdError as ours:
+            (tmp_path / os.environ["RANK"]).write_text(str(ours))
+
+    forked(2, train, tmp_path / "said")
+    lost, cause = (tmp_path / rank for rank in "01")
+    assert lost.read_text().startswith("process 0 of 2 has lost another one")
+    said = "utterance a is damaged" if isinstance(error, MasdError) else "a batch could not be read (lines)"
+    assert said in cause.read_text() and "\n" not in cause.read_text() + lost.read_text()
 
 
 def workers(process: subprocess.Popen) -> dict[str, int]:
@@ -204,7 +279,7 @@ def test_mistakes_of_several_processes_are_named(arguments, tmp_path, monkeypatc
     ("said", "lost"), [("[pair.cc:553] Connection closed by peer", True), ("mat1 and mat2 differ", False)]
 )
 def test_the_loss_of_a_process_is_told_from_other_errors(monkeypatch, said, lost):
-    monkeypatch.setattr("torch.distributed.init_process_group", lambda *_: None)
+    monkeypatch.setattr("torch.distributed.init_process_group", lambda *_, **__: None)
     monkeypatch.setenv("WORLD_SIZE", "2")
     kind = MasdError if lost else RuntimeError
     with pytest.raises(kind, match="lost another" if lost else said), processes("cpu"):

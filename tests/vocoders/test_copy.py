@@ -78,7 +78,7 @@ def test_a_rerun_does_nothing_and_a_stopped_run_only_what_is_missing(tmp_path, c
     out = copy(data)
     before = stamps(tmp_path / "wav")
     content = {p.name: p.read_bytes() for p in (tmp_path / "wav").iterdir()}
-    monkeypatch.setattr(base.Adapter, "__call__", lambda *a: pytest.fail("synthesised again"))
+    monkeypatch.setattr(base.Adapter, "copies", lambda *a: pytest.fail("synthesised again"))
     copy(data)
     assert stamps(tmp_path / "wav") == before
     monkeypatch.undo()

@@ -75,3 +75,44 @@ def save_hifigan(folder, config=HIFIGAN, seed=0, edit=lambda state: state):
     torch.save({"generator": state}, folder / "generator.pth.tar")
     (folder / "config.json").write_text(json.dumps(config))
     return {"checkpoint": str(folder / "generator.pth.tar"), "config": str(folder / "config.json")}
+
+
+def tiny_flow():
+    """Return a small WaveGlow whose 1x1 convolutions can be inverted."""
+    from masd.vocoders.waveglow import Flow
+
+    flow = Flow(80, [8, 8, 6, 6, 4], 16, 3, 3)
+    random_state(flow, scale=0.3)
+    for k, invert in enumerate(flow.convinv):
+        c = invert.conv.in_channels
+        q = torch.linalg.qr(torch.randn(c, c, generator=torch.Generator().manual_seed(k)))[0]
+        invert.conv.weight.data = q[:, :, None].clone()
+    return flow.eval().requires_grad_(False)
+
+
+def save_networks(folder):
+    """Write a small checkpoint of each kind of network; return the adapters' configurations by kind."""
+    import transformers
+
+    from masd.vocoders import bigvgan, melgan
+
+    def save(name, content):
+        torch.save(content, folder / name)
+        return {"checkpoint": str(folder / name)}
+
+    h = HIFIGAN | {"activation": "snakebeta", "snake_logscale": True}
+    (folder / "bigvgan.json").write_text(json.dumps(h))
+    big = with_weight_norm(random_state(bigvgan.Generator(h), scale=0.3))
+    torch.manual_seed(0)
+    small = {"model_hidden_channels": 8, "kernel_predictor_hidden_channels": 8, "model_in_channels": 8}
+    univnet = transformers.UnivNetModel(transformers.UnivNetConfig(**small))
+    random_state(univnet)
+    univnet.save_pretrained(folder / "univnet")
+    flow = with_weight_norm(tiny_flow().state_dict(), ("upsample.weight", "convinv", ".end."))
+    return {
+        "hifigan": save_hifigan(folder),
+        "bigvgan": save("bigvgan.pt", {"generator": big}) | {"config": str(folder / "bigvgan.json")},
+        "melgan": save("melgan.pt", with_weight_norm(random_state(melgan.DescriptGenerator(80, 4, 2)))),
+        "univnet": {"checkpoint": str(folder / "univnet")},
+        "waveglow": save("waveglow.pt", flow),
+    }

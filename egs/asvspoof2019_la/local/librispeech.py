@@ -117,7 +117,8 @@ def read_chapters(root: Path, findings: Findings) -> Iterator[Utterance]:
     for spk in sorted(entry.name for entry in os.scandir(root) if entry.is_dir()):
         for chapter in sorted(entry.name for entry in os.scandir(root / spk) if entry.is_dir()):
             folder = root / spk / chapter
-            files = list_audio(folder, {".flac"})
+            listed = list_audio(folder, {".flac", ".txt"})  # or each chapter's transcripts were a warning
+            files = {utt: path for utt, path in listed.items() if not path.endswith(".txt")}
             words = read_transcript(folder / f"{spk}-{chapter}.trans.txt", findings)
             for utt in sorted(files.keys() ^ words.keys()):
                 lacking = "transcript" if utt in files else "recording"

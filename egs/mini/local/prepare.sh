@@ -41,7 +41,7 @@ while read -r tag; do
   $cmd JOB=1:"$nj" "$made/log/copy_$tag.JOB.log" python3 -P -m masd.bin.copy_synthesis \
     --data "$made/copies/$tag/source" --vocoder "$tag" --vocoder-config "$made/vocoder/$tag.yaml" \
     --out "$made/copies/$tag" --wav-dir "$made/copies/$tag/wav" --audio-format flac \
-    --job JOB --num-jobs "$nj"
+    --device cpu --job JOB --num-jobs "$nj"  # the same copies on any machine
   $cmd "$made/log/finish_copy_$tag.log" python3 -P -m masd.bin.finish copy-synthesis \
     --data "$made/copies/$tag/source" --vocoder "$tag" --out "$made/copies/$tag" --num-jobs "$nj" \
     --max-fail "$max_fail"
