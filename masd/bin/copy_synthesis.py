@@ -46,7 +46,7 @@ def copy_synthesis(
         force: synthesise again what is there.
     """
     from masd.stage.devices import device_of
-    from masd.vocoders.copy import copy_shard, vocoder_of
+    from masd.vocoders.copy_synthesis import copy_shard, vocoder_of
 
     made = vocoder_of(vocoder, vocoder_config, seed, available)
     if made.network:

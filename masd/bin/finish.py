@@ -37,7 +37,7 @@ def copy_synthesis(
         max_fail: share of the utterances, 0 to 1, that may have failed.
         force: write the folder again though it is there.
     """
-    from masd.vocoders.copy import finish
+    from masd.vocoders.copy_synthesis import finish
 
     finish(data, vocoder, out, num_jobs, max_fail, force)
 

@@ -16,8 +16,8 @@ from masd.feats.config import classify_frames
 from masd.metrics.eer import eer, split
 from masd.stage.files import Mark, digest, input_digest, write_yaml
 from masd.stage.seeding import generator
+from masd.svm.fewer_vectors import reduced
 from masd.svm.inputs import Inputs, compact_of
-from masd.svm.reduce import reduced
 from masd.systems import load
 from masd.systems.folder import GRAPH
 from masd.systems.masd import MasdSystem
@@ -39,7 +39,7 @@ class ExportConfig:
         half: encoder, fusion and support vectors in half precision.
         int8: the encoder's kernels stored in 8 bits, with a scale for each output channel; they are float32
             again when it runs.
-        vectors: the SVM's vectors at most, see `masd.svm.reduce`; 0 keeps the support vectors.
+        vectors: the SVM's vectors at most, see `masd.svm.fewer_vectors`; 0 keeps the support vectors.
         onnx: the encoder's graph for `detect --fast true`: `float32`, `int8` (which needs a calibration dump)
             or `none`.
         calibration: utterances of the calibration dump that the ranges of int8 are taken from.

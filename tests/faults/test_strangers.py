@@ -20,7 +20,7 @@ from masd.errors import MasdError, printable
 from masd.stage.files import atomic, config_from, read_json, read_yaml, write_yaml
 from masd.stage.lock import sole
 from masd.stage.tables import read_table, write_table
-from masd.vocoders.copy import copy_shard, vocoder_of
+from masd.vocoders.copy_synthesis import copy_shard, vocoder_of
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "utils"))

@@ -24,7 +24,7 @@ from masd.stage.files import Mark, config_from, read_yaml, sha256, write_yaml
 from masd.systems import load
 from masd.systems.config import GmmConfig
 from masd.systems.gmm import Gmm, GmmSystem
-from masd.vocoders.copy import vocoder_of
+from masd.vocoders.copy_synthesis import vocoder_of
 
 Read = Callable[[Path], object]
 

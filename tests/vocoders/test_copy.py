@@ -16,7 +16,7 @@ from masd.data.utterance import load_utterance
 from masd.errors import MasdError
 from masd.stage.files import Mark, digest, input_digest, read_json, write_yaml
 from masd.vocoders import base
-from masd.vocoders.copy import vocoder_of
+from masd.vocoders.copy_synthesis import vocoder_of
 
 UTTS = ["s1-a", "s1-b", "s2-c"]
 

@@ -12,7 +12,7 @@ from masd.bin.finish import copy_synthesis as finish
 from masd.data.folder import read_folder, write_folder
 from masd.errors import MasdError
 from masd.stage import devices
-from masd.vocoders import copy as copies_of
+from masd.vocoders import copy_synthesis as copies_of
 from masd.vocoders import get, network
 
 GPU = "cpu:0"

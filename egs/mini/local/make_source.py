@@ -16,7 +16,7 @@ from masd.cli import Command, run_commands
 from masd.data.folder import shard, write_folder
 from masd.errors import MasdError
 from masd.stage.files import Mark, digest, read_json, sha256, write_json, write_lines, write_yaml
-from masd.vocoders.copy import vocoder_of
+from masd.vocoders.copy_synthesis import vocoder_of
 
 log = logging.getLogger("make_source")
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from masd.errors import MasdError
+from masd.svm.fewer_vectors import reduced
 from masd.svm.kernel import KernelSvm, fit_svm
-from masd.svm.reduce import reduced
 
 
 def machine(n=400, dim=8, seed=0):
