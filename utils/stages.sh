@@ -436,7 +436,7 @@ use_model() {
   if [ -n "$checkpoint" ]; then
     [ -z "$model" ] || fail "--checkpoint stands in place of --model; give one of them"
     [ "$waveforms" = true ] || fail "--checkpoint $checkpoint: whose weights are these? --system aasist or another of docs/systems.md"
-    [ -f "$checkpoint" ] || missing checkpoint "$checkpoint" "no such file"
+    [[ -f $checkpoint || $checkpoint == hf:* ]] || missing checkpoint "$checkpoint" "no such file"
     tag=zero_shot_${system}_released row=zero_shot_${system}_released ssl_kind=""
     scorer=(--system "$system" --checkpoint "$checkpoint") calibration=()
     refuse_idle --checkpoint features

@@ -63,7 +63,8 @@ def detect(
         model: model folder that train made, e.g. exp/<size>/<tag>/model; or what pack made of one, x.zip.
         system: one whose authors released weights (docs/systems.md), with `checkpoint`.
         type: `module:Class` of a system of your own, whose code the model folder cannot name by itself.
-        checkpoint: released weights, in place of a model folder.
+        checkpoint: released weights, in place of a model folder: a file, or hf:OWNER/NAME/FILE on the
+            Hugging Face hub.
         json: print a JSON object a file: file, score, p_fake, label (the field's `bonafide`, `spoof`;
             `inconclusive`), reasons (why inconclusive), warnings, windows, the highest of them and the most
             suspicious stretch of two (start, end, p_fake), prior (null where P(fake) is not calibrated).

@@ -49,7 +49,8 @@ def score(
         system: one whose authors released weights (docs/systems.md), with `checkpoint`: scores are
             differences of logits.
         type: `module:Class` of a system of your own, whose code the model folder cannot name by itself.
-        checkpoint: released weights, in place of a model folder.
+        checkpoint: released weights, in place of a model folder: a file, or hf:OWNER/NAME/FILE on the
+            Hugging Face hub.
         enrolment: ASV protocols that say by what speakers are enrolled (samo), `FILE,FILE`; without them, by
             all that `enrolment_data` has of each.
         enrolment_data: data folder of enrolment recordings; speakers who are not enrolled take the nearest
@@ -75,6 +76,10 @@ def score(
     protocols = [Path(name) for name in enrolment.split(",") if name]
     if protocols and enrolment_data is None:
         raise MasdError("--enrolment: give the folder of its recordings too, --enrolment-data DIR")
+    if checkpoint is not None:
+        from masd.systems.released import fetched
+
+        checkpoint = fetched(checkpoint)
     stored = Stored(embeddings, dump)
     source = input_digest(model_yaml(model)) if model else checkpoint and input_digest(checkpoint)
     given = [path and input_digest(path) for path in (embeddings, dump, *protocols, enrolment_data)]

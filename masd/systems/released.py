@@ -52,7 +52,8 @@ def released(system: str, path: str | Path) -> Classifier:
 
     Args:
         system: one of `RELEASED`.
-        path: a file of PyTorch or safetensors; of mhfa also WeDefense's zip, with avg_model.pt in it.
+        path: a file of PyTorch or safetensors, of mhfa also WeDefense's zip, with avg_model.pt in it; or what
+            `fetched` takes.
 
     Raises:
         MasdError: the system has none, the file cannot be read, or a tensor does not fit (the first named).
@@ -61,6 +62,7 @@ def released(system: str, path: str | Path) -> Classifier:
         raise MasdError(
             f"system {system}: checkpoints of {', '.join(RELEASED)} are known; give a model folder"
         )
+    path = fetched(Path(path))
     state = read_checkpoint(path, ("model", "state_dict"), inside(path))
     if system in PLAIN:
         net = network(system, FrontEndConfig())
@@ -69,6 +71,31 @@ def released(system: str, path: str | Path) -> Classifier:
         net = on_front_ends(system, [architecture])
     load_state(net, state, path)
     return Classifier(net, NetworkConfig()).eval().requires_grad_(False)
+
+
+def fetched(checkpoint: Path) -> Path:
+    """Return the file of a checkpoint; `hf:OWNER/NAME/FILE` comes from the Hugging Face hub.
+
+    Without FILE it is model.safetensors. What was fetched before is not fetched again.
+
+    Raises:
+        MasdError: it cannot be had.
+    """
+    kind, _, place = str(checkpoint).partition(":")
+    if kind != "hf":
+        return checkpoint
+    owner, _, rest = place.partition("/")
+    name, _, file = rest.partition("/")
+    try:
+        from huggingface_hub import hf_hub_download
+
+        return Path(hf_hub_download(f"{owner}/{name}", file or "model.safetensors"))
+    except ImportError:
+        line = f"{checkpoint}: huggingface_hub is not installed: pip install 'masd[vocoders]'"
+        raise MasdError(line) from None
+    except Exception as error:  # of the network, of the hub, of the name
+        why = " ".join(str(error).split())[:200]
+        raise MasdError(f"{checkpoint}: not to be had from the Hugging Face hub ({why})") from None
 
 
 def inside(path: str | Path) -> io.BytesIO | None:

@@ -1,6 +1,9 @@
 """Released checkpoints in their true layouts with small random weights: loaded strictly, scored as ours."""
 
+import sys
+import types
 import zipfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +13,7 @@ from torch.nn import functional as F
 from masd.errors import MasdError
 from masd.models.front_ends import FrontEnd
 from masd.systems.classifier import on_front_ends
-from masd.systems.released import LAYOUTS, released
+from masd.systems.released import LAYOUTS, fetched, released
 
 ARCHITECTURE = {"kind": "wav2vec2", **SMALL, **LAYER}
 # how each release names what is on the front end: (our name, its name)
@@ -116,3 +119,28 @@ def test_a_release_of_another_system_is_refused(tmp_path):
         MasdError, match=r"system lfcc_lcnn: checkpoints of aasist, .*antideepfake.* are known"
     ):
         released("lfcc_lcnn", tmp_path / "sls.pth")
+
+
+def test_a_release_on_the_hub_is_fetched(tmp_path, monkeypatch):
+    asked = []
+
+    def download(place, file):
+        asked.append((place, file))
+        if place == "lab/none":
+            raise OSError("404\nno such model")
+        return str(path)
+
+    path = tmp_path / "sls.pth"
+    torch.save(checkpoint("sls")[1], path)
+    hub = types.SimpleNamespace(hf_hub_download=download)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+    x = torch.randn(1, 64600)
+    with torch.no_grad():
+        assert released("sls", "hf:lab/sls/deep/sls.pth").score(x) == released("sls", path).score(x)
+    assert fetched(Path("hf:lab/sls")) == path and fetched(path) == path
+    assert asked == [("lab/sls", "deep/sls.pth"), ("lab/sls", "model.safetensors")]
+    with pytest.raises(MasdError, match=r"hf:lab/none: not to be had .*404 no such model"):
+        fetched(Path("hf:lab/none"))
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(MasdError, match="huggingface_hub is not installed"):
+        fetched(Path("hf:lab/sls"))
