@@ -10,6 +10,7 @@ import time
 import field_trees
 import numpy as np
 import pytest
+from outside_judges import cells, check_folder
 from paper_recipes import ROOT, PaperRecipe
 
 from masd.data.checks import validate
@@ -53,18 +54,9 @@ def run(recipe, *options):
     """Run it to its end; return the folder eval and the figures."""
     recipe.run(*TINY, *options)
     path = recipe.path / "exp/tiny/zero_shot_plus/results/eval/metrics.json"
-    folder = read_folder(recipe.path / "data/tiny/eval")
-    lhotse = pytest.importorskip("lhotse.kaldi")
-    recordings, _, _ = lhotse.load_kaldi_data_dir(recipe.path / "data/tiny/eval", 16000)
-    assert {recording.id for recording in recordings} == set(folder.utts)
+    folder = check_folder(recipe)
     assert "# Results on" in (recipe.path / "exp/tiny/RESULTS.md").read_text()
     return folder, json.loads(path.read_text())
-
-
-def cells(figures, name):
-    """{values of the conditions: (bona fide, spoofed)} of one breakdown."""
-    found = next(one for one in figures["breakdowns"] if one["name"] == name)
-    return {tuple(cell["values"]): (cell["bonafide"], cell["spoof"]) for cell in found["cells"]}
 
 
 @pytest.mark.slow
