@@ -69,7 +69,7 @@ def run(
     _guarded(_module(function), lambda name: _call(Command(function, output, file), name, words))
 
 
-def run_commands(commands: Sequence[Command], argv: list[str] | None = None) -> None:
+def run_commands(commands: Sequence[Command]) -> None:
     """Call the one of an entry point's sub-commands that the command line names, as `run` calls a function.
 
     `probe cues --data d` calls `cues(data=d)`. The configuration is written as `<out>/probe_cues.yaml`, and
@@ -77,9 +77,8 @@ def run_commands(commands: Sequence[Command], argv: list[str] | None = None) -> 
 
     Args:
         commands: the sub-commands, in the order in which `--help` lists them.
-        argv: the command line, `sys.argv[1:]` by default.
     """
-    words = sys.argv[1:] if argv is None else argv
+    words = sys.argv[1:]
     module = _module(commands[0].function)
     found = {command.name: command for command in commands}
     first = words[0] if words else "--help"

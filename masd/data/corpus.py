@@ -99,16 +99,13 @@ def find_root(given: str | Path, parts: Sequence[str], corpus: str, layout: str,
     return best
 
 
-def read_rows(
-    path: str | Path, columns: Collection[int], form: str, separator: str | None = None
-) -> list[list[str]]:
-    """Return the fields of each line of a protocol; empty lines are errors too.
+def read_rows(path: str | Path, columns: Collection[int], form: str) -> list[list[str]]:
+    """Return the fields of each line of a protocol, parted by blanks; empty lines are errors too.
 
     Args:
         path: the protocol.
         columns: how many fields a line may have.
         form: what a line looks like, for messages.
-        separator: between fields; any blanks by default.
 
     Raises:
         MasdError: the file is missing, empty, not UTF-8, has Windows line ends, was cut short, or a line has
@@ -116,7 +113,7 @@ def read_rows(
     """
     if not Path(path).is_file():
         raise MasdError(f"{path}: no such file; its lines look like '{form}'")
-    rows = [line.split(separator) for line in read_lines(path)]
+    rows = [line.split() for line in read_lines(path)]
     if not rows:
         raise MasdError(f"{path}: empty; its lines look like '{form}'")
     for number, row in enumerate(rows, 1):

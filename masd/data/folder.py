@@ -18,23 +18,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from masd.errors import MasdError
-from masd.stage.tables import as_text, raise_first, read_table, scan_table, write_table
-
-__all__ = [
-    "LABELS",
-    "DataFolder",
-    "Segment",
-    "check_spk2utt",
-    "cross_check",
-    "list_names",
-    "read_folder",
-    "read_table",
-    "scan_folder",
-    "shard",
-    "spk2utt",
-    "write_folder",
-    "write_table",
-]
+from masd.stage.tables import as_text, raise_first, scan_table, write_table
 
 LABELS = ("bonafide", "spoof")
 T = TypeVar("T")

@@ -25,7 +25,6 @@ class LfccConfig:
         f_max: upper edge of the filters in Hz [2021 baselines: 4000].
         preemphasis: x_n - preemphasis x_{n-1}.
         energy: put log10 of the frame's energy in place of coefficient 0 [LFCC-LCNN: true].
-        deltas: append first and second differences over +-1 frame.
     """
 
     sample_rate: int = 16000
@@ -36,12 +35,11 @@ class LfccConfig:
     f_max: float = 8000.0
     preemphasis: float = 0.97
     energy: bool = False
-    deltas: bool = True
 
     @property
     def dim(self) -> int:
-        """Coefficients of a frame."""
-        return self.filters * (3 if self.deltas else 1)
+        """Coefficients of a frame, with first and second differences over +-1 frame."""
+        return 3 * self.filters
 
 
 class Lfcc(nn.Module):
@@ -72,8 +70,6 @@ class Lfcc(nn.Module):
         if config.energy:
             energy = torch.log10(power.sum(2, keepdim=True) / config.n_fft + _EPS)
             cepstrum = torch.cat([energy, cepstrum[:, :, 1:]], dim=2)
-        if not config.deltas:
-            return cepstrum
         first = delta(cepstrum)
         return torch.cat([cepstrum, first, delta(first)], dim=2)
 

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.ndimage import median_filter
 
 F0_MIN, F0_MAX = 60.0, 400.0
+VOICED = 0.55  # of the window's autocorrelation
 LOW_PASS = 1000.0  # Hz: harmonics above tell less of the period than of its irregularity
 
 
@@ -16,12 +17,12 @@ def frames(x: np.ndarray, length: int, hop: int) -> np.ndarray:
     return padded[starts[:, None] + np.arange(length)]
 
 
-def pitch(x: np.ndarray, rate: int, hop: int, threshold: float = 0.55) -> np.ndarray:
+def pitch(x: np.ndarray, rate: int, hop: int) -> np.ndarray:
     """Return F0 in Hz (1 + N // hop,) of samples `x` (N,), 0 where a frame is unvoiced.
 
     The lag of the highest peak of the autocorrelation, over that of the window (P. Boersma, 1993), between 60
     and 400 Hz, after a low-pass; a slight preference for short lags avoids sub-octaves. A frame is voiced if
-    the peak exceeds `threshold` and the frame is less than 40 dB under the loudest one.
+    the peak exceeds `VOICED` and the frame is less than 40 dB under the loudest one.
     """
     length = int(0.040 * rate) // 2 * 2
     window = np.hanning(length)
@@ -43,6 +44,6 @@ def pitch(x: np.ndarray, rate: int, hop: int, threshold: float = 0.55) -> np.nda
     left, top, right = (ratio[row, best + d] for d in (-1, 0, 1))
     curve = left - 2 * top + right
     shift = np.where(curve < -1e-9, 0.5 * (left - right) / np.minimum(curve, -1e-9), 0.0)
-    voiced = (top > threshold) & (energy[:, 0] > 1e-4 * energy.max())
+    voiced = (top > VOICED) & (energy[:, 0] > 1e-4 * energy.max())
     voiced = median_filter(voiced.astype(np.int8), 5) > 0
     return np.where(voiced, median_filter(rate / (lags[best] + np.clip(shift, -1, 1)), 5), 0.0)

@@ -28,9 +28,9 @@ def power(spectrum: np.ndarray) -> np.ndarray:
     return spectrum.real**2 + spectrum.imag**2
 
 
-def band_edges(bins: int, bands: int = BANDS, top: float = TOP) -> np.ndarray:
-    """Return the first bin of each of `bands` equal bands from 0 to `top` Hz, and the last one's end."""
-    return np.round(np.linspace(0, top, bands + 1) / (RATE / 2) * (bins - 1)).astype(int)
+def band_edges(bins: int, bands: int) -> np.ndarray:
+    """Return the first bin of each of `bands` equal bands from 0 to `TOP` Hz, and the last one's end."""
+    return np.round(np.linspace(0, TOP, bands + 1) / (RATE / 2) * (bins - 1)).astype(int)
 
 
 def band_means(x: np.ndarray, bands: int = BANDS) -> np.ndarray:

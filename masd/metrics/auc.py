@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from masd.metrics.bootstrap import draws_of
+from masd.metrics.bootstrap import LEVEL, draws_of
 from masd.metrics.eer import as_scores
 from masd.stage.seeding import generator
 
@@ -26,17 +26,12 @@ def auc(bona: ArrayLike, spoof: ArrayLike) -> float:
 
 
 def auc_interval(
-    scores: ArrayLike,
-    is_fake: ArrayLike,
-    groups: ArrayLike,
-    n: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
+    scores: ArrayLike, is_fake: ArrayLike, groups: ArrayLike, n: int = 1000, seed: int = 0
 ) -> tuple[float, float, float]:
-    """Return the AUC and its interval by resampling groups, never narrower than perfect separation allows.
+    """Return the AUC and its 95 % interval over groups, never narrower than perfect separation allows.
 
     A percentile interval of a perfect AUC would have no width. A system that never errs on n independent
-    groups may still err on a share of 1 - ((1 - level) / 2)^(1 / n) of them (Clopper and Pearson), n being
+    groups may still err on a share of 1 - 0.025^(1 / n) of them (Clopper and Pearson), n being
     the groups of the rarer class; so the bounds lie at least that far from 1 and from 0.
 
     Args:
@@ -45,7 +40,6 @@ def auc_interval(
         groups: (N,) what is resampled: source recordings or speakers.
         n: draws.
         seed: of the draws.
-        level: of the interval.
 
     Returns:
         AUC, lower and upper bound, each 0 to 1.
@@ -59,8 +53,8 @@ def auc_interval(
     blocks = draws_of(len(names), fake.size, n, generator(seed, "auc", len(names)))
     draws = np.concatenate([_weighted_aucs(counts[:, index], scores, fake) for _, counts in blocks])
     rarer = min(len(np.unique(index[fake])), len(np.unique(index[~fake])))
-    best = ((1 - level) / 2) ** (1 / rarer)
-    lo, hi = np.nanquantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    best = ((1 - LEVEL) / 2) ** (1 / rarer)
+    lo, hi = np.nanquantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return value, float(min(lo, value, best)), float(max(hi, value, 1 - best))
 
 

@@ -18,6 +18,7 @@ from masd.metrics.eer import as_scores
 from masd.stage.seeding import generator
 
 BLOCK = 4_000_000  # counts held at once: 32 MB
+LEVEL = 0.95  # of every interval
 
 
 @dataclass(frozen=True)
@@ -140,14 +141,9 @@ def _weighted_eers(counts: np.ndarray, fake: np.ndarray) -> np.ndarray:
 
 
 def bootstrap_eer(
-    scores: ArrayLike,
-    is_fake: ArrayLike,
-    groups: ArrayLike,
-    n: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
+    scores: ArrayLike, is_fake: ArrayLike, groups: ArrayLike, n: int = 1000, seed: int = 0
 ) -> Interval:
-    """Return the EER of one system, or the mean EER over S systems (seeds), with its interval.
+    """Return the EER of one system, or the mean EER over S systems (seeds), with its 95 % interval.
 
     Args:
         scores: (N,), or (S, N) for the mean over S training seeds on the same trials.
@@ -155,25 +151,18 @@ def bootstrap_eer(
         groups: (N,) what is resampled: source recordings or speakers.
         n: draws.
         seed: of the draws.
-        level: of the interval, 0.95 for 95 %.
 
     Raises:
         MasdError: see `bootstrap_eers`.
     """
     draws = np.atleast_2d(bootstrap_eers(scores, is_fake, groups, n, seed)).mean(axis=0)
-    return eer_interval(plain_eers(scores, is_fake).mean(), draws, is_fake, groups, level)
+    return eer_interval(plain_eers(scores, is_fake).mean(), draws, is_fake, groups)
 
 
 def paired_test(
-    first: ArrayLike,
-    second: ArrayLike,
-    is_fake: ArrayLike,
-    groups: ArrayLike,
-    n: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
+    first: ArrayLike, second: ArrayLike, is_fake: ArrayLike, groups: ArrayLike, n: int = 1000, seed: int = 0
 ) -> tuple[Interval, float]:
-    """Return EER(first) - EER(second) on the same trials with its interval, and the p of no difference.
+    """Return EER(first) - EER(second) on the same trials with its 95 % interval, and the p of no difference.
 
     The difference is negative where `first` is better. Both are evaluated on the same draws. With (S, N)
     scores, row s of `first` is paired with row s of `second` (the same seed) and the difference is averaged
@@ -195,7 +184,7 @@ def paired_test(
     rates = plain_eers(first, is_fake), plain_eers(second, is_fake)
     valid = difference[np.isfinite(difference)]
     tails = [(np.count_nonzero(side) + 1) / (valid.size + 1) for side in (valid <= 0, valid >= 0)]
-    found = difference_interval(*rates, difference, is_fake, groups, level)
+    found = difference_interval(*rates, difference, is_fake, groups)
     return found, float(min(1.0, 2 * min(tails)))
 
 
@@ -209,14 +198,12 @@ def plain_eers(scores: ArrayLike, is_fake: ArrayLike) -> np.ndarray:
     return np.array(values)
 
 
-def eer_interval(
-    value: float, draws: np.ndarray, is_fake: ArrayLike, groups: ArrayLike, level: float = 0.95
-) -> Interval:
+def eer_interval(value: float, draws: np.ndarray, is_fake: ArrayLike, groups: ArrayLike) -> Interval:
     """Return the interval of an EER (or a mean of several) from its draws (n,), never one of no width.
 
     Without an error every draw is 0 and the percentile interval is [0, 0], however few the trials. Then it is
-    that of Clopper and Pearson for 0 errors of n, [0, 1 - ((1 - level) / 2)^(1 / n)]; for an EER of 1 (a
-    constant score) its mirror image. Trials of one group are not independent, so n counts groups (source
+    that of Clopper and Pearson for 0 errors of n, [0, 1 - 0.025^(1 / n)]; for an EER of 1 (a constant
+    score) its mirror image. Trials of one group are not independent, so n counts groups (source
     recordings, speakers), not trials, and of the class that fewer groups hold, which is the cautious choice.
 
     Raises:
@@ -224,23 +211,18 @@ def eer_interval(
     """
     from scipy.stats import beta
 
-    found = interval(value, draws, groups, level)
+    found = interval(value, draws, groups)
     if value not in (0, 1) or found.lo != found.hi:
         return found
     fake, names = np.asarray(is_fake, dtype=bool), np.asarray(groups)
     n = min(len(np.unique(names[fake])), len(np.unique(names[~fake])))
-    bound = float(beta.ppf((1 + level) / 2, 1, n))
+    bound = float(beta.ppf((1 + LEVEL) / 2, 1, n))
     lo, hi = (0.0, bound) if value == 0 else (1 - bound, 1.0)
     return replace(found, lo=lo, hi=hi, method="clopper-pearson", effective=n)
 
 
 def difference_interval(
-    first: ArrayLike,
-    second: ArrayLike,
-    draws: np.ndarray,
-    is_fake: ArrayLike,
-    groups: ArrayLike,
-    level: float = 0.95,
+    first: ArrayLike, second: ArrayLike, draws: np.ndarray, is_fake: ArrayLike, groups: ArrayLike
 ) -> Interval:
     """Return the interval of mean(first - second), EERs paired by seed (S,), from its draws (n,).
 
@@ -249,21 +231,20 @@ def difference_interval(
     Raises:
         MasdError: see `interval`.
     """
-    found = interval(float(np.mean(np.subtract(first, second))), draws, groups, level)
+    found = interval(float(np.mean(np.subtract(first, second))), draws, groups)
     if np.any(first) or np.any(second):
         return found
-    most = eer_interval(0.0, draws, is_fake, groups, level)
+    most = eer_interval(0.0, draws, is_fake, groups)
     return replace(most, lo=-most.hi)
 
 
-def interval(value: float, draws: np.ndarray, groups: ArrayLike, level: float = 0.95) -> Interval:
-    """Return the percentile interval of a statistic from its draws (n,), NaN ones left out.
+def interval(value: float, draws: np.ndarray, groups: ArrayLike) -> Interval:
+    """Return the 95 % percentile interval of a statistic from its draws (n,), NaN ones left out.
 
     Args:
         value: the statistic of the sample itself.
         draws: the statistic of each draw, e.g. a difference of two rows of `bootstrap_eers`.
         groups: (N,) the group of each trial.
-        level: of the interval.
 
     Raises:
         MasdError: more than half of the draws are NaN.
@@ -273,6 +254,6 @@ def interval(value: float, draws: np.ndarray, groups: ArrayLike, level: float = 
         raise MasdError(
             "most draws of groups hold one class only: no interval; resample larger sets or other groups"
         )
-    lo, hi = np.quantile(valid, [(1 - level) / 2, (1 + level) / 2])
+    lo, hi = np.quantile(valid, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     count = len(np.unique(np.asarray(groups)))
     return Interval(float(value), float(lo), float(hi), float(valid.std(ddof=1)), int(valid.size), count)

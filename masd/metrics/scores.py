@@ -290,10 +290,10 @@ def _short(name: str, depth: int) -> str:
     return "/".join(re.split(r"[/\\]+", _SUFFIX.sub("", name))[-depth:])
 
 
-def _named(ids: Iterable[str], show: int = 5) -> str:
+def _named(ids: Iterable[str]) -> str:
     names = sorted(ids, key=str.encode)
-    rest = f" and {len(names) - show} more" if len(names) > show else ""
-    return f"{len(names)} trial{'s' if len(names) > 1 else ''} ({', '.join(names[:show])}{rest})"
+    rest = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return f"{len(names)} trial{'s' if len(names) > 1 else ''} ({', '.join(names[:5])}{rest})"
 
 
 def log_odds(p: float) -> float:

@@ -84,9 +84,7 @@ def asv_errors(target: ArrayLike, nontarget: ArrayLike, spoof: ArrayLike) -> Asv
     )
 
 
-def coefficients(
-    asv: AsvErrors, form: str = "2019", costs: TandemCosts | None = None
-) -> tuple[float, float, float]:
+def coefficients(asv: AsvErrors, form: str = "2019") -> tuple[float, float, float]:
     """Return (C0, C1, C2) of t-DCF(s) = C0 + C1 P_miss(s) + C2 P_fa(s).
 
     2019: C0 = 0, C1 = Ptar (Cmiss - Cmiss Pmiss_asv) - Pnon Cfa Pfa_asv, C2 = Cfa_spoof Pspoof Pfa_spoof_asv.
@@ -95,7 +93,7 @@ def coefficients(
     Raises:
         MasdError: an unknown form, or a negative coefficient (the verifier is too weak for the measure).
     """
-    costs = costs or TandemCosts()
+    costs = TandemCosts()
     c2 = costs.c_fa_spoof * costs.p_spoof * asv.p_fa_spoof
     missed = costs.p_target * costs.c_miss * asv.p_miss
     accepted = costs.p_nontarget * costs.c_fa * asv.p_fa
@@ -107,14 +105,8 @@ def coefficients(
     return (missed + accepted if form == "2021" else 0.0), c1, c2
 
 
-def min_tdcf(
-    bona: ArrayLike,
-    spoof: ArrayLike,
-    asv: AsvErrors,
-    form: str = "2019",
-    costs: TandemCosts | None = None,
-) -> tuple[float, float]:
-    """Return the normalised minimum t-DCF and its threshold on the countermeasure's scores.
+def min_tdcf(bona: ArrayLike, spoof: ArrayLike, asv: AsvErrors, form: str = "2019") -> tuple[float, float]:
+    """Return the normalised minimum t-DCF at the challenges' costs, and its threshold on the scores.
 
     min_s (C0 + C1 P_miss(s) + C2 P_fa(s)) / (C0 + min(C1, C2)), see `coefficients`; 1 for a
     countermeasure that knows nothing.
@@ -124,12 +116,11 @@ def min_tdcf(
         spoof: countermeasure scores of spoofed trials.
         asv: the verifier's errors.
         form: `2019` or `2021`.
-        costs: priors and costs, the challenges' by default.
 
     Raises:
         MasdError: a class is empty, a score is not finite, or see `coefficients`.
     """
-    c0, c1, c2 = coefficients(asv, form, costs)
+    c0, c1, c2 = coefficients(asv, form)
     default = c0 + min(c1, c2)
     if default <= 0:
         raise MasdError("t-DCF cannot be normalised: the speaker verifier accepts no spoofed trial")

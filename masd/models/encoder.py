@@ -19,17 +19,6 @@ from masd.stage.files import config_from, plain, read_yaml, write_yaml
 if TYPE_CHECKING:
     from masd.feats.config import FeatsConfig
 
-__all__ = [
-    "Encoder",
-    "EncoderConfig",
-    "half_state",
-    "load_encoder",
-    "load_weights",
-    "read_configs",
-    "save_encoder",
-    "save_half",
-]
-
 
 class _Block(nn.Module):
     """conv3x3 - BN - ReLU - conv3x3 - BN, plus 1x1 conv - BN, ReLU after the sum; `sets` sets of BN."""

@@ -8,8 +8,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-__all__ = ["GraphAttention", "GraphBackEnd", "GraphPool", "HeteroGraphAttention"]
-
 
 def _weight(size: int) -> nn.Parameter:
     return nn.Parameter(nn.init.xavier_normal_(torch.empty(size, 1)))

@@ -28,18 +28,17 @@ class _Recurrent(nn.Module):
 
 
 class Lcnn(nn.Module):
-    """A waveform's embedding and logits through LFCC and the light convolutional network.
+    """A waveform's embedding and logits through LFCC, of which nothing is trained, and a light network.
 
     Args:
-        lfcc: front end, computed on the fly; nothing in it is trained.
         dropout: after the last pooling.
     """
 
-    def __init__(self, lfcc: LfccConfig = LCNN_LFCC, dropout: float = 0.7) -> None:
+    def __init__(self, dropout: float = 0.7) -> None:
         super().__init__()
-        self.lfcc = Lfcc(lfcc)
+        self.lfcc = Lfcc(LCNN_LFCC)
         self.transform = nn.Sequential(*_convolutions(), nn.Dropout(dropout))
-        dim = lfcc.dim // 16 * 32
+        dim = LCNN_LFCC.dim // 16 * 32
         self.recurrent = nn.Sequential(_Recurrent(dim), _Recurrent(dim))
         self.output = nn.Linear(dim, 1)
 

@@ -36,16 +36,15 @@ class WeightedRes2Net(nn.Module):
 
     Args:
         channels: C, in and out.
-        dilation: of its convolutions over time.
     """
 
-    def __init__(self, channels: int, dilation: int = 2) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
         self.width = width = channels // SPLITS
         inner = range(SPLITS - 1)
         self.conv1, self.bn1 = nn.Conv1d(channels, channels, 1), nn.BatchNorm1d(channels)
         self.convs = nn.ModuleList(
-            nn.Conv2d(width, width, (3, 1), dilation=(dilation, 1), padding=(dilation, 0)) for _ in inner
+            nn.Conv2d(width, width, (3, 1), dilation=(2, 1), padding=(2, 0)) for _ in inner
         )
         self.bns = nn.ModuleList(nn.BatchNorm2d(width) for _ in inner)
         self.weighted_sum = nn.ParameterList(torch.full((1, 1, 1, i + 2), 1 / (i + 2)) for i in inner)

@@ -84,7 +84,6 @@ class MaskedBatchNorm2d(nn.Module):
     Args:
         channels: C.
         momentum: weight of a new batch in the running statistics (the variance unbiased).
-        eps: added to the variance.
 
     Attributes:
         averaged: None, or the number of batches whose plain mean the running statistics are; set to
@@ -93,10 +92,9 @@ class MaskedBatchNorm2d(nn.Module):
             those of the whole batch however many processes hold it; every process must then come here.
     """
 
-    def __init__(self, channels: int, momentum: float = 0.1, eps: float = 1e-5) -> None:
+    def __init__(self, channels: int, momentum: float = 0.1) -> None:
         super().__init__()
-        self.momentum = momentum
-        self.eps = eps
+        self.momentum, self.eps = momentum, 1e-5
         self.averaged: int | None = None
         self.share: Share | None = None
         self.weight = nn.Parameter(torch.ones(channels))

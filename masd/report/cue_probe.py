@@ -228,7 +228,7 @@ def _cross_validated(
 
 @dataclass(frozen=True)
 class Settings:
-    """How sets are probed: see `masd.bin.probe_cues`."""
+    """How sets are probed: see `masd.bin.probe cues`."""
 
     most: int = 500
     bound: float = 0.65

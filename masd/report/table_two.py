@@ -70,18 +70,15 @@ class Row:
         return float(np.std(self.eers, ddof=1)) if len(self.eers) > 1 else None
 
 
-def table_rows(
-    runs: Sequence[Run], listed: Sequence[Mapping[str, Any]], bootstrap: Bootstrap, full: str = "full"
-) -> list[Row]:
+def table_rows(runs: Sequence[Run], listed: Sequence[Mapping[str, Any]], bootstrap: Bootstrap) -> list[Row]:
     """Return the table's rows: those the configuration lists, in its order, then other systems.
 
-    Systems are compared on the trials that all of them have scored.
+    Systems are compared with `full`, on the trials that all of them have scored.
 
     Args:
         runs: evaluated runs of one set that can be compared (`comparable`).
         listed: mappings with `system`, `name`, `eer` (reported, per cent), as in conf/reported.yaml.
         bootstrap: how intervals are drawn; the same draws serve every system.
-        full: the system that every other is compared with.
     """
     common = common_utts(runs)
     members: dict[str, dict[int | None, Trials]] = {}
@@ -98,8 +95,8 @@ def table_rows(
         row = _row(system, known.get(system, {}), list(members[system].values()), drawn[system])
         if rows:
             row.to_before = _difference(drawn[system], drawn[rows[-1].system], pooled)
-        if full in drawn and system != full:
-            row.to_full = _difference(drawn[system], drawn[full], pooled)
+        if "full" in drawn and system != "full":
+            row.to_full = _difference(drawn[system], drawn["full"], pooled)
         rows.append(row)
     return rows
 

@@ -10,7 +10,8 @@ import torch
 
 from masd.errors import MasdError
 from masd.feats.config import FeatsConfig
-from masd.models.encoder import Encoder, EncoderConfig
+from masd.models.config import EncoderConfig
+from masd.models.encoder import Encoder
 from masd.ssl.config import PretrainConfig
 from masd.ssl.data import Crops, open_crops
 from masd.ssl.objective import Objective

@@ -256,11 +256,11 @@ def _named_right(mu: np.ndarray, items: Items) -> np.ndarray:
     return (guess == items.labels).astype(float)
 
 
-def _interval(values: np.ndarray, sources: np.ndarray, seed: int, count: int = 1000) -> list[float]:
+def _interval(values: np.ndarray, sources: np.ndarray, seed: int) -> list[float]:
     """95 % interval of the mean of `values`, resampling sources."""
     _, index = np.unique(sources, return_inverse=True)
     sums, sizes = np.bincount(index, values), np.bincount(index)
-    draws = generator(seed, "interval").integers(0, len(sums), (count, len(sums)))
+    draws = generator(seed, "interval").integers(0, len(sums), (1000, len(sums)))
     means = sums[draws].sum(1) / sizes[draws].sum(1)
     return np.quantile(means, [0.025, 0.975]).tolist()
 

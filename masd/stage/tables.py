@@ -97,14 +97,14 @@ def _decode(path: str | Path, data: bytes, problems: list[str]) -> Iterator[tupl
         yield number, text
 
 
-def read_table(path: str | Path, blank_values: bool = False) -> dict[str, str]:
+def read_table(path: str | Path) -> dict[str, str]:
     """Return a table as a dict, in its (sorted) order; whatever follows the id is the value.
 
     Raises:
         MasdError: the file is missing, empty, not UTF-8, not sorted (LC_ALL=C), or has a duplicate
             id, a blank column or Windows line ends; the line names the first problem.
     """
-    scan = scan_table(path, blank_values)
+    scan = scan_table(path)
     raise_first(scan.problems)
     return scan.table
 

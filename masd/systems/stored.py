@@ -166,24 +166,20 @@ class StoredReader:
 
 
 def load_inputs(
-    stored: Stored,
-    utts: Sequence[str] | None = None,
-    failures: Failures | None = None,
-    feats: FeatsConfig | None = None,
+    stored: Stored, utts: Sequence[str], failures: Failures, feats: FeatsConfig | None = None
 ) -> Inputs:
     """Return the inputs of a set, joined by id and sorted.
 
     Args:
         stored: where they are, of `check_stored`.
-        utts: the utterances wanted; None for all that either folder has.
+        utts: the utterances wanted.
         failures: takes the utterances that lack something or hold values that are not finite.
         feats: the feature configuration the dump must have been made with; None accepts any.
 
     Raises:
         MasdError: a folder is not what it should be, or nothing could be read.
     """
-    reader, failures = StoredReader(stored, feats), failures or Failures(max_share=0.0)
-    wanted, rows = sorted(set(reader.utts if utts is None else utts)), {}
+    reader, wanted, rows = StoredReader(stored, feats), sorted(set(utts)), {}
     for utt in wanted:
         try:
             rows[utt] = reader.read(utt)

@@ -234,7 +234,8 @@ class TokenSystem(WaveformSystem):
         """Return the system that `parts` described."""
         import torch
 
-        from masd.models.encoder import Encoder, EncoderConfig
+        from masd.models.config import EncoderConfig
+        from masd.models.encoder import Encoder
         from masd.models.state import load_state
 
         where = folder / "model.yaml"

@@ -37,7 +37,7 @@ def reference(x, config):
         rows.append(row)
     static = np.array(rows)
     out = [static]
-    for _ in range(2 if config.deltas else 0):
+    for _ in range(2):
         last = np.concatenate([out[-1][:1], out[-1], out[-1][-1:]])
         out.append(last[2:] - last[:-2])
     return np.concatenate(out, axis=1)
