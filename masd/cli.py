@@ -91,6 +91,11 @@ def run_commands(commands: Sequence[Command]) -> None:
     _guarded(f"{module} {first}", lambda name: _call(found[first], name, words[1:]))
 
 
+def listed(text: str) -> list[str]:
+    """Return the words of an argument that is a list separated by commas."""
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
 def say(line: str, file: TextIO | None = None) -> None:
     """Print one line: what would end it, or order the terminal about, is escaped."""
     print(printable(line), file=file, flush=True)

@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from masd.cli import run
+from masd.cli import listed, run
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,11 +50,11 @@ def calibrate(
     from masd.errors import MasdError
     from masd.metrics.scores import write_scores
     from masd.stage.files import plain, sha256, write_yaml
-    from masd.systems.score_files import paths, read_labelled, read_together, refuse_common
+    from masd.systems.score_files import read_labelled, read_together, refuse_common
 
     if not 0 < prior < 1:
         raise MasdError(f"--prior {prior:g}: must lie strictly between 0 and 1")
-    files, dev_files = paths(scores), paths(dev_scores)
+    files, dev_files = ([Path(word) for word in listed(each)] for each in (scores, dev_scores))
     if len(files) != len(dev_files) or not files:
         raise MasdError(
             f"--scores names {len(files)} files and --dev-scores {len(dev_files)}; name each system in both, "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from masd.cli import run
+from masd.cli import listed, run
 from masd.errors import MasdError
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ def choose_vocoders(
     if len(set(wanted)) != len(wanted) or not wanted:
         raise MasdError(f"--vocoders '{vocoders}': names one vocoder twice, or none; {available} lists them")
     configs, missing, networks = {}, [], []
-    difficulty = difficulties([path for path in pretraining.split(",") if path])
+    difficulty = difficulties(listed(pretraining))
     for tag in wanted:
         difficulty_of(difficulty, tag)
         if tag not in known["vocoders"]:

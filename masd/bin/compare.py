@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from masd.cli import run
+from masd.cli import listed, run
 
 
 def compare(
@@ -52,7 +52,7 @@ def compare(
     from masd.metrics.paired import mcnemar
     from masd.report.render import markdown
     from masd.stage.files import plain, write_json
-    from masd.systems.score_files import paths, read_labelled, refuse_common
+    from masd.systems.score_files import read_labelled, refuse_common
 
     if (dev_first is None) != (dev_second is None):
         raise MasdError("--dev-first and --dev-second go together, for McNemar's test; give both or neither")
@@ -60,7 +60,7 @@ def compare(
         raise MasdError(
             "--dev-data and --dev-key say what --dev-first and --dev-second are of; give those too"
         )
-    files = paths(first), paths(second)
+    files = [[Path(word) for word in listed(each)] for each in (first, second)]
     trials = read_labelled([*files[0], *files[1]], data, key, subset)
     if len(files[0]) != len(files[1]):
         raise MasdError(f"--first names {len(files[0])} files, --second {len(files[1])}: one a seed in both")

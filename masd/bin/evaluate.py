@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import Literal
 
-from masd.cli import run
+from masd.cli import listed, run
 from masd.errors import MasdError
 
 log = logging.getLogger(__name__)
@@ -186,7 +186,7 @@ def _evaluate_sasv(scores: Path, key: Path | None, out: Path, verifier: str) -> 
 
 
 def _names(words: str) -> list[str]:
-    return sorted({word.strip() for word in words.split(",") if word.strip()})
+    return sorted(set(listed(words)))
 
 
 def _paths(words: str) -> list[Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from masd.cli import Command, run_commands
+from masd.cli import Command, listed, run_commands
 from masd.errors import MasdError
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ def page(
         raise MasdError(f"--bootstrap {bootstrap}: the page's intervals need at least 2 draws")
     arguments = {
         "exp": exp,
-        "evaluated": [_pair(word) for word in _words(evaluated)],
+        "evaluated": [_pair(word) for word in listed(evaluated)],
         "system": system,
         "eval_set": eval_set,
         "reported": reported,
@@ -79,9 +79,9 @@ def page(
         "seed": seed,
         "command": command,
         "data": data,
-        "sets": _words(sets),
+        "sets": listed(sets),
         "dev_set": dev_set,
-        "protocol": [Path(word) for word in _words(protocol)],
+        "protocol": [Path(word) for word in listed(protocol)],
         "out": out,
         "report": report or (exp or out.parent) / "report",
     }
@@ -91,7 +91,7 @@ def page(
     shown += [p for p in (reported, *arguments["protocol"]) if p and p.is_file()]
     if data:
         shown += sorted((data / "cues").glob("*.json"))
-        shown += [p for name in _words(sets) for p in (data / name / one for one in COUNTED) if p.is_file()]
+        shown += [p for name in listed(sets) for p in (data / name / one for one in COUNTED) if p.is_file()]
     # not the command: another one that finds nothing changed has not made the page
     settings = {name: value for name, value in arguments.items() if name not in ("command", "protocol")}
     work = digest([[str(p), sha256(p)] for p in shown], VERSION, str(settings), title, explain)
@@ -153,10 +153,6 @@ def key(egs: Path, reported: Path, size: str = "full", system: str = "full", out
         print(text, end="")
     else:
         write_text(out, text)
-
-
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def _pair(word: str) -> tuple[str, Path]:

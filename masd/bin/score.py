@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import Literal
 
-from masd.cli import run
+from masd.cli import listed, run
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def score(
     from masd.systems.items import Stored
     from masd.systems.score import ScoreShards, open_set
 
-    protocols = [Path(name) for name in enrolment.split(",") if name]
+    protocols = [Path(name) for name in listed(enrolment)]
     if protocols and enrolment_data is None:
         raise MasdError("--enrolment: give the folder of its recordings too, --enrolment-data DIR")
     if checkpoint is not None:

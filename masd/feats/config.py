@@ -143,6 +143,13 @@ def hand_size(config: FeatsConfig) -> int:
     return len(HAND_NAMES) + sum(SIZES[name] for name in config.families)
 
 
+def check_families(names: Sequence[str]) -> None:
+    """Raise `MasdError` that tells the families there are if one of `names` is none."""
+    unknown = [name for name in names if name not in SIZES]
+    if unknown:
+        raise MasdError(f"family {unknown[0]}: unknown; there are {', '.join(SIZES)}")
+
+
 def family_widths(families: Sequence[str]) -> list[int]:
     """Return how many of an utterance's handcrafted features belong to each family.
 
@@ -151,9 +158,7 @@ def family_widths(families: Sequence[str]) -> list[int]:
     Raises:
         MasdError: a family is unknown.
     """
-    unknown = [name for name in families if name not in SIZES]
-    if unknown:
-        raise MasdError(f"family {unknown[0]}: unknown; there are {', '.join(SIZES)}")
+    check_families(families)
     widths = [SIZES[name] for name in families]
     return [len(HAND_NAMES) + widths[0], *widths[1:]] if widths else []
 

@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from masd.errors import MasdError
-from masd.feats.config import SIZES
+from masd.feats.config import SIZES, check_families
 from masd.feats.local_statistics import (
     BANDS as COVARIANCE_BANDS,
 )
@@ -44,19 +44,12 @@ def describe(x: np.ndarray, names: list[str] | None = None) -> dict[str, np.ndar
     Raises:
         MasdError: a family is unknown, or the waveform too short, silent or not finite.
     """
-    check_names(names or [])
+    check_families(names or [])
     analysis = Analysis(x)
     values = {name: FAMILIES[name](analysis) for name in names or FAMILIES}
     return {
         name: np.nan_to_num(value, posinf=0, neginf=0).astype(np.float32) for name, value in values.items()
     }
-
-
-def check_names(names: list[str]) -> None:
-    """Raise `MasdError` that tells the families there are if one of `names` is none."""
-    unknown = sorted(set(names) - FAMILIES.keys())
-    if unknown:
-        raise MasdError(f"family {unknown[0]}: unknown; there are {', '.join(FAMILIES)}")
 
 
 class Analysis:
@@ -143,15 +136,7 @@ def frame_lines(a: Analysis) -> np.ndarray:
 
 
 FAMILIES: dict[str, Family] = {
-    f.__name__: f
-    for f in (
-        covariance,
-        covariance_loud,
-        patch_covariance,
-        tones,
-        phase_mixed,
-        frame_lines,
-    )
+    f.__name__: f for f in (covariance, covariance_loud, patch_covariance, tones, phase_mixed, frame_lines)
 }
 
 

@@ -26,22 +26,10 @@ if TYPE_CHECKING:
     from masd.models.normalization import MaskedBatchNorm2d
 
 OPSET = 17
-OPERATORS = frozenset(
-    (
-        *(
-            "Add",
-            "Concat",
-            "Conv",
-            "DequantizeLinear",
-            "Div",
-            "MatMul",
-            "QuantizeLinear",
-            "ReduceMean",
-            "Relu",
-        ),
-        *("Slice", "Sub", "Transpose", "Unsqueeze"),
-    )
-)
+OPERATORS = {
+    *("Add", "Concat", "Conv", "DequantizeLinear", "Div", "MatMul", "QuantizeLinear", "ReduceMean"),
+    *("Relu", "Slice", "Sub", "Transpose", "Unsqueeze"),
+}
 MAX_NODES = 2000
 NEEDED = "install onnx and onnxruntime (tools/setup_env.sh onnx)"
 

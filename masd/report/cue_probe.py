@@ -17,7 +17,7 @@ import numpy as np
 
 from masd.data.folder import DataFolder, read_folder
 from masd.errors import Failures, MasdError
-from masd.metrics.auc import auc_interval
+from masd.metrics.auc import auc, auc_interval
 from masd.report.cues import FACTS, NUMBERS, utterance_cues
 from masd.stage.files import digest, input_digest, read_json, write_json
 from masd.stage.progress import Progress
@@ -190,8 +190,6 @@ def one_hot(values: np.ndarray) -> np.ndarray:
 
 
 def _auc(scores: np.ndarray, fake: np.ndarray) -> float:
-    from masd.metrics.auc import auc
-
     return auc(scores[fake], scores[~fake])
 
 

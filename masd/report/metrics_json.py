@@ -24,7 +24,7 @@ from masd.report.breakdown import break_down, mean_of_cells
 from masd.report.scored_trials import Trials
 from masd.stage.files import read_yaml
 from masd.svm.selective import coverage_curve
-from masd.systems.calibration import METHODS, ScoreMap, fit_map
+from masd.systems.calibration import METHODS, ScoreMap, fit_map, logit
 
 
 @dataclass
@@ -79,15 +79,11 @@ class ScoreMaps:
         if self.affine_scores is not None:
             utts = trials.utts.tolist()
             known = {utt: self.affine_scores[utt] for utt in utts if utt in self.affine_scores}
-            return join(known, utts, where="affine scores")[1] + _logit(self.prior)
+            return join(known, utts, where="affine scores")[1] + logit(self.prior)
         if self.affine is None or self.temperature is None:
             return None
         a, b, _ = self.affine
-        return a * trials.scores * self.temperature - b + _logit(self.prior)
-
-
-def _logit(p: float) -> float:
-    return float(np.log(p) - np.log1p(-p))
+        return a * trials.scores * self.temperature - b + logit(self.prior)
 
 
 def read_calibration(model: str | Path | None, affine_scores: str | Path | None = None) -> ScoreMaps:
@@ -171,8 +167,8 @@ def breakdowns(
     trials: Trials,
     names: Sequence[tuple[str, ...]],
     values: Mapping[str, np.ndarray],
-    bootstrap: Bootstrap | None = None,
-    costs: DetectionCosts | None = None,
+    bootstrap: Bootstrap,
+    costs: DetectionCosts,
 ) -> list[dict[str, Any]]:
     """Return the figures of the pooled trials by each condition or crossing of conditions in `names`.
 
@@ -187,8 +183,7 @@ def breakdowns(
     also `mean`, see `masd.report.breakdown.mean_of_cells`, and `by_value`, the pooled EER's interval over
     draws of the condition's values.
     """
-    bootstrap, costs, keep = bootstrap or Bootstrap(), costs or DetectionCosts(), trials.pool != "apart"
-    kept = {name: column[keep] for name, column in values.items()}
+    kept = {name: column[trials.pool != "apart"] for name, column in values.items()}
     out = []
     for each in names:
         part = break_down(trials.pooled, each, kept, lambda some: _rate(some, bootstrap, costs))
@@ -263,7 +258,7 @@ def _decisions(
     named = [("P(fake) = 0.5", trials.scores, 0.0)]
     if ratio is not None:
         name = f"P(fake) = 0.5, affine, prior {calibration.prior:g}"
-        named.append((name, ratio - _logit(calibration.prior), 0.0))
+        named.append((name, ratio - logit(calibration.prior), 0.0))
     if calibration.threshold is not None:
         named.append(("development threshold", trials.scores, calibration.threshold))
     if calibration.least_cost is not None:
@@ -294,7 +289,7 @@ def _maps(trials: Trials, calibration: ScoreMaps, ratio: np.ndarray | None) -> M
         return lambda prior: values
 
     def moved(ratios: np.ndarray) -> Callable[[float | None], np.ndarray]:
-        return lambda prior: ratios if prior is None else ratios - _logit(prior)
+        return lambda prior: ratios if prior is None else ratios - logit(prior)
 
     if calibration.temperature is not None:
         maps.append(("none (T = 1)", fixed(scores * calibration.temperature)))

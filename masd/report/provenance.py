@@ -9,27 +9,16 @@ import re
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from masd import __version__
 from masd.errors import MasdError
 from masd.stage.files import read_json, sha256
-from masd.stage.versions import commit, output_of, repository
+from masd.stage.versions import commit, installed, output_of, repository
 
 PACKAGES = (
-    "torch",
-    "torchaudio",
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "soundfile",
-    "kaldiio",
-    "pyworld",
-    "pyworld-prebuilt",
-    "ai-edge-litert",
-    "piper-tts",
-    "av",
+    *("torch", "torchaudio", "numpy", "scipy", "scikit-learn", "soundfile", "kaldiio"),
+    *("pyworld", "pyworld-prebuilt", "ai-edge-litert", "piper-tts", "av"),
 )
 
 
@@ -46,13 +35,8 @@ def git_version(ignore: Iterable[Path] = ()) -> str:
 
 def versions() -> str:
     """Return `masd w, Python x, package y, ...` of what is installed."""
-    parts = [f"masd {__version__}", f"Python {platform.python_version()}"]
-    for name in PACKAGES:
-        try:
-            parts.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            continue
-    return ", ".join(parts)
+    found = {"masd": __version__, "Python": platform.python_version()} | installed(PACKAGES)
+    return ", ".join(f"{name} {number}" for name, number in found.items())
 
 
 def hardware() -> str:

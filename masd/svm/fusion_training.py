@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from masd.errors import MasdError
-from masd.metrics.eer import eer
+from masd.metrics.eer import eer, split
 from masd.models.fusion import Fusion, FusionConfig
 from masd.models.pooling import from_compact
 from masd.stage.seeding import derive, generator
@@ -47,7 +47,7 @@ class TrainedFusion:
         """Return the EER (0 to 1) of the head alone."""
         with torch.inference_mode():
             logits = self.head(torch.from_numpy(self.features.values(inputs)))[:, 0].double().numpy()
-        return eer(-logits[~is_fake], -logits[is_fake])[0]
+        return eer(*split(-logits, is_fake))[0]
 
 
 class _Net(nn.Module):
@@ -170,8 +170,7 @@ def _loop(net: _Net, features: FeatureMap, task: _Task) -> TrainedFusion:
         if len(task.held):
             logits = net.logits(task.held)
             entry["held_loss"] = float(task.loss(logits, task.held))
-            fake, scores = task.is_fake[task.held], -logits.double().numpy()
-            entry["held_eer"] = eer(scores[~fake], scores[fake])[0]
+            entry["held_eer"] = eer(*split(-logits.double().numpy(), task.is_fake[task.held]))[0]
         if task.watch is not None and config.svm_every and epoch % config.svm_every == 0:
             entry |= task.watch(epoch, _mapped(net, features))
         history.append(entry)

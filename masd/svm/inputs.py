@@ -127,10 +127,8 @@ def _embedded(
     from masd.models.pooling import compact, interior
 
     lengths = torch.tensor([len(mel) for mel in mels])
-    padded = np.zeros((len(mels), int(lengths.max()), mels[0].shape[1]), dtype=np.float32)
-    for row, mel in zip(padded, mels, strict=True):
-        row[: len(mel)] = mel
-    batch = torch.from_numpy(padded)
+    rows = [torch.tensor(mel, dtype=torch.float32) for mel in mels]
+    batch = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
     with torch.inference_mode():
         z, frames = interior(*encoder(batch.to(device), lengths.to(device)), encoder.config.edge_frames)
         mu, gram = (part.float().cpu().numpy() for part in compact(z, frames))

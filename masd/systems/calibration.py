@@ -33,6 +33,11 @@ PENALTY = 1e-4  # on a fusion's standardised weights, so that separable sets giv
 METHODS = ("temperature", "platt", "affine", "isotonic")
 
 
+def logit(p: float) -> float:
+    """Return log(p / (1 - p)) of a share, strictly between 0 and 1."""
+    return float(np.log(p) - np.log1p(-p))
+
+
 def cross_entropy(logits: np.ndarray, target: np.ndarray, weight: np.ndarray) -> float:
     """Return the weighted mean of -[y log P + (1 - y) log(1 - P)] with P = 1 / (1 + exp(-logit))."""
     losses = np.logaddexp(0.0, logits) - target * logits
@@ -173,7 +178,7 @@ class Posterior:
 
     def logit(self, f: float, prior: float = 0.5) -> float:
         """Return log P(fake) / P(bona fide) of f where fakes have the share `prior`."""
-        return self.a * f + self.b + _logit(prior) - _logit(self.prior)
+        return self.a * f + self.b + logit(prior) - logit(self.prior)
 
     def boundary(self, prior: float = 0.5) -> float:
         """Return the f from which on P(fake) is 0.5 or more."""
@@ -189,10 +194,6 @@ class Posterior:
         limit = self.boundary(prior)
         below = [float(np.interp(limit, q, np.linspace(0, 1, len(q)))) for q in (self.bonafide, self.spoof)]
         return 1.0 - below[0], below[1]
-
-
-def _logit(p: float) -> float:
-    return float(np.log(p) - np.log1p(-p))
 
 
 @dataclass
@@ -350,7 +351,7 @@ class ScoreMap:
             found = np.asarray(self.values)[np.clip(steps, 0, len(self.values) - 1)]
         else:
             found = self.slope * scores + self.offset
-        return found if prior is None else found + _logit(self.prior) - _logit(prior)
+        return found if prior is None else found + logit(self.prior) - logit(prior)
 
     def ratio(self, scores: np.ndarray) -> np.ndarray:
         """Return log-likelihood ratios (N,), bona fide over fake: the log-odds at even priors."""
@@ -451,7 +452,7 @@ def fit_fusion(scores: np.ndarray, is_fake: np.ndarray, prior: float = 0.5) -> S
     x = ((matrix.T - mean) / std).astype(np.float64)
     target = (~fake).astype(np.float64)
     weight = np.where(fake, prior / fake.sum(), (1 - prior) / (~fake).sum())
-    shift = float(np.log1p(-prior) - np.log(prior))  # prior log-odds of bona fide
+    shift = -logit(prior)  # prior log-odds of bona fide
 
     def loss(theta: np.ndarray) -> tuple[float, np.ndarray]:
         logits = x @ theta[:-1] + theta[-1] + shift

@@ -90,8 +90,3 @@ def refuse_common(fitted: Sequence[str], applied: Sequence[str], where: str | Pa
             f"{where}: {len(both)} trials were fitted on ({both[0]}); fit on a development set or on "
             "training data held out, never on what is evaluated"
         )
-
-
-def paths(words: str) -> list[Path]:
-    """Return the paths of a list separated by commas."""
-    return [Path(word.strip()) for word in words.split(",") if word.strip()]

@@ -8,7 +8,6 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,11 +18,11 @@ from masd.data.checks import check_apart
 from masd.data.folder import DataFolder, read_folder
 from masd.errors import MasdError
 from masd.feats.config import FeatsConfig
-from masd.metrics.eer import eer
+from masd.metrics.eer import eer, split
 from masd.stage.files import Mark, digest, input_digest
 from masd.stage.lock import sole
 from masd.stage.threads import pinned
-from masd.stage.versions import commit
+from masd.stage.versions import commit, installed
 from masd.systems import system_class
 from masd.systems.base import WaveformSystem
 from masd.systems.calibration import fit_affine, fit_temperature, on_development
@@ -97,7 +96,7 @@ class Job:
         """Calibrate a system on its raw scores of the development set; `started` when its fit was."""
         fake = np.array([self.dev.lab(utt) == "spoof" for utt in raw])
         values = np.array(list(raw.values()))
-        offset = eer(values[~fake], values[fake])[1] if system.one_class else 0.0
+        offset = eer(*split(values, fake))[1] if system.one_class else 0.0
         system.info["calibration"] = {"offset": offset}
         f = system.decisions(values)
         holdout = {"holdout": "development set"}
@@ -186,10 +185,4 @@ def described(folder: DataFolder, utts: Sequence[str]) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Return the versions of what takes part, and the commit where there is one."""
-    found = {"masd": __version__}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "unknown"
-    return found | ({"commit": commit()} if commit() else {})
+    return {"masd": __version__} | installed(PACKAGES) | ({"commit": commit()} if commit() else {})
