@@ -44,10 +44,7 @@ class Command:
 
 
 def run(
-    function: Callable[..., Any],
-    output: str = "out",
-    argv: list[str] | None = None,
-    file: bool = False,
+    function: Callable[..., Any], output: str = "out", argv: list[str] | None = None, file: bool = False
 ) -> None:
     """Parse the command line into the arguments of `function`, call it, and end the process.
 

@@ -159,11 +159,7 @@ def id_of(name: str) -> str:
 
 
 def write_sets(
-    out: Path,
-    sets: Mapping[str, Key],
-    audio: Mapping[str, str],
-    amount: Mapping[str, Any],
-    breakdown: str,
+    out: Path, sets: Mapping[str, Key], audio: Mapping[str, str], amount: Mapping[str, Any], breakdown: str
 ) -> None:
     """Write `<out>/<set>` of each set, the bona fide part of train and dev as `<out>/pretrain` and
     `<out>/pretrain_dev`, and `<out>/breakdown`, what stage 7 breaks results down by.

@@ -14,9 +14,7 @@ import numpy as np
 
 from masd.errors import MasdError
 from masd.feats.config import SIZES, check_families
-from masd.feats.local_statistics import (
-    BANDS as COVARIANCE_BANDS,
-)
+from masd.feats.local_statistics import BANDS as COVARIANCE_BANDS
 from masd.feats.local_statistics import (
     WINDOWS,
     Resolution,

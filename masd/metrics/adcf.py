@@ -30,11 +30,7 @@ def min_adcf(
         MasdError: a kind of trial is absent, a score is not finite, or a cost makes both defaults 0.
     """
     costs = costs or TandemCosts()
-    kinds = [
-        as_scores(target, "target"),
-        as_scores(nontarget, "nontarget"),
-        as_scores(spoof, "spoofed"),
-    ]
+    kinds = [as_scores(target, "target"), as_scores(nontarget, "nontarget"), as_scores(spoof, "spoofed")]
     weights = (
         costs.c_miss * costs.p_target,
         costs.c_fa * costs.p_nontarget,

@@ -308,10 +308,7 @@ def _maps(trials: Trials, calibration: ScoreMaps, ratio: np.ndarray | None) -> M
 
 
 def _calibrations(
-    trials: Trials,
-    calibration: ScoreMaps,
-    ratio: np.ndarray | None,
-    at: tuple[float | None, DetectionCosts],
+    trials: Trials, calibration: ScoreMaps, ratio: np.ndarray | None, at: tuple[float | None, DetectionCosts]
 ) -> list[dict[str, Any]]:
     """Return ECE, Brier score and NLL at each prior, actDCF, Cllr and the reliability diagram, per map."""
     own, (prior, costs) = float(trials.fake.mean()), at

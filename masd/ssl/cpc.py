@@ -128,12 +128,7 @@ class Cpc(nn.Module):
         return CpcOutput(loss, *beats, valid.sum(), with_others.sum())
 
     def _indices(
-        self,
-        own: Tensor,
-        pool: Tensor,
-        lengths: Tensor,
-        generator: torch.Generator,
-        place: Place,
+        self, own: Tensor, pool: Tensor, lengths: Tensor, generator: torch.Generator, place: Place
     ) -> dict[str, Tensor]:
         """Draw N indices an anchor, (B, A, N): own frames, frames of others and of all in the pool."""
         (_, anchors, frames), rows, batch = own.shape, place.rows, len(place.lengths)

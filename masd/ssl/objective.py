@@ -125,12 +125,7 @@ class Objective(nn.Module):
         return out.loss / (place.lengths - self.cpc.step).clamp_min(0).sum().clamp_min(1)
 
     def _adv(
-        self,
-        fused: Tensor,
-        lengths: Tensor,
-        labels: Tensor,
-        sums: dict[str, Tensor],
-        place: Place,
+        self, fused: Tensor, lengths: Tensor, labels: Tensor, sums: dict[str, Tensor], place: Place
     ) -> Tensor:
         out = self.adversarial(*interior(fused, lengths, self.encoder.config.edge_frames), labels)
         _add(sums, out.items, loss_binary=out.binary, acc_binary=out.binary_correct)

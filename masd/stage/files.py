@@ -353,11 +353,7 @@ class Mark:
             info: what else it is to say.
         """
         seconds, (processor, memory) = time.monotonic() - self._start, used()
-        cost = {
-            "by": _called(),
-            "processor": round(processor - self._processor, 2),
-            "mib": memory,
-        }
+        cost = {"by": _called(), "processor": round(processor - self._processor, 2), "mib": memory}
         seen = {
             os.path.relpath(path, self.path.parent): [*(look(path) or []), sha256(path)] for path in outputs
         }

@@ -102,10 +102,7 @@ class System(ABC):
 
         config, rate = FeatsConfig(), self.hearing.rate
         scaled = piece.core[: round(WINDOW * rate)] / max(float(np.abs(piece.core).max()), 1e-9)
-        return {
-            "seconds": len(piece.core) / rate,
-            "bandwidth": bandwidth(logmel(scaled, config), config),
-        }
+        return {"seconds": len(piece.core) / rate, "bandwidth": bandwidth(logmel(scaled, config), config)}
 
     def stored_set(self, stored: Stored, utts: Sequence[str] | None) -> ScoredSet[Any]:
         """Return a set by its stored inputs.

@@ -71,10 +71,7 @@ def network(
 
 
 def on_front_ends(
-    system: str,
-    architectures: Sequence[Mapping],
-    tuned: bool = True,
-    samples: int = NetworkConfig.samples,
+    system: str, architectures: Sequence[Mapping], tuned: bool = True, samples: int = NetworkConfig.samples
 ) -> nn.Module:
     """Return a network of `FRONT_ENDS` with random weights, on front ends of these architectures."""
     from masd.models.front_ends import FrontEnd
@@ -179,10 +176,7 @@ class Classifier(nn.Module):
         return F.cross_entropy(logits, target, reduction="none"), self.class_weights[target]
 
     def score(
-        self,
-        x: Tensor,
-        speakers: Sequence[str] | None = None,
-        enrolled: Mapping[str, Tensor] | None = None,
+        self, x: Tensor, speakers: Sequence[str] | None = None, enrolled: Mapping[str, Tensor] | None = None
     ) -> Tensor:
         """Return scores (B,) of waveforms (B, N), higher is more bona fide (see `outputs_score`)."""
         return self.outputs_score(*self.net(x), speakers, enrolled)
