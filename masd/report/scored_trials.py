@@ -11,8 +11,8 @@ import numpy as np
 from masd.data.keys import Key, file_key, folder_key
 from masd.data.sheets import read_text_of
 from masd.errors import MasdError
-from masd.metrics.scores import align, join, read_score_file
 from masd.stage.files import read_text, write_lines
+from masd.systems.score_files import read_joined
 
 COLUMNS = ("utt", "label", "attack", "speaker", "source", "pool", "score")
 
@@ -93,24 +93,24 @@ def load_trials(
     others: Collection[str] = (),
     polarity: str = "bonafide",
 ) -> Trials:
-    """Join a score file to its key.
+    """Join a score file to its key (see `masd.systems.score_files.read_joined`).
 
     Args:
-        scores: score file, of any form `masd.metrics.scores.read_score_file` knows.
+        scores: score file.
         data: data folder with utt2lab, and where there are utt2attack, utt2spk, utt2source; or a key.
         trials: the trial list; all of the key without one.
         excused: trials that may be without a score.
         seen: attacks known from training; if any are given, all others count as unseen.
         apart: attacks kept out of every pooled figure.
         others: ids whose scores are passed over (trials of other subsets).
-        polarity: the class whose scores are higher in the score file.
+        polarity: the class whose scores are higher in the file.
 
     Raises:
         MasdError: missing or extra scores, an attack named that does not occur, one class absent, or a
             label in the score file that contradicts the key's.
     """
     key = read_key(data, trials)
-    utts, values = _joined(scores, key, excused, others, polarity)
+    utts, values = read_joined(scores, key, others, excused, polarity)
     labels = {key.label[utt] for utt in utts}
     if len(labels) < 2:
         raise MasdError(f"{key.name}: all scored trials are {labels.pop()}; nothing can be evaluated")
@@ -142,26 +142,6 @@ def _trials(key: Key, utts: list[str], values: np.ndarray, pool: Callable[[str],
     )
 
 
-def _joined(
-    scores: str | Path,
-    key: Key,
-    excused: Collection[str],
-    others: Collection[str] = (),
-    polarity: str = "bonafide",
-) -> tuple[list[str], np.ndarray]:
-    """Join by id; a label that the score file repeats must be the key's."""
-    given = align(read_score_file(scores, polarity), {*key.label, *others}, scores, key.tables.get("path"))
-    for utt in set(others) - key.label.keys():
-        given.scores.pop(utt, None)
-    for utt, label in given.labels.items():
-        if key.label.get(utt, label) != label:
-            raise MasdError(
-                f"{scores}: trial {utt} is labelled {label}, but {key.label[utt]} in {key.name}; "
-                "one of the two is reversed or of another set (or the column holds verdicts: take it out)"
-            )
-    return join(given.scores, key.label, excused, where=scores)
-
-
 def join_apart(
     trials: Trials,
     scores: str | Path,
@@ -172,21 +152,14 @@ def join_apart(
 ) -> Trials:
     """Return the trials with the spoofed ones of another score file added, all of them reported apart.
 
-    For spoofs that no bona fide speech in the set pairs with (text-to-speech voices).
-
-    Args:
-        trials: the joined trials so far.
-        scores: score file of the second set.
-        data: its data folder.
-        listed: its trial list; all of utt2lab without one.
-        excused: trials that may be without a score.
-        polarity: the class whose scores are higher in the score file.
+    For spoofs that no bona fide speech in the set pairs with (text-to-speech voices). `listed` is the trial
+    list of the second set; all else is as `load_trials` has it.
 
     Raises:
         MasdError: missing or extra scores, a bona fide trial among them, or an id that both sets have.
     """
     key = read_key(data, listed)
-    utts, values = _joined(scores, key, excused, polarity=polarity)
+    utts, values = read_joined(scores, key, excused=excused, polarity=polarity)
     for utt in utts:
         if key.label[utt] != "spoof":
             raise MasdError(

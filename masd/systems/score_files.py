@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,20 +51,38 @@ def read_labelled(
         raise MasdError(f"--{where}scores names no score file")
     whole = folder_key(data) if data is not None else file_key(key or "")
     known = whole.subset(subset) if subset else whole
-    utts: list[str] = []
-    rows = []
-    for path in files:
-        given = align(read_score_file(path), whole.label, path, whole.tables.get("path"))
-        for utt in whole.label.keys() - known.label.keys():
-            given.scores.pop(utt, None)
-        for utt, label in given.labels.items():
-            if known.label.get(utt, label) != label:
-                raise MasdError(
-                    f"{path}: trial {utt} is labelled {label}, but {known.label[utt]} in {known.name}"
-                )
-        utts, values = join(given.scores, known.label, where=path)
-        rows.append(values)
+    found = [read_joined(path, known, whole.label, paths=whole.tables.get("path")) for path in files]
+    utts, rows = found[0][0], [values for _, values in found]
     return Labelled(utts, np.stack(rows), np.array([known.label[utt] == "spoof" for utt in utts]), known)
+
+
+def read_joined(
+    path: str | Path,
+    key: Key,
+    others: Collection[str] = (),
+    excused: Collection[str] = (),
+    polarity: str = "bonafide",
+    paths: Mapping[str, str] | None = None,
+) -> tuple[list[str], np.ndarray]:
+    """Return a key's scored trials, sorted, and their scores (N,), higher for bona fide, of a score file.
+
+    Scores of `others` that are no trials are passed over; those of `excused` may be missing; `polarity` is
+    the class with the higher scores, where the file does not say. `paths` {id: path} stand for the key's.
+
+    Raises:
+        MasdError: a missing or extra trial, or a label beside a score that is not the key's.
+    """
+    places = paths or key.tables.get("path")
+    given = align(read_score_file(path, polarity), {*key.label, *others}, path, places)
+    for utt in set(others) - key.label.keys():
+        given.scores.pop(utt, None)
+    for utt, label in given.labels.items():
+        if key.label.get(utt, label) != label:
+            raise MasdError(
+                f"{path}: trial {utt} is labelled {label}, but {key.label[utt]} in {key.name}; "
+                "one of the two is reversed or of another set (or the column holds verdicts: take it out)"
+            )
+    return join(given.scores, key.label, excused, where=path)
 
 
 def read_together(files: Sequence[Path]) -> tuple[list[str], np.ndarray]:
