@@ -191,23 +191,12 @@ def read_audio(
     end: float | None = None,
     name: str | None = None,
 ) -> tuple[np.ndarray, AudioInfo]:
-    """Read a file, or a part of it, as mono at `rate`.
+    """Return a file, or a part of it, as mono at `rate` Hz, float32 (N,), and what the file was.
 
-    As `AudioStream` gives it, in one array.
-
-    Args:
-        source: a path (a pipe, or `x.ark:9`, too), or a binary file object.
-        rate: the sampling rate wanted in Hz.
-        start: where to begin, in seconds.
-        end: where to stop, in seconds; None for the end. It may lie up to 0.5 s after the end.
-        name: what messages call the source; the path by default.
-
-    Returns:
-        A float32 array of shape (N,) and what the file was.
+    The arguments are those of `AudioStream`.
 
     Raises:
-        MasdError: missing, not UTF-8 named, empty, not audio, cut short, of an absurd rate, or with values
-            that are not finite; or more than an hour is asked for. The message begins with the name.
+        MasdError: as `AudioStream` does, or more than an hour is asked for.
     """
     blocks: list[np.ndarray] = []
     with AudioStream(source, rate, start, end, name) as stream:

@@ -11,13 +11,7 @@ SILENCE_PEAK = 1e-4
 
 
 def check_audio(x: np.ndarray, name: str, rate: int = 16000, min_seconds: float = 0.1) -> None:
-    """Refuse audio that nothing can be said about.
-
-    Args:
-        x: waveform (N,).
-        name: the file or utterance, for the message.
-        rate: its sampling rate in Hz.
-        min_seconds: the shortest length that is accepted.
+    """Refuse a waveform (N,) at `rate` Hz that nothing can be said about; `name` is what messages call it.
 
     Raises:
         MasdError: empty, not finite, shorter than `min_seconds`, or silent (nothing but DC above

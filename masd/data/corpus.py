@@ -102,10 +102,7 @@ def find_root(given: str | Path, parts: Sequence[str], corpus: str, layout: str,
 def read_rows(path: str | Path, columns: Collection[int], form: str) -> list[list[str]]:
     """Return the fields of each line of a protocol, parted by blanks; empty lines are errors too.
 
-    Args:
-        path: the protocol.
-        columns: how many fields a line may have.
-        form: what a line looks like, for messages.
+    A line may have as many fields as one of `columns`, and looks like `form`, which messages show.
 
     Raises:
         MasdError: the file is missing, empty, not UTF-8, has Windows line ends, was cut short, or a line has
@@ -135,11 +132,8 @@ def unique(path: str | Path, ids: Iterable[str]) -> None:
 def list_audio(folder: str | Path, suffixes: Collection[str]) -> dict[str, str]:
     """Return name without suffix to path of the audio files directly in a folder.
 
-    Only the listing is read (`masd.audio.walk.audio_paths`): a million entries take seconds.
-
-    Args:
-        folder: the folder.
-        suffixes: the suffixes of audio files, in lower case, with their dot.
+    Only the listing is read (`masd.audio.walk.audio_paths`): a million entries take seconds. Suffixes are in
+    lower case, with their dot.
 
     Raises:
         MasdError: no such folder, or two files of one name with different suffixes.

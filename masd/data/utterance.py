@@ -22,12 +22,7 @@ def load_utterance(folder: DataFolder, utt: str, rate: int = 16000, allow_pipes:
 
     Narrow-band or multi-channel audio is used, and named in one line of the log.
 
-    Args:
-        folder: the data folder.
-        utt: the utterance id.
-        rate: the sampling rate wanted in Hz.
-        allow_pipes: whether commands in wav.scp may run; they are the data folder's author's, so only
-            for folders that are trusted.
+    Commands in wav.scp are the data folder's author's: `allow_pipes` is for folders that are trusted.
 
     Raises:
         MasdError: no such utterance, a pipe that is not allowed or fails, or whatever `read_audio` refuses.

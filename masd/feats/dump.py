@@ -170,11 +170,10 @@ def open_dump(path: str | Path, expected: FeatsConfig | None = None, families: b
     Args:
         path: the dump folder.
         expected: the configuration it must have been made with; None to take what there is.
-        families: whether the families of statistics must be the same too, which an encoder does not take.
+        families: whether the families must be the same too, which an encoder does not take.
 
     Raises:
-        MasdError: the dump is not finished, damaged, or was made with another configuration (the
-            message names the first key that differs).
+        MasdError: the dump is not finished, damaged, or of another configuration; the first key is named.
     """
     path = Path(path)
     for name in ("feats.scp", "hand.scp", "feats.yaml"):

@@ -14,13 +14,8 @@ from masd.feats.logmel import logmel
 def features(x: np.ndarray, config: FeatsConfig) -> tuple[np.ndarray, np.ndarray]:
     """Return both kinds of features of a waveform as the front end's level and dither left it.
 
-    Args:
-        x: (N,) float32 samples at `config.sample_rate`, peak-normalised and dithered.
-        config: front-end configuration.
-
-    Returns:
-        The log-mel spectrogram (T, n_mels) and the handcrafted features, [PCS, HFER, SFI] (3,) but for
-        `config.families`, both float32.
+    These are the log-mel spectrogram (T, n_mels) and the handcrafted features, [PCS, HFER, SFI] (3,) but for
+    `config.families`, both float32; x is (N,) float32.
 
     Raises:
         MasdError: too short, or the result is not finite.
@@ -32,12 +27,7 @@ def features(x: np.ndarray, config: FeatsConfig) -> tuple[np.ndarray, np.ndarray
 
 
 def front_end(x: np.ndarray, utt: str, config: FeatsConfig) -> tuple[np.ndarray, np.ndarray]:
-    """Return the features of one utterance: from its first sound to its last, peak-normalised, dithered.
-
-    Args:
-        x: (N,) samples of the whole utterance at `config.sample_rate`.
-        utt: utterance id, for messages alone.
-        config: front-end configuration.
+    """Return `features` of an utterance x (N,): from its first sound to its last, peak-normalised, dithered.
 
     Raises:
         MasdError: empty, silent, not finite or shorter than `min_seconds`.

@@ -14,14 +14,8 @@ _SILENT = 1e-6
 def handcrafted(x: np.ndarray, config: FeatsConfig) -> np.ndarray:
     """Return f_hand of the first `classify_seconds` of a waveform: `pcs_hfer_sfi`, then families.
 
-    The families' figures follow in the order of the configuration; all is 0 for digital silence.
-
-    Args:
-        x: (N,) samples at `config.sample_rate`, |x| about 1 at most.
-        config: front-end configuration.
-
-    Returns:
-        (3,) float64, or (`hand_size(config)`,) with families.
+    The families' figures follow in the order of the configuration; all is 0 for digital silence. Of x (N,)
+    at `config.sample_rate`, |x| about 1 at most, that is (3,) float64, or (`hand_size(config)`,).
 
     Raises:
         MasdError: the waveform is not one-dimensional or has fewer than two frames.

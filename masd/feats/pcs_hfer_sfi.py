@@ -25,14 +25,7 @@ def pcs_hfer_sfi(x: np.ndarray, config: FeatsConfig) -> np.ndarray:
     - SFI, spectral flux irregularity: std(SF) / mean(SF), SF_t = sum_f max(0, |X_t(f)| - |X_{t-1}(f)|); 0
       where the mean flux is below 1e-10.
 
-    All three are 0 for digital silence.
-
-    Args:
-        x: (N,) samples at `config.sample_rate`, |x| about 1 at most.
-        config: front-end configuration.
-
-    Returns:
-        (3,) float64.
+    All three are 0 for digital silence. Of x (N,) at `config.sample_rate`, |x| about 1 at most, (3,) float64.
 
     Raises:
         MasdError: the waveform is not one-dimensional or has fewer than two frames.

@@ -112,13 +112,9 @@ def read_sample(folder: DataFolder, chosen: dict[str, str], allow_pipes: bool = 
 
 
 def probe_rows(sample: Sample, name: str, bound: float, seed: int) -> list[dict[str, Any]]:
-    """Return a row for all attacks of a set together and, where there are several, one for each.
+    """Return a row for all attacks of the set `name` together and, where there are several, one for each.
 
-    Args:
-        sample: the set's utterances.
-        name: the set's name.
-        bound: the AUC from which on a cue tells the classes apart.
-        seed: of folds and draws.
+    From an AUC of `bound` on a cue tells the classes apart.
     """
     attacks = sorted(set(sample.attack[sample.fake].tolist()))
     rows = []
@@ -165,10 +161,7 @@ def probe(part: Sample, group: np.ndarray, seed: int) -> dict[str, Any]:
     No group is on both sides of a fold, and the interval resamples groups. A single number counts by
     whichever of its directions tells more; a fact (format, rate, channels) by a regression of its own.
 
-    Args:
-        part: utterances of both classes.
-        group: (N,) source recording or speaker of each.
-        seed: of folds and draws.
+    `group` (N,) is the source recording or speaker of each utterance.
     """
     facts = {name: one_hot(part.facts[:, i]) for i, name in enumerate(FACTS)}
     folds = _folds(part.fake, group, seed)

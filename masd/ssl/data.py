@@ -167,13 +167,8 @@ def open_crops(
 ) -> tuple[Crops, FeatsConfig]:
     """Open a dump of recordings and the dumps of its copies by vocoder; all must share one configuration.
 
-    Args:
-        dump: dump of the recordings.
-        vocoded: dumps of copies by vocoder.
-        config: ratio, curriculum, crop.
-        seed: root of all draws.
-        names: vocoders in label order; sorted names of `vocoded` without it.
-        expected: the feature configuration the dumps must have.
+    `names` are the vocoders in label order, those of `vocoded` sorted by default; `expected` is the feature
+    configuration that the dumps must have.
 
     Raises:
         MasdError: a dump is missing or differs in its feature configuration, or a vocoder is unknown.

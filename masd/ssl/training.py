@@ -33,13 +33,9 @@ class Trainer(Loop):
 
     Args:
         objective: encoder and heads, on the CPU.
-        train: training items.
+        train: training items; for this and what follows it see `Loop`.
         dev: items of speakers that are not in `train`.
         feats: feature configuration, stored with the encoder.
-        out: output folder.
-        seed: root of all draws.
-        work: digest of inputs and configuration; a checkpoint with another one is not continued.
-        group: this process among all.
     """
 
     def __init__(

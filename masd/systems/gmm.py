@@ -98,16 +98,7 @@ def start(x: np.ndarray, components: int, seed: int) -> Gmm:
 
 
 def fit(x: np.ndarray, components: int, iterations: int, init_frames: int, seed: int, name: str = "") -> Gmm:
-    """Fit a mixture to frames x (N, D), from k-means over an even part of them.
-
-    Args:
-        x: the frames.
-        components: K.
-        iterations: steps of expectation-maximisation.
-        init_frames: most frames for k-means.
-        seed: of k-means.
-        name: for the log.
-    """
+    """Fit a mixture to frames x (N, D), from k-means over an even part of them, `init_frames` at most."""
     gmm = start(x[:: -(-len(x) // init_frames)], min(components, len(x)), seed)
     for k in range(iterations):
         gmm, level = gmm.step(x)

@@ -112,15 +112,8 @@ def fit_row(
 
     A random share of the training set is kept out of fusion and SVM for the temperature (Eq. 10);
     the affine map comes from fold models that saw neither speakers nor attacks they are judged on.
-    The development set gives the threshold and the figures in `info`, and decides nothing else.
-
-    Args:
-        row: what goes into its SVM.
-        train: the training set.
-        dev: the development set.
-        config: every choice.
-        seed: of everything random.
-        alpha: (J,) the encoder's band weights; None where there is no encoder.
+    The development set gives the threshold and the figures, and decides nothing else. `alpha` (J,) are the
+    encoder's band weights, None where there is no encoder.
 
     Returns:
         The machine, and what model.yaml says of it: calibration, figures of the development set.
@@ -160,15 +153,9 @@ def affine(
     alpha: np.ndarray | None,
     random: tuple[np.ndarray, np.ndarray],
 ) -> dict[str, Any]:
-    """Return the affine map with how it was held out.
+    """Return the affine map, fitted on the whole training set as `config` says, with how it was held out.
 
-    Args:
-        row: the system.
-        train: the whole training set.
-        config: `affine_holdout`, `affine_folds` and `prior` say how.
-        seed: of the folds and the fold models.
-        alpha: the encoder's band weights.
-        random: decisions and labels of the temperature's utterances, used where nothing better can be.
+    `random` are decisions and labels of the temperature's utterances, used where nothing better can be.
     """
     folds = []
     if config.affine_holdout == "cross":

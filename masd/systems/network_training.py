@@ -29,12 +29,8 @@ class NetworkTrainer(Loop):
 
     Args:
         classifier: network and loss, on the CPU.
-        train: training items.
+        train: training items; for this and what follows it see `Loop`.
         dev: development items, of other speakers.
-        out: output folder.
-        seed: root of all draws.
-        work: digest of inputs and configuration; a checkpoint with another one is not continued.
-        group: this process among all.
     """
 
     unused = True  # SAMO and OC-Softmax take no logits

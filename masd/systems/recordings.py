@@ -62,11 +62,7 @@ class RecordingSet(ScoredSet[Piece]):
 def load_speech(folder: DataFolder, utt: str, hearing: Hearing, allow_pipes: bool = False) -> np.ndarray:
     """Return an utterance's waveform (N,) from its first sound on (see `masd.audio.speech`), not scaled.
 
-    Args:
-        folder: data folder.
-        utt: one of its utterances.
-        hearing: what the system hears; silence at the end of the samples it judges is cut off.
-        allow_pipes: whether commands in wav.scp may run.
+    Silence at the end of the samples that are judged is cut off.
 
     Raises:
         MasdError: it cannot be read, is silent or too short.

@@ -60,12 +60,7 @@ def open_set(
 ) -> ScoredSet[Any]:
     """Return a set as a system takes it: by its stored inputs where any are given, else by its recordings.
 
-    Args:
-        system: the system.
-        folder: data folder; None for all that stored inputs hold.
-        stored: where stored inputs are.
-        allow_pipes: whether commands in wav.scp may run.
-        batch: how many recordings are decided on at once.
+    Without a data folder it is all that the stored inputs hold; `batch` recordings are decided on at once.
 
     Raises:
         MasdError: what the system needs is not given.
@@ -84,13 +79,9 @@ def score_set(
     utts: Sequence[str],
     each: Callable[[Scored], None] = lambda scored: None,
 ) -> Scored:
-    """Return the scores of utterances; what cannot be scored is recorded.
+    """Return the scores of `utts` of a set; what cannot be scored is recorded.
 
-    Args:
-        system: the system.
-        found: the set as it takes it.
-        utts: which of its utterances.
-        each: called after each batch with what there is by then.
+    `each` is called after each batch with what there is by then.
     """
     result, progress, calibration = Scored(system), Progress(log, len(utts)), system.calibration
     for i in range(0, len(utts), found.batch):
@@ -140,15 +131,7 @@ class ScoreShards:
         num_jobs: int = 1,
         force: bool = False,
     ) -> None:
-        """Score one contiguous part of a set; utterances that failed before are tried again.
-
-        Args:
-            system: the system.
-            found: the set as it takes it.
-            folder: the set's data folder, which may know how long utterances are.
-            job: which part, from 1.
-            num_jobs: of how many.
-            force: score again what is scored.
+        """Score one contiguous part of a set (see `part_of`); utterances that failed before are tried again.
 
         Raises:
             MasdError: another process scores this part, or there is no such part.
@@ -240,12 +223,7 @@ def part_of(
 ) -> list[str]:
     """Return a job's utterances: a contiguous part of whole groups, with its share of the folder's speech.
 
-    Args:
-        utts: the set.
-        together: utterances of a group (see `ScoredSet.together`).
-        folder: data folder, which may know durations.
-        job: which part, from 1.
-        num_jobs: of how many.
+    Groups are of `together` utterances (see `ScoredSet`); jobs are numbered from 1.
 
     Raises:
         MasdError: there is no such part.
