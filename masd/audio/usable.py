@@ -22,7 +22,7 @@ def check_audio(x: np.ndarray, name: str, rate: int = 16000, min_seconds: float 
     if not np.isfinite(x).all():
         raise MasdError(f"{name}: holds values that are not finite (NaN or infinity)")
     check_length(x, name, rate, min_seconds)
-    if is_silent(x):
+    if np.abs(x - x.mean()).max() < SILENCE_PEAK:  # but for DC
         raise MasdError(f"{name}: silent")
 
 
@@ -30,11 +30,6 @@ def check_length(x: np.ndarray, name: str, rate: int, min_seconds: float) -> Non
     """Raise `MasdError` if a waveform (N,) at `rate` Hz is shorter than `min_seconds`."""
     if len(x) < min_seconds * rate:
         raise MasdError(f"{name}: too short: {len(x) / rate:.3f} s, at least {min_seconds:g} s are needed")
-
-
-def is_silent(x: np.ndarray) -> bool:
-    """Return whether a waveform (N,), N > 0, has nothing but DC above `SILENCE_PEAK`."""
-    return float(np.abs(x - x.mean()).max()) < SILENCE_PEAK
 
 
 def fit(x: np.ndarray, length: int) -> np.ndarray:

@@ -37,13 +37,8 @@ def validate(path: str | Path, strict: bool = False, allow_pipes: bool = False) 
 def check_apart(train: DataFolder, dev: DataFolder, share_speakers: bool = False) -> None:
     """Refuse a development set that has something of the training set.
 
-    Args:
-        train: the training set.
-        dev: the set that chooses, calibrates or sets a threshold.
-        share_speakers: whether a speaker may be in both; a recording (utt2source) never may.
-
     Raises:
-        MasdError: they share a speaker or a source recording.
+        MasdError: they share a recording (utt2source) or, unless `share_speakers` lets them, a speaker.
     """
     shared = set(train.utt2spk.values()) & set(dev.utt2spk.values())
     if shared and not share_speakers:

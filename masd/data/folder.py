@@ -312,13 +312,8 @@ def shard(
 ) -> list[T]:
     """Return the contiguous part of `items` that job number `job` (from 1) of `num_jobs` does.
 
-    Parts differ by one item at most, their order joined is `items`, and a part may be empty.
-
-    Args:
-        items: what is to be done.
-        job: the job's number.
-        num_jobs: how many there are.
-        costs: what each item takes, above 0: parts then cost the same, but for half of an item at each end.
+    Parts differ by one item at most, their order joined is `items`, and a part may be empty. With `costs`,
+    what each item takes, above 0, parts cost the same, but for half of an item at each end.
 
     Raises:
         MasdError: `job` is not within 1..num_jobs.

@@ -9,7 +9,7 @@ import codecs
 import csv
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -132,8 +132,8 @@ def _fields(line: str, separator: str | None) -> list[str]:
 def _rows(
     path: str | Path, lines: Sequence[str], separator: str | None, first: int, width: int
 ) -> Iterator[tuple[int, list[str]]]:
-    split = _white(lines) if separator is None else _separated(path, lines, separator, first)
-    for index, fields in split:
+    blank = ((index, line.split()) for index, line in enumerate(lines))
+    for index, fields in blank if separator is None else _separated(path, lines, separator, first):
         if not any(fields):
             continue
         if len(fields) != width and separator == "\t":  # tabs and blanks mixed, or tabs that align
@@ -141,10 +141,6 @@ def _rows(
         if len(fields) != width:
             raise MasdError(f"{path}:{first + index}: {len(fields)} columns, {width} in the first line")
         yield first + index, fields
-
-
-def _white(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
-    return ((index, line.split()) for index, line in enumerate(lines))
 
 
 def _separated(

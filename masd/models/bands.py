@@ -27,13 +27,8 @@ def band_ranges(
 ) -> list[tuple[int, int]]:
     """Return each band's half-open range of mel bins; together they cover all bins once.
 
-    A bin belongs to the band its centre lies in: 0-1, 1-4, 4-8 kHz hold 22, 27 and 15 of 64 bins.
-
-    Args:
-        bands: `multi` for the three bands, `single` for one range over the full band.
-        n_mels: number of mel bins.
-        f_min: lower edge of the filter bank, Hz.
-        f_max: upper edge of the filter bank, Hz.
+    A bin belongs to the band its centre lies in: 0-1, 1-4, 4-8 kHz hold 22, 27 and 15 of 64 bins. `multi` is
+    for the three bands, `single` for one range over the full band; edges of the filter bank are in Hz.
 
     Raises:
         MasdError: `bands` is neither word, or a band would hold no bin.

@@ -12,15 +12,8 @@ from torch.nn import functional as F
 def margin_loss(cosine: Tensor, bonafide: Tensor, m_real: float, m_fake: float, alpha: float) -> Tensor:
     """Return each item's softplus(alpha (m_real - cos)) if bona fide, softplus(alpha (cos - m_fake)) if not.
 
-    Eq. 4 of Zhang, Jiang, Duan (IEEE SPL 2021); bona fide speech is drawn within an angle of a centre,
-    spoofed speech pushed out of a wider one.
-
-    Args:
-        cosine: (B,) cosines to the centre.
-        bonafide: (B,) booleans.
-        m_real: margin of bona fide speech.
-        m_fake: margin of spoofed speech.
-        alpha: scale.
+    Eq. 4 of Zhang, Jiang, Duan (IEEE SPL 2021) of cosines (B,) to a centre; bona fide speech is drawn within
+    an angle of it, spoofed speech pushed out of a wider one.
     """
     return F.softplus(alpha * torch.where(bonafide, m_real - cosine, cosine - m_fake))
 

@@ -62,11 +62,7 @@ def break_down(
     is one that bona fide speech has too (a codec); against all bona fide ones, where no value is
     common to both classes (a vocoder, an attack).
 
-    Args:
-        trials: N trials, all pooled.
-        names: the condition, or those that are crossed.
-        values: {condition: value of each trial (N,)}.
-        rate: gives a cell's figures; called where both classes are present.
+    `values` are {condition: value of each trial (N,)}; `rate` gives a cell's figures, where both classes are.
 
     Returns:
         `name` (`codec*vocoder`), `matched` (the conditions shared with bona fide speech) and `cells`,

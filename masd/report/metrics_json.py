@@ -172,16 +172,10 @@ def breakdowns(
 ) -> list[dict[str, Any]]:
     """Return the figures of the pooled trials by each condition or crossing of conditions in `names`.
 
-    Args:
-        trials: all trials (N,).
-        names: see `masd.report.breakdown.parse_breakdown`.
-        values: {condition: value of each trial (N,)}.
-        bootstrap: how intervals are drawn.
-        costs: the operating point of minDCF.
-
-    Of a condition that both classes have (a codec, a page that shows recordings and copies of them) there are
-    also `mean`, see `masd.report.breakdown.mean_of_cells`, and `by_value`, the pooled EER's interval over
-    draws of the condition's values.
+    `names` are what `masd.report.breakdown.parse_breakdown` returns, `values` {condition: value of each trial
+    (N,)}. Of a condition that both classes have (a codec, a page that shows recordings and copies of them)
+    there are also `mean`, see `masd.report.breakdown.mean_of_cells`, and `by_value`, the pooled EER's
+    interval over draws of the condition's values.
     """
     kept = {name: column[trials.pool != "apart"] for name, column in values.items()}
     out = []

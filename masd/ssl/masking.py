@@ -23,7 +23,7 @@ def patch_mask(
         bins: F.
         share: share of tiles to hide, 0 to 1.
         patch: side of a tile in frames and bins.
-        generator: source of randomness, on the device of `lengths`.
+        generator: on the device of `lengths`.
 
     Returns:
         boolean (B, T, F), true where hidden; padded frames are never.

@@ -136,7 +136,8 @@ class Trainer(Loop):
         """Store the encoder, its batch-norm statistics taken anew."""
         if not self.group.first:
             return
-        encoder = recalibrated(self.objective.encoder, self._recalibration(), self.config.precision)
+        batches = self.load(self.train, FIXED, self.train.batches(FIXED)[: self.config.bn_recalibrate])
+        encoder = recalibrated(self.objective.encoder, batches, self.config.precision)
         extra = {
             "epoch": record["epoch"],
             "seed": self.seed,
@@ -149,9 +150,6 @@ class Trainer(Loop):
             "dev": record["dev"],
         }
         save_encoder(self.out, encoder, encoder.config, self.feats, extra)
-
-    def _recalibration(self) -> Iterator[Batch]:
-        return self.load(self.train, FIXED, self.train.batches(FIXED)[: self.config.bn_recalibrate])
 
     def show(self, summary: dict[str, float]) -> str:
         """Return one line of a summary: each loss (level of chance in brackets), accuracies in percent."""

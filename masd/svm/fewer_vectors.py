@@ -17,12 +17,8 @@ def reduced(machine: KernelSvm, vectors: int, seed: int = 0) -> KernelSvm:
     The vectors z are k-means centres of the support vectors, those of positive and of negative coefficients
     apart, weighted by the coefficients' size. Their coefficients are those of the orthogonal projection of
     f - intercept = sum_i dual_i k(s_i, .) onto the span of k(z_j, .), beta = (K_zz + ridge)^-1 K_zs dual, the
-    nearest function in the norm of the kernel's space. No data are needed but the machine's own.
-
-    Args:
-        machine: the machine.
-        vectors: how many vectors to keep, at least 2.
-        seed: of the k-means' start.
+    nearest function in the norm of the kernel's space. No data are needed but the machine's own; `seed` is of
+    the k-means' start.
 
     Raises:
         MasdError: fewer than two vectors.

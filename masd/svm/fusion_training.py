@@ -111,14 +111,8 @@ def train_fusion(
 ) -> TrainedFusion:
     """Train W_Q, W_K, W_V, W_o (and alpha) through a head by binary cross-entropy.
 
-    Args:
-        features: scalers and starting alpha.
-        inputs: the training set (N).
-        is_fake: (N,) booleans.
-        speakers: (N) speakers; some of them are held out to decide when to stop.
-        config: the recipe.
-        seed: of initialisation, order and dropout.
-        watch: called every `config.svm_every` epochs with epoch and features; what it returns is logged.
+    `features` has scalers and starting alpha; some of the speakers (N) are held out to decide when to stop.
+    `watch` is called every `config.svm_every` epochs with epoch and features; what it returns is logged.
 
     Raises:
         MasdError: a class is missing, or the loss is no longer finite.

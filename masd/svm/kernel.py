@@ -145,15 +145,9 @@ def fit_svm(
     weights: np.ndarray | None = None,
     gamma_scale: float = 1.0,
 ) -> KernelSvm:
-    """Fit an RBF support vector classifier, positive side fake.
+    """Fit an RBF support vector classifier to values (N, D), positive side fake (see `FitConfig`).
 
-    Args:
-        values: (N, D) inputs.
-        is_fake: (N,) booleans.
-        c: the cost of slack.
-        gamma: the kernel width, or `mean_distance` for 1 / mean squared distance between the inputs.
-        weights: (N,) of each utterance's slack; None weighs both classes alike.
-        gamma_scale: `mean_distance` times this.
+    `weights` (N,) are those of each utterance's slack; None weighs both classes alike.
 
     Raises:
         MasdError: one class is missing, or a value is not finite.

@@ -245,11 +245,8 @@ def on_development(
     `detect` calls a recording spoof where P(fake) is one half or more; at the thresholds the error rates of
     both kinds are alike.
 
-    Args:
-        maps: `temperature` and `affine`, wherever they were fitted, and `offset`.
-        f: (N,) decision values of the development set.
-        is_fake: (N,) booleans.
-        prior: P(fake) that ECE is taken at.
+    `maps` has `temperature` and `affine`, wherever they were fitted, and `offset`; f (N,) are the set's
+    decision values; ECE is taken at `prior`.
     """
     made = Calibration(maps)
     scores, mapped = made.scores(f), made.affine_scores(f)
@@ -359,13 +356,9 @@ class ScoreMap:
 
 
 def fit_map(method: str, scores: np.ndarray, is_fake: np.ndarray, prior: float = 0.5) -> ScoreMap:
-    """Fit a calibration of scores on a development set or on held-out training data.
+    """Fit a calibration of scores (N,), higher for bona fide, by one of `METHODS`.
 
-    Args:
-        method: one of `METHODS`.
-        scores: (N,), higher is more bona fide.
-        is_fake: (N,) booleans.
-        prior: for `affine`, the share of fakes that the classes are weighted to.
+    For `affine` the classes are weighted to `prior`, the share of fakes.
 
     Raises:
         MasdError: an unknown method, or one class missing.

@@ -179,9 +179,7 @@ class MasdSystem(System):
         Raises:
             MasdError: the system has none.
         """
-        if not self.fast:
-            return self._network
-        return self._graph
+        return self._graph if self.fast else self._network
 
     @cached_property
     def _network(self) -> Encoder:

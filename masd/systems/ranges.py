@@ -111,12 +111,7 @@ def unknown_sound(ranges: Ranges, measured: Mapping[str, float]) -> str:
 
 
 def unlike_training(ranges: Ranges, measured: Mapping[str, float]) -> list[str]:
-    """Return one warning for each way in which a recording lies outside the training set's ranges.
-
-    Args:
-        ranges: what `training_ranges` returned.
-        measured: the same quantities of the recording.
-    """
+    """Return one warning for each way in which what is measured of a recording lies outside `ranges`."""
     lines = []
     for name, value in measured.items():
         known = ranges.get(name)

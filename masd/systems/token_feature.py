@@ -27,11 +27,8 @@ def cross_scores(job: Job, folds: int) -> dict[str, float]:
 
     A model judges the speech it was made from too well; so speakers are dealt into folds, and units and
     unigram model of a fold come from the others' bona fide speech. Where bona fide speech is of fewer than
-    two speakers as far as the data folder knows, recordings are dealt in place of speakers.
-
-    Args:
-        job: the training set, the encoder and the settings; `dev` is not looked at.
-        folds: how many, at most as many as there are speakers.
+    two speakers as far as the data folder knows, recordings are dealt in place of speakers. Folds are at most
+    as many as there are speakers; the job's development set is not looked at.
 
     Raises:
         MasdError: there are fewer than two recordings, or a fold leaves too little speech.
@@ -69,16 +66,10 @@ def _dealt_by(folder: DataFolder) -> dict[str, str]:
 
 
 def extend_dump(dump: Path, values: Mapping[str, float], out: Path, work: str, max_fail: float) -> None:
-    """Write a dump with one more handcrafted feature; log-mels are those of the other dump, not copied.
+    """Write `out`, a dump with one more handcrafted feature; log-mels are those of `dump`, not copied.
 
-    An utterance without a value is left out and listed in `failures`.
-
-    Args:
-        dump: the dump to extend.
-        values: {utt: value}.
-        out: folder of the new one.
-        work: digest of what went into it, for its mark.
-        max_fail: share of the utterances, 0 to 1, that may be without a value.
+    An utterance without a value is left out and listed in `failures`, of which `max_fail` (a share) may be.
+    `work` is the digest of what went into it, for its mark.
 
     Raises:
         MasdError: too many utterances are without a value, or the new dump would take the place of the other.

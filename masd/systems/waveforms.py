@@ -129,16 +129,14 @@ class Waveforms(Dataset):
         else:
             size, total = self.epoch_utts, len(self)
             places = np.arange(epoch * size, (epoch + 1) * size)
-            passes = {p: self._pass(p) for p in sorted(set((places // total).tolist()))}
+            numbers = set((places // total).tolist())
+            passes = {p: generator(self.seed, "order", p).permutation(total) for p in numbers}
             order = np.array([passes[place // total][place % total] for place in places.tolist()])
         return [part.tolist() for part in np.array_split(order, math.ceil(len(order) / self.config.batch))]
 
     def announce(self, epoch: int, batches: list[list[int]]) -> Iterator[list[int]]:
         """Yield the batches."""
         yield from batches
-
-    def _pass(self, number: int) -> np.ndarray:
-        return generator(self.seed, "order", number).permutation(len(self))
 
 
 def fit_length(x: np.ndarray, samples: int) -> np.ndarray:
