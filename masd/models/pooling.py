@@ -58,12 +58,8 @@ def statistics(z: Tensor, lengths: Tensor | None = None) -> Tensor:
     return _shape(mu, (z - mu[:, None]).square().sum(-1), mask)
 
 
-def compact(z: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Return what is stored of an utterance: enough for f_SSL under any alpha.
-
-    Args:
-        z: (B, J, T', D).
-        lengths: (B,) valid frames; None for all.
+def compact(z: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what is stored of utterances z (B, J, T', D) with valid frames (B,): f_SSL under any alpha.
 
     Returns:
         mu (B, J, D), each band's mean over valid frames, and gram (B, T', J, J), the inner products
@@ -76,22 +72,20 @@ def compact(z: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
     return mu, torch.einsum("bitd,bjtd->btij", centred, centred)
 
 
-def from_compact(mu: Tensor, gram: Tensor, alpha: Tensor, lengths: Tensor | None = None) -> Tensor:
+def from_compact(mu: Tensor, gram: Tensor, alpha: Tensor, lengths: Tensor) -> Tensor:
     """Return `statistics` of sum_j alpha_j z_j from `compact`'s output; exact, differentiable in all.
 
     z_fused - mu_fused = sum_j alpha_j (z_j - mu_j), so |z_t - mu|^2 = alpha^T G_t alpha.
 
     Args:
-        mu: (B, J, D) or (J, D).
-        gram: (B, T', J, J) or (T', J, J).
+        mu: (B, J, D).
+        gram: (B, T', J, J).
         alpha: (J,).
-        lengths: (B,) valid frames; None for all.
+        lengths: (B,) valid frames.
 
     Returns:
-        (B, D + 2) or (D + 2,).
+        (B, D + 2).
     """
-    if mu.dim() == 2:
-        return from_compact(mu[None], gram[None], alpha, lengths)[0]
     squared = torch.einsum("i,btij,j->bt", alpha, gram, alpha)
     return _shape(torch.einsum("j,bjd->bd", alpha, mu), squared, _mask(*gram.shape[:2], lengths, gram))
 

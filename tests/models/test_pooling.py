@@ -34,9 +34,6 @@ def test_statistics_follow_the_formulas():
 def test_one_utterance_needs_no_batch_dimension():
     z, _ = example()
     torch.testing.assert_close(statistics(z[0, 0]), statistics(z[:1, 0])[0])
-    mu, gram = compact(z[:1])
-    alpha = torch.tensor([0.2, 0.3, 0.5], dtype=z.dtype)
-    torch.testing.assert_close(from_compact(mu[0], gram[0], alpha), from_compact(mu, gram, alpha)[0])
 
 
 def test_compact_form_is_exact_for_any_alpha():
