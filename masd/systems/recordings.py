@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,6 @@ import numpy as np
 from masd.audio.speech import speech_of
 from masd.data.folder import DataFolder
 from masd.data.utterance import load_utterance
-from masd.errors import Failures, MasdError
 from masd.stage.seeding import generator
 from masd.systems.items import Decided, Hearing, Piece, ScoredSet
 
@@ -69,25 +68,6 @@ def load_speech(folder: DataFolder, utt: str, hearing: Hearing, allow_pipes: boo
     """
     x = load_utterance(folder, utt, hearing.rate, allow_pipes)
     return speech_of(x, utt, hearing.rate, hearing.least, hearing.skip, judged=hearing.samples)[0]
-
-
-def speech(
-    folder: DataFolder,
-    utts: Sequence[str],
-    hearing: Hearing,
-    max_fail: float = 0.01,
-    allow_pipes: bool = False,
-) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield (id, waveform) of utterances by `load_speech`; too many unusable ones are an error in the end."""
-    failures = Failures("utterance", max_fail)
-    for utt in utts:
-        try:
-            x = load_speech(folder, utt, hearing, allow_pipes)
-        except MasdError as error:
-            failures.add(utt, error)
-            continue
-        yield utt, x
-    failures.check(len(utts), folder.path)
 
 
 def fixed_subset(folder: DataFolder, most: int, seed: int) -> list[str]:

@@ -16,7 +16,7 @@ import numpy as np
 from masd import __version__
 from masd.data.checks import check_apart
 from masd.data.folder import DataFolder, read_folder
-from masd.errors import MasdError
+from masd.errors import Failures, MasdError
 from masd.feats.config import FeatsConfig
 from masd.metrics.eer import eer, split
 from masd.stage.files import Mark, digest, input_digest
@@ -29,7 +29,7 @@ from masd.systems.calibration import fit_affine, fit_temperature, on_development
 from masd.systems.config import RATE, Settings
 from masd.systems.items import Hearing, Stored
 from masd.systems.ranges import SAMPLE, wave_ranges
-from masd.systems.recordings import fixed_subset, load_speech, speech
+from masd.systems.recordings import fixed_subset, load_speech
 from masd.training.distributed import refuse_several
 
 log = logging.getLogger(__name__)
@@ -85,7 +85,15 @@ class Job:
         self, folder: DataFolder, utts: Sequence[str], hearing: Hearing
     ) -> Iterator[tuple[str, np.ndarray]]:
         """Yield (id, waveform from its first sound on); too many unusable ones are an error at the end."""
-        return speech(folder, utts, hearing, self.max_fail, self.allow_pipes)
+        failures = Failures("utterance", self.max_fail)
+        for utt in utts:
+            try:
+                x = load_speech(folder, utt, hearing, self.allow_pipes)
+            except MasdError as error:
+                failures.add(utt, error)
+                continue
+            yield utt, x
+        failures.check(len(utts), folder.path)
 
     def raw_dev(self, system: WaveformSystem) -> dict[str, float]:
         """Return a system's raw scores of the development set."""
