@@ -135,14 +135,7 @@ class AugmentConfig:
 
 
 def augment(x: np.ndarray, config: AugmentConfig, rng: Generator, rate: int = 16000) -> np.ndarray:
-    """Return an augmented copy of a waveform (N,), float32; speed changes N.
-
-    Args:
-        x: waveform (N,).
-        config: what is done.
-        rng: where every draw comes from.
-        rate: sampling rate in Hz.
-    """
+    """Return an augmented copy of a waveform (N,) at `rate` Hz, float32; speed changes N."""
     if config.speed and rng.random() < config.speed:
         x = change_speed(x, 1.0 + rng.uniform(-config.speed_range, config.speed_range), rate)
     if config.equaliser and rng.random() < config.equaliser:

@@ -202,11 +202,9 @@ def named_columns(header: Sequence[str], roles: Mapping[str, Sequence[str]]) -> 
 
 @lru_cache(1000)
 def label_of(word: str, column: str = "label") -> str | None:
-    """Return `bonafide` or `spoof`, or None where the word says neither.
+    """Return `bonafide` or `spoof` of a word (`real`, `bona-fide`, `fake`, ...), or None for neither.
 
-    Args:
-        word: the label as it is written (`real`, `bona-fide`, `fake`, ...).
-        column: `is_fake` or `is_real`, where 0 and 1 are no and yes; in a `label` they could be either.
+    In a column `is_fake` or `is_real` 0 and 1 are no and yes; in a `label` they could be either.
     """
     spelled = spelling(word)
     if spelled in _REAL_WORDS or spelled in _FAKE_WORDS:

@@ -210,12 +210,9 @@ def choose_per_speaker(folder: DataFolder, count: int, seed: int) -> list[str]:
 def split(src: str | Path, dst_prefix: str | Path, n: int, by: str = "utterance") -> list[Path]:
     """Write `n` data folders `<dst_prefix>1`, `<dst_prefix>2`, ... that together are `src`.
 
-    Args:
-        src: the data folder.
-        dst_prefix: beginning of the parts' paths; end it with a slash for folders 1..n inside it.
-        n: the number of parts.
-        by: `utterance` for contiguous parts of equal size, or `speaker` to keep each speaker in one part
-            (speakers go, most utterances first, to the part that has fewest).
+    End `dst_prefix` with a slash for folders 1..n inside it. `by` is `utterance` for contiguous parts of
+    equal size, or `speaker` to keep each speaker in one part (most utterances first, to the part with
+    fewest).
 
     Raises:
         MasdError: `src` is not valid, or has fewer utterances (speakers) than parts.

@@ -81,12 +81,9 @@ class Request:
     def from_dict(
         cls, values: dict[str, Any], where: str | Path, place: Callable[[str | Path], Path] = Path
     ) -> Request:
-        """Return the request that metrics.json of an earlier evaluation holds.
+        """Return the request that metrics.json (`where`) of an earlier evaluation holds.
 
-        Args:
-            values: the request.
-            where: that metrics.json, for errors.
-            place: tells where a file or folder is now that the request names.
+        `place` tells where a file or folder is now that the request names.
 
         Raises:
             MasdError: it holds none, or one of another version.

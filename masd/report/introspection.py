@@ -70,7 +70,7 @@ def band_weights(runs: Sequence[Run]) -> dict[str, np.ndarray]:
 
 @dataclass
 class Scored:
-    """The scoring stage's inputs of a run: the system, where its inputs lie, and the configuration."""
+    """The scoring stage's inputs of a run: the system, and where its inputs lie."""
 
     system: MasdSystem
     embeddings: Path | None

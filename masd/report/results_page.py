@@ -94,10 +94,7 @@ def pages(page: Page, title: str, figures: Collection[str] = ()) -> tuple[str, s
 def write_pages(page: Page, title: str, explain: str = "") -> None:
     """Write RESULTS.md, and into `page.report` its appendix, report.html and each plot as PNG and PDF.
 
-    Args:
-        page: what is on it.
-        title: of the page.
-        explain: the utterance whose score is explained; empty for the spoof the system is surest of.
+    The score of the utterance `explain` is explained; empty, of the spoof the system is surest of.
     """
     images = draw_plots(page, explain)
     for name, plot in images.items():

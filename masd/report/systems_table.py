@@ -50,7 +50,7 @@ class SystemRow:
 
 
 def read_row(folder: str | Path, model: str | Path | None = None) -> SystemRow:
-    """Read a system's row: metrics.json and timing.json of `folder`, model.yaml of `model`.
+    """Return a system's row: metrics.json and timing.json of `folder`, model.yaml of `model`.
 
     Raises:
         MasdError: metrics.json is missing, or the model folder has no model.yaml.

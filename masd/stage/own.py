@@ -14,12 +14,8 @@ def named_class(stated: str, who: str, own: bool) -> Any:
     """Import what `module:Class` names.
 
     Importing runs code: `stated` comes from the package, a command line or the user's own configuration,
-    never from what is below data, dump, exp or a model folder.
-
-    Args:
-        stated: the name.
-        who: what begins the line of an error.
-        own: whether it is a user's, which may lie in the working directory; what is installed goes first.
+    never from what is below data, dump, exp or a model folder. A user's `own` may lie in the working
+    directory; what is installed goes first. `who` begins the line of an error.
 
     Raises:
         MasdError: there is no such module or class.

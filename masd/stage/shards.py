@@ -171,10 +171,8 @@ class ArchiveShards(Shards):
     def finish(self, num_jobs: int, max_fail: float, write_lists: Callable[[dict[str, Any]], None]) -> None:
         """Check that all shards are there, let the set's lists be written, write its mark, clear up.
 
-        Args:
-            num_jobs: number of shards.
-            max_fail: share of the utterances, 0 to 1, that may have failed.
-            write_lists: writes the set's lists, given what the first shard's mark says.
+        `write_lists` writes the set's lists, given what the first shard's mark says; up to the share
+        `max_fail` of the utterances may have failed.
 
         Raises:
             MasdError: a shard is missing or made from other inputs, or too many utterances failed.

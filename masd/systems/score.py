@@ -164,10 +164,7 @@ class ScoreShards:
     def finish(self, num_jobs: int, max_fail: float, command: str = "") -> None:
         """Write the set's scores from those of its shards, and judge the failures.
 
-        Args:
-            num_jobs: number of shards.
-            max_fail: share of the utterances, 0 to 1, that may have failed.
-            command: what was called to get the scores; kept in the mark.
+        `command` is what was called to get the scores; it is kept in the mark.
 
         Raises:
             MasdError: a shard is missing or made from other inputs, too many utterances failed, or another

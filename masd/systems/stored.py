@@ -168,13 +168,9 @@ class StoredReader:
 def load_inputs(
     stored: Stored, utts: Sequence[str], failures: Failures, feats: FeatsConfig | None = None
 ) -> Inputs:
-    """Return the inputs of a set, joined by id and sorted.
+    """Return the inputs of utterances, joined by id and sorted (see `StoredReader`).
 
-    Args:
-        stored: where they are, of `check_stored`.
-        utts: the utterances wanted.
-        failures: takes the utterances that lack something or hold values that are not finite.
-        feats: the feature configuration the dump must have been made with; None accepts any.
+    Those that lack something or hold values that are not finite go to `failures`.
 
     Raises:
         MasdError: a folder is not what it should be, or nothing could be read.
