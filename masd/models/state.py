@@ -63,11 +63,17 @@ def read_checkpoint(path: str | Path, keys: tuple[str, ...] = (), stream: Binary
         if isinstance(value, Mapping) and isinstance(value.get(key), Mapping):
             value = value[key]
             break
-    state = {k: v for k, v in value.items() if isinstance(v, Tensor)} if isinstance(value, Mapping) else {}
+    entries = value.items() if isinstance(value, Mapping) else ()
+    state = {k: v for k, v in entries if isinstance(k, str) and isinstance(v, Tensor)}
     if not state:
         raise MasdError(
             f"{path}: holds no state dict (names with tensors){' under ' + ' or '.join(keys) if keys else ''}"
         )
+    for name, v in state.items():
+        if v.layout != torch.strided or v.is_complex() or v.is_meta:
+            raise MasdError(
+                f"{path}: tensor {name} is sparse, complex or without values; save it as plain floats"
+            )
     return {k.removeprefix("module."): v.float() if v.is_floating_point() else v for k, v in state.items()}
 
 

@@ -86,7 +86,12 @@ def read_info(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             raise MasdError(f"{where}: '{key}' is no mapping; {AGAIN}")
     check_numbers(info, where)
     for name, stated in info["files"].items():
-        if Path(name).name != name or not (folder / name).is_file() or sha256(folder / name) != stated:
+        if (
+            not isinstance(name, str)
+            or Path(name).name != name
+            or not (folder / name).is_file()
+            or sha256(folder / name) != stated
+        ):
             raise MasdError(f"{folder}/{name}: missing or not the file that model.yaml states; {AGAIN}")
     return {key: info.pop(key) for key in HEAD}, info
 

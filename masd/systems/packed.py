@@ -28,6 +28,8 @@ NAMES = ("model.yaml", TENSORS, GRAPH, *ENCODER_FILES, CARD, CONFIG, "LICENSE")
 MOST = 4 << 30  # bytes of all files together
 MEMBERS = 1000
 SWELLING = 200  # times that a file may be as large as it is packed
+# what zipfile raises where a file is damaged, or made by means that it has not
+ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, RuntimeError)
 _BLOCK = 1 << 20
 _TIME = (1980, 1, 1, 0, 0, 0)  # of all files: the same model gives the same bytes
 TAGS = ("anti-spoofing", "audio-deepfake-detection", "speech", "masd")
@@ -160,7 +162,7 @@ def extract(source: Path, out: Path) -> None:
                 left -= _copy(archive, member, out / name, min(left, member.file_size), source)
     except OSError as error:
         raise MasdError(f"{error.filename or source}: {error.strerror or error}") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, RuntimeError) as error:
+    except ZIP_ERRORS as error:
         raise MasdError(f"{source}: not a zip file, or damaged ({error}); fetch it again") from None
 
 

@@ -12,6 +12,7 @@ from masd.errors import MasdError
 from masd.models.state import State, load_state, read_checkpoint
 from masd.systems.classifier import Classifier, network, on_front_ends
 from masd.systems.config import FrontEndConfig, NetworkConfig
+from masd.systems.packed import SWELLING, ZIP_ERRORS
 
 PLAIN = ("aasist", "aasist_l", "rawnet2")  # their names are ours
 
@@ -99,12 +100,19 @@ def fetched(checkpoint: Path) -> Path:
 
 
 def inside(path: str | Path) -> io.BytesIO | None:
-    """Return the checkpoint in a WeDefense zip, None of any other file."""
+    """Return the checkpoint in a WeDefense zip, None of any other file; `MasdError` if it is damaged."""
     if not zipfile.is_zipfile(path):
         return None
-    with zipfile.ZipFile(path) as archive:  # what torch writes is a zip too, of other names
-        found = [name for name in archive.namelist() if Path(name).name == "avg_model.pt"]
-        return io.BytesIO(archive.read(found[0])) if found else None
+    try:
+        with zipfile.ZipFile(path) as archive:  # what torch writes is a zip too, of other names
+            found = next((m for m in archive.infolist() if Path(m.filename).name == "avg_model.pt"), None)
+            if found is not None and found.file_size > max(SWELLING * found.compress_size, 1 << 20):
+                raise MasdError(
+                    f"{path}: {found.filename} swells to {found.file_size} bytes; no checkpoint does"
+                )
+            return io.BytesIO(archive.read(found)) if found else None
+    except ZIP_ERRORS as error:
+        raise MasdError(f"{path}: a damaged zip file ({error}); fetch it again") from None
 
 
 def ours(state: State, layout: Layout, path: str | Path) -> tuple[State, dict]:

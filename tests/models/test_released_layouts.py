@@ -144,3 +144,16 @@ def test_a_release_on_the_hub_is_fetched(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(MasdError, match="huggingface_hub is not installed"):
         fetched(Path("hf:lab/sls"))
+
+
+def test_a_zip_that_is_damaged_or_swells_is_refused(tmp_path):
+    path = tmp_path / "mhfa.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("avg_model.pt", b"0" * 1000)
+    path.write_bytes(path.read_bytes().replace(b"0" * 1000, b"0" * 999 + b"1"))
+    with pytest.raises(MasdError, match=r"mhfa\.zip: a damaged zip file"):
+        released("mhfa", path)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("avg_model.pt", bytes(1 << 21))
+    with pytest.raises(MasdError, match=r"mhfa\.zip: avg_model\.pt swells to 2097152 bytes"):
+        released("mhfa", path)

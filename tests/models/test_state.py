@@ -31,6 +31,14 @@ def test_files_that_hold_no_weights_are_refused(tmp_path):
     torch.save({"epoch": 3}, tmp_path / "empty.pt")
     with pytest.raises(MasdError, match=r"empty\.pt: holds no state dict"):
         read_checkpoint(tmp_path / "empty.pt", ("generator",))
+    torch.save({3: torch.ones(1)}, tmp_path / "numbers.pt")
+    with pytest.raises(MasdError, match=r"numbers\.pt: holds no state dict"):
+        read_checkpoint(tmp_path / "numbers.pt")
+    odd = torch.eye(2).to_sparse(), torch.ones(2, dtype=torch.complex64), torch.ones(2, device="meta")
+    for tensor in odd:
+        torch.save({"a": tensor}, tmp_path / "odd.pt")
+        with pytest.raises(MasdError, match=r"odd\.pt: tensor a is sparse, complex or without values"):
+            read_checkpoint(tmp_path / "odd.pt")
 
 
 def test_entries_prefixes_half_precision_and_safetensors(tmp_path):

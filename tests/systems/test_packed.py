@@ -163,3 +163,10 @@ def test_a_model_that_is_not_what_it_states_is_not_packed(tmp_path):
     with pytest.raises(MasdError, match=r"model.safetensors: missing or not the file"):
         packed.pack(tmp_path / "m", tmp_path / "out.zip")
     assert not (tmp_path / "out.zip").exists()
+
+
+def test_a_stated_file_without_a_name_is_refused(tmp_path):
+    text = (PLUS / "model.yaml").read_bytes().replace(b"model.safetensors:", b"5:")
+    path = made(tmp_path / "x.zip", [("model.yaml", text), ("model.safetensors", b"0")])
+    with pytest.raises(MasdError, match=r"/5: missing or not the file that model\.yaml states"):
+        packed.unpack(path, tmp_path / "out")
