@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from masd.cli import run, say
+from masd.errors import MasdError
 
 
 def bench(scores: Path, data: Path, protocol: Path, out: Path) -> None:
@@ -26,7 +27,10 @@ def bench(scores: Path, data: Path, protocol: Path, out: Path) -> None:
     from masd.metrics.scores import ScoreFile, align, join, read_scores, write_scores
 
     folder, names = read_folder(data), file_key(protocol).label
-    by_path = {folder.wav[folder.recording(utt).recording]: x for utt, x in read_scores(scores).items()}
+    given = read_scores(scores)
+    by_path = {folder.wav[folder.recording(utt).recording]: x for utt, x in given.items()}
+    if len(by_path) < len(given):
+        raise MasdError(f"{data}: two utterances of one recording; a protocol has a score for each recording")
     utts, values = join(align(ScoreFile(by_path, {}), names, scores).scores, names, where=scores)
     write_scores(out, dict(zip(utts, values.tolist(), strict=True)))
     say(f"{out}: {len(utts)} scores by the names of {protocol}")

@@ -21,6 +21,8 @@ from masd.stage.files import read_lines
 
 STEPS = (0.16, 0.32, 0.64)  # seconds
 Window = tuple[float, float, float]  # start and end in seconds, score, higher for bona fide
+_LONGEST = 1e6  # seconds of a recording: more is a mistake in a table
+_CELLS = 1 << 20  # pairs of segment and window at a time, so that long recordings take little memory
 _SLACK = 1e-6  # seconds: times are stated to a millisecond, and 0.48 is no multiple of 0.16 in binary
 
 
@@ -57,7 +59,7 @@ def read_windows(path: str | Path) -> dict[str, list[Window]]:
             else:
                 utt, start, end, score = line.split()
                 rows = [(float(start), float(end), float(score))]
-            if not all(np.isfinite(row).all() and 0 <= row[0] < row[1] for row in rows):
+            if not rows or not all(np.isfinite(row).all() and 0 <= row[0] < row[1] for row in rows):
                 raise ValueError
         except (ValueError, LookupError, TypeError):
             raise MasdError(
@@ -95,10 +97,13 @@ def segment_scores(windows: Sequence[Window], seconds: float, step: float) -> np
     """
     start, end, score = np.array(windows, np.float64).T
     count = max(1, int(np.ceil(seconds / step - _SLACK)))
-    middle = np.minimum((np.arange(count) + 0.5) * step, seconds)[:, None]
-    distance = np.maximum(np.maximum(start - middle, middle - end), 0.0)
-    nearest = distance <= distance.min(axis=1, keepdims=True)
-    return (nearest * score).sum(axis=1) / nearest.sum(axis=1)
+    middles = np.minimum((np.arange(count) + 0.5) * step, seconds)[:, None]
+    found = []
+    for part in np.split(middles, range(rows := max(1, _CELLS // len(start)), count, rows)):
+        distance = np.maximum(np.maximum(start - part, part - end), 0.0)
+        nearest = distance <= distance.min(axis=1, keepdims=True)
+        found.append((nearest * score).sum(axis=1) / nearest.sum(axis=1))
+    return np.concatenate(found)
 
 
 def segment_metrics(
@@ -121,8 +126,16 @@ def segment_metrics(
         of that window is spoofed; counts.
 
     Raises:
-        MasdError: a class has no segment.
+        MasdError: a class has no segment; a recording is said to be spoofed after its end, or lasts too long.
     """
+    for utt, length in seconds.items():
+        if length > _LONGEST:
+            raise MasdError(f"{utt}: a recording of {length:g} s is not credible")
+        late = max((start for start, _ in spans[utt]), default=0.0)
+        if late >= length:
+            raise MasdError(
+                f"{utt}: spoofed from {late:g} s on, but it, or what was judged, ends at {length:g} s"
+            )
     rates = {}
     for step in steps:
         scores = np.concatenate([segment_scores(windows[utt], seconds[utt], step) for utt in windows])

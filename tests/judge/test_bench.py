@@ -88,3 +88,11 @@ def test_a_protocol_of_another_set_is_refused(scored):
     done = call("bench", *words, "--protocol", protocol(scored, names))
     assert done.returncode == 1 and "2 trials" in done.stderr and "without a score" in done.stderr
     assert not (scored / "arena.txt").exists()
+
+
+def test_two_utterances_of_one_recording_are_refused(scored):
+    wav = scored / "data/wav.scp"
+    wav.write_text(wav.read_text().replace("file1", "file0"))
+    words = ("--scores", scored / "scores", "--data", scored / "data", "--out", scored / "arena.txt")
+    done = call("bench", *words, "--protocol", protocol(scored, ["for-norm/testing/real/file0"]))
+    assert done.returncode == 1 and "two utterances of one recording" in done.stderr, done.stderr

@@ -82,7 +82,16 @@ def test_windows_are_read_as_detect_prints_them_and_as_lines(tmp_path):
     found = read_windows(tmp_path / "w")
     assert found["b"] == [(0.0, 4.0, 1.5), (2.0, 6.0, -1.0)]
     assert found["/x/a.wav"][0][2] == pytest.approx(-np.log(9)) and np.isfinite(found["/x/a.wav"][1][2])
-    for line in ("b 0 4", "b 4 0 1", "b 0 4 nan", '{"file": "x"}', '{"windows": 3', "b 0 4 x", "b 0 4 1 2"):
+    for line in (
+        "b 0 4",
+        "b 4 0 1",
+        "b 0 4 nan",
+        '{"file": "x"}',
+        '{"file": "x", "windows": []}',
+        '{"windows": 3',
+        "b 0 4 x",
+        "b 0 4 1 2",
+    ):
         (tmp_path / "w").write_text(f"b 0 4 1\n{line}\n")
         with pytest.raises(MasdError, match=r"w:2: no windows"):
             read_windows(tmp_path / "w")
@@ -93,3 +102,19 @@ def test_spoofed_seconds_are_read_strictly():
     for text in ("", "4", "5-4", "a-b", "1-2-3", "-1-2", "1-inf", "1-2,"):
         with pytest.raises(MasdError, match=r"x: .* names no seconds"):
             read_spans(text, "x")
+
+
+def test_labels_that_do_not_fit_the_recordings_are_refused():
+    windows, seconds = {"a": [(0.0, 4.0, 1.0)], "b": [(0.0, 4.0, -1.0)]}, {"a": 4.0, "b": 4.0}
+    with pytest.raises(MasdError, match=r"b: spoofed from 64000 s on, but .* ends at 4 s"):
+        segment_metrics(windows, {"a": [], "b": [(1, 2), (64000, 128000)]}, seconds)
+    with pytest.raises(MasdError, match=r"a: a recording of 1e\+09 s is not credible"):
+        segment_metrics(windows, {"a": [], "b": [(1, 2)]}, seconds | {"a": 1e9})
+
+
+def test_long_recordings_are_scored_in_parts(monkeypatch):
+    windows = [(float(s), float(e), v) for s, e, v in np.random.default_rng(2).random((7, 3)) * 9 if s < e]
+    whole = segment_scores(windows, 10.0, 0.16)
+    for cells in (1, len(windows) * 5, len(windows) * 62):
+        monkeypatch.setattr("masd.metrics.segments._CELLS", cells)
+        assert np.array_equal(segment_scores(windows, 10.0, 0.16), whole)
