@@ -127,6 +127,18 @@ class AugmentConfig:
         for key in ("background", "reverb"):
             if getattr(self, key) and not getattr(self, f"{key}_folders"):
                 raise MasdError(f"augment.{key}: of which recordings? Give augment.{key}_folders, a list")
+        if self.codec and not self.codecs:
+            raise MasdError("augment.codec: of which? Give augment.codecs, a list")
+        if not 0.0 <= self.speed_range < 1.0:
+            raise MasdError(f"augment.speed_range: {self.speed_range} is no share below 1")
+        if min(self.bit_rates) < 0 or max(self.bit_rates) > 1:
+            raise MasdError(f"augment.bit_rates: {self.bit_rates} are no shares")
+        for key in ("noise_snr", "background_snr", "bit_rates"):
+            low, high = getattr(self, key)
+            if not -np.inf < low <= high < np.inf:
+                raise MasdError(
+                    f"augment.{key}: {getattr(self, key)} is no range; give the lower number first"
+                )
 
     @property
     def active(self) -> bool:
@@ -293,7 +305,10 @@ def reverberated(x: np.ndarray, folders: tuple[str, ...], rng: Generator, rate: 
     """Return x (N,), of its energy and no later, through an impulse response drawn from folders."""
     from scipy import signal
 
-    response, _ = read_audio(_one_of(folders, rng), rate)
+    path = _one_of(folders, rng)
+    response, _ = read_audio(path, rate)
+    if not response.any():
+        raise MasdError(f"{path}: silent, no impulse response")
     direct = int(np.abs(response).argmax())
     y = signal.oaconvolve(x, response)[direct : direct + len(x)]
     return y * (np.linalg.norm(x) / max(np.linalg.norm(y), 1e-12))

@@ -12,6 +12,7 @@ from masd.audio import write_wav
 from masd.audio.augment import AugmentConfig, augment
 from masd.data.corpus import write_prepared
 from masd.data.folder import DataFolder, read_folder
+from masd.data.transform import keep_apart
 from masd.data.utterance import load_utterance
 from masd.errors import Failures, MasdError
 from masd.stage.files import digest
@@ -37,8 +38,9 @@ def degraded_set(
     Audio that is there is not made again; another configuration or seed has another folder below `wav_dir`.
 
     Raises:
-        MasdError: too many recordings cannot be used.
+        MasdError: too many recordings cannot be used, or `out` is `data`.
     """
+    keep_apart(out, [data])
     folder = read_folder(data)
     wavs = wav_dir.resolve() / digest(config, seed)[:8]
     copies = [(utt, k) for utt in folder.utts for k in range(1, versions + 1)]

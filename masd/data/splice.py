@@ -11,6 +11,7 @@ import numpy as np
 from masd.audio import write_wav
 from masd.data.corpus import write_prepared
 from masd.data.folder import LABELS, DataFolder, read_folder
+from masd.data.transform import keep_apart
 from masd.data.utterance import load_utterance
 from masd.errors import MasdError
 from masd.stage.seeding import generator
@@ -19,6 +20,7 @@ log = logging.getLogger(__name__)
 
 RATE = 16000
 LEVEL = 0.05  # RMS of each utterance that is joined, so that levels do not tell where joins are
+SHORTEST = 0.01  # seconds: two fades
 FADE = 80  # samples that a join takes: 5 ms
 
 
@@ -28,10 +30,12 @@ def spliced_set(
     """Write `out`, pairs of recordings: one bona fide, one spoofed in part; see masd.bin.data splice.
 
     Raises:
-        MasdError: no group has enough speech of both classes, or nothing is asked for.
+        MasdError: no group has enough speech of both classes, nothing is asked for, or `out` is `data`.
     """
-    if min(genuine, fake, versions) <= 0:
-        raise MasdError(f"--genuine {genuine:g} --fake {fake:g} --versions {versions}: all must be above 0")
+    if not (min(genuine, fake) >= SHORTEST and max(genuine, fake) < np.inf and versions > 0):
+        asked = f"--genuine {genuine:g} --fake {fake:g} --versions {versions}"
+        raise MasdError(f"{asked}: at least {SHORTEST:g} s of each, and a version")
+    keep_apart(out, [data])
     folder = read_folder(data)
     group = folder.utt2spk if by == "spk" else folder.table(f"utt2{by}")
     members: dict[str, list[str]] = {}

@@ -157,7 +157,7 @@ def subset(src: str | Path, dst: str | Path, utts: Iterable[str]) -> DataFolder:
     for utt in chosen:
         if utt not in folder.utt2spk:
             raise MasdError(f"{src}: no utterance '{utt}'")
-    _keep_apart(dst, [src])
+    keep_apart(dst, [src])
     return _write(dst, restrict(folder, chosen))
 
 
@@ -177,7 +177,8 @@ def read_ids(path: str | Path) -> list[str]:
     return ids
 
 
-def _keep_apart(dst: str | Path, srcs: Iterable[str | Path]) -> None:
+def keep_apart(dst: str | Path, srcs: Iterable[str | Path]) -> None:
+    """Raise `MasdError` if the folder to write is one of those that are read."""
     for src in srcs:
         if Path(dst).resolve() == Path(src).resolve():
             raise MasdError(f"{dst}: is the source as well; choose another output folder")
@@ -228,7 +229,7 @@ def split(src: str | Path, dst_prefix: str | Path, n: int, by: str = "utterance"
         raise MasdError(f"{src}: cannot be split into {n} parts by {by}: too few {by}s")
     paths = [Path(f"{dst_prefix}{number}") for number in range(1, n + 1)]
     for path, utts in zip(paths, parts, strict=True):
-        _keep_apart(path, [src])
+        keep_apart(path, [src])
         _write(path, restrict(folder, utts))
     return paths
 
@@ -251,7 +252,7 @@ def prefix_speakers(src: str | Path, dst: str | Path) -> DataFolder:
         MasdError: `src` is not valid or is `dst`, or speaker ids sort otherwise with a hyphen after them.
     """
     folder = read_folder(src)
-    _keep_apart(dst, [src])
+    keep_apart(dst, [src])
     new = {utt: f"{spk}-{utt}" for utt, spk in folder.utt2spk.items()}
     tables = {
         name: table if name == "spk2gender" else {new[utt]: value for utt, value in table.items()}
@@ -279,7 +280,7 @@ def merge(dst: str | Path, srcs: Sequence[str | Path]) -> DataFolder:
     folders = [read_folder(src) for src in srcs]
     if not folders:
         raise MasdError(f"{dst}: no data folders to merge")
-    _keep_apart(dst, srcs)
+    keep_apart(dst, srcs)
     merged = DataFolder(Path(dst), {}, {}, {})
     with_segments = any(folder.segments for folder in folders)
     for folder in folders:

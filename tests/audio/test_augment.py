@@ -197,3 +197,26 @@ def test_folders_of_noise_and_rooms_are_keys_of_their_own(speechlike, noises, tm
         recordings((str(tmp_path / "empty"),))
     with pytest.raises(MasdError, match=r"nowhere: no such folder"):
         augment(speechlike, AugmentConfig(reverb=1.0, reverb_folders=(str(tmp_path / "nowhere"),)), rng())
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"noise_snr": (30.0, 10.0)}, r"noise_snr: \(30\.0, 10\.0\) is no range"),
+        ({"background_snr": (float("nan"), 1.0)}, "background_snr: .* is no range"),
+        ({"bit_rates": (-1.0, 0.5)}, "bit_rates: .* are no shares"),
+        ({"bit_rates": (0.5, 0.1)}, "bit_rates: .* is no range"),
+        ({"codec": 1.0, "codecs": ()}, r"codec: of which\? Give augment\.codecs"),
+        ({"speed": 1.0, "speed_range": 2.0}, "speed_range: 2.0 is no share below 1"),
+    ],
+)
+def test_what_nothing_can_be_drawn_from_is_refused(values, said):
+    with pytest.raises(MasdError, match=rf"augment\.{said}"):
+        AugmentConfig(**values)
+
+
+def test_a_silent_impulse_response_is_named(tmp_path):
+    write_wav(tmp_path / "ir.wav", np.zeros(800, np.float32), 16000)
+    config = AugmentConfig(reverb=1.0, reverb_folders=(str(tmp_path),))
+    with pytest.raises(MasdError, match=r"ir\.wav: silent, no impulse response"):
+        augment(np.ones(1600, np.float32), config, np.random.default_rng(0))

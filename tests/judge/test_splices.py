@@ -46,8 +46,14 @@ def test_pairs_differ_in_the_spoofed_stretch_alone(dev, tmp_path):
 def test_too_little_speech_is_said(dev, tmp_path, caplog):
     with pytest.raises(MasdError, match="no spk has 20 s of bona fide speech"):
         spliced_set(dev, tmp_path / "data", tmp_path / "wav", 12, 8, "spk", 1, 0)
-    with pytest.raises(MasdError, match=r"--genuine 6 --fake 0 --versions 1: all must be above 0"):
+    with pytest.raises(
+        MasdError, match=r"--genuine 6 --fake 0 --versions 1: at least 0.01 s of each, and a version"
+    ):
         spliced_set(dev, tmp_path / "data", tmp_path / "wav", 6, 0, "spk", 1, 0)
+    with pytest.raises(MasdError, match="--genuine inf --fake 4"):
+        spliced_set(dev, tmp_path / "data", tmp_path / "wav", float("inf"), 4, "spk", 1, 0)
+    with pytest.raises(MasdError, match="is the source as well"):
+        spliced_set(dev, dev, tmp_path / "wav", 4, 8, "spk", 1, 0)
     spliced_set(dev, tmp_path / "data", tmp_path / "wav", 4, 8, "spk", 1, 0)
     assert "attacks left out, whose spk has too little speech: 2" in caplog.text
 
