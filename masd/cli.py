@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import math
 import os
 import sys
 import textwrap
@@ -189,6 +190,10 @@ def _parse(function: Callable[..., Any], name: str, words: list[str]) -> dict[st
     except ArgumentError as error:
         said = " ".join(str(error).split()).replace("Expected a <class 'list'>.", 'Write a list, "[A,B]".')
         raise MasdError(f"{said} (--help lists the arguments)") from None
+    for key, value in parsed.items():
+        for number in value if isinstance(value, (list, tuple)) else [value]:
+            if isinstance(number, float) and not math.isfinite(number):
+                raise MasdError(f"--{key} {number}: no finite number")
     return dict(vars(parser.instantiate(parsed)))
 
 

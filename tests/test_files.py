@@ -20,6 +20,14 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["list.txt"]
 
 
+def test_what_cannot_be_replaced_is_named_by_its_own_name(tmp_path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(IsADirectoryError) as raised:
+        files.write_text(tmp_path / "folder", "x")
+    assert raised.value.filename == str(tmp_path / "folder")
+    assert [p.name for p in tmp_path.iterdir()] == ["folder"]
+
+
 def test_file_and_folder_are_synced_around_the_rename(tmp_path, monkeypatch):
     """Else a power cut leaves an empty file under the new name, or a mark of a file that is not there."""
     done, descriptors = [], {}

@@ -69,7 +69,8 @@ def detect(
             `inconclusive`), reasons (why inconclusive), warnings, windows, the highest of them and the most
             suspicious stretch of two (start, end, p_fake), prior (null where P(fake) is not calibrated).
             Of this and the other switches, the name alone will do: `--json`.
-        csv: also write a table with a row a file (label as in JSON, errors too).
+        csv: also write a table with a row a file (label as in JSON, errors too); of what is there under that
+            name, only such a table is overwritten.
         timeline: also print P(fake) window by window.
         windows: judge windows over the whole recording and take the mean of those with speech in them; false:
             its first seconds alone (4 s with the model that comes along), as the recipes' stages score it.
@@ -115,6 +116,7 @@ def detect(
     with ExitStack() as stack:
         table = None
         if csv is not None:
+            output.check_table(csv)
             table = output.Table(stack.enter_context(open(csv, "w", encoding="utf-8", newline="")))
         for source in expand(files):
             try:
@@ -162,6 +164,9 @@ def check_plot(plot: Path, files: list[str]) -> None:
         raise MasdError(f"--plot {plot}: draws a PNG; give a name that ends with .png")
     if len(files) != 1 or Path(files[0]).is_dir():
         raise MasdError(f"--plot {plot}: draws one recording; name one file")
+    plot.parent.mkdir(parents=True, exist_ok=True)
+    if plot.is_dir() or not os.access(plot.parent, os.W_OK):
+        raise MasdError(f"--plot {plot}: cannot be written there; give the name of a new file")
 
 
 def coloured() -> bool:

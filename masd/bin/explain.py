@@ -25,7 +25,8 @@ def explain(
 
     Args:
         files: files, folders or `-`; written without `--files`, anywhere on the command line.
-        model: model folder that train made; without one, the model that comes with this package.
+        model: model folder that train made, or what pack made of one; without it, the model that comes
+            with this package.
         json: print a JSON object a file, with `effects`: score, baseline, bands, measures, windows, the
             standard error of the latter, and meanings of the names.
         windows: explain the mean over the whole recording; false: its first seconds alone.

@@ -24,7 +24,8 @@ def serve(
 
     Args:
         port: of 127.0.0.1; 0 takes a free one.
-        model: model folder that train made; without one, the model that comes with this package.
+        model: model folder that train made, or what pack made of one; without it, the model that comes
+            with this package.
         prior: how probable a fake is before anything is heard; one half where none is given.
         limits: what is taken.
 

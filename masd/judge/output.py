@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, TextIO
 
-from masd.errors import printable
+from masd.errors import MasdError, printable
 from masd.judge.explain import MEANINGS, Effects
 from masd.judge.verdict import Judge, Verdict, Window
 
@@ -97,6 +98,15 @@ def summary(counts: Mapping[str, int], failed: int) -> str:
     parts = [f"{counts.get(label, 0)} {word}" for label, word in WORDS.items()]
     parts += [f"{failed} not judged"] if failed else []
     return f"# {sum(counts.values()) + failed} files: {', '.join(parts)}"
+
+
+def check_table(path: Path) -> None:
+    """Raise `MasdError` if a file is there that is no table of verdicts, but a recording, for instance."""
+    head = ",".join(COLUMNS).encode()
+    if path.is_file() and path.stat().st_size:
+        with open(path, "rb") as file:
+            if file.read(len(head)) != head:
+                raise MasdError(f"--csv {path}: is there and is no table of verdicts; give another name")
 
 
 class Table:

@@ -91,7 +91,13 @@ def draw(verdict: Verdict, heard: Spectrogram) -> bytes:
         (f"{name} band" if name in NAMES["multi"] else "no one band", v) for name, v in effects.bands.items()
     ]
     parts = [*bands, *effects.measures.items()]
-    quiet = {"axes.edgecolor": QUIET, "xtick.color": QUIET, "ytick.color": QUIET, "text.color": INK}
+    quiet = {
+        "text.parse_math": False,
+        "axes.edgecolor": QUIET,
+        "xtick.color": QUIET,
+        "ytick.color": QUIET,
+        "text.color": INK,
+    }
     with matplotlib.style.context(["default", quiet, {"axes.labelcolor": INK, "font.size": 9}]):
         figure = Figure(figsize=(8, 5.2 + 0.21 * len(parts)), dpi=150, layout="constrained")
         FigureCanvasAgg(figure)

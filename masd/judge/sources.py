@@ -16,6 +16,7 @@ from masd.errors import MasdError
 Source = str | Path | bytes | np.ndarray | BinaryIO
 # libsndfile's kinds of samples, which keep numpy's as they are
 KINDS = {"int16": "PCM_16", "int32": "PCM_32", "float32": "FLOAT", "float64": "DOUBLE"}
+FASTEST, CHANNELS = 2**31 - 1, 1024  # Hz and number: what libsndfile takes
 
 
 def opened(source: Source, rate: int | None = None, name: str = "") -> tuple[Path | BinaryIO, str]:
@@ -33,7 +34,7 @@ def opened(source: Source, rate: int | None = None, name: str = "") -> tuple[Pat
         return (sys.stdin.buffer, name) if str(source) == "-" else (Path(source), name)
     if isinstance(source, (bytes, bytearray, memoryview)):
         return io.BytesIO(source), name or "bytes"
-    if not hasattr(source, "read"):
+    if not hasattr(source, "read") or isinstance(source, io.TextIOBase):
         kind = type(source).__name__
         raise MasdError(f"{name or kind}: give a path, bytes, a binary file or a numpy array, not {kind}")
     return source, name or str(getattr(source, "name", "stream"))
@@ -43,16 +44,17 @@ def _as_file(x: np.ndarray, rate: int | None, name: str) -> BinaryIO:
     """Return samples as a file, lossless, so that they are mixed, resampled and looked at as files are."""
     import soundfile
 
-    if rate is None or rate != int(rate) or rate <= 0:
+    if rate is None or not 0 < rate <= FASTEST or rate != int(rate):
         raise MasdError(f"{name}: give the sampling rate of samples in Hz, judge(x, 16000); it is {rate}")
-    if x.ndim not in (1, 2) or (x.ndim == 2 and x.shape[0] < x.shape[1]):
+    if x.ndim not in (1, 2) or (x.ndim == 2 and not 0 < x.shape[1] <= min(len(x), CHANNELS)):
         raise MasdError(f"{name}: samples are (N,) or (N, channels), these are {x.shape}; transpose them")
     if x.dtype.name not in KINDS:
         raise MasdError(f"{name}: samples of {x.dtype}; give {', '.join(KINDS)}")
     if not len(x):
         raise MasdError(f"{name}: empty, no samples")
     file = io.BytesIO()
-    soundfile.write(file, x, int(rate), format="W64", subtype=KINDS[x.dtype.name])
+    native = x.astype(x.dtype.newbyteorder("="), copy=False)  # soundfile takes the bytes as they are
+    soundfile.write(file, native, int(rate), format="W64", subtype=KINDS[x.dtype.name])
     file.seek(0)
     return file
 

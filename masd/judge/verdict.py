@@ -145,12 +145,13 @@ class Judge:
         self.system, self.windows, self.explained = system, windows, explained
         self.hearing, self.affine = system.hearing, calibration == "affine"
         self.samples = self.hearing.window if windows else self.hearing.samples
-        self.step = self.samples if hop is None else round(hop * self.hearing.rate)
-        if hop is not None and not (windows and self.hearing.hop <= self.step <= self.samples):
-            longest = self.hearing.window / self.hearing.rate
+        longest = self.hearing.window / self.hearing.rate
+        shortest = self.hearing.hop / self.hearing.rate
+        if hop is not None and not (windows and shortest <= hop <= longest):
             raise MasdError(
-                f"--hop {hop:g}: windows begin 0.01 to {longest:g} s apart; and leave --windows true"
+                f"--hop {hop:g}: windows begin {shortest:g} to {longest:g} s apart; and leave --windows true"
             )
+        self.step = self.samples if hop is None else round(hop * self.hearing.rate)
         self.posterior = system.calibration.posterior
         if prior is not None and not self.posterior.calibrated:
             raise MasdError("--prior: P(fake) of these weights is not calibrated, there is no prior to move")

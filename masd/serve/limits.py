@@ -27,5 +27,5 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if value <= 0:
+            if not value > 0:  # nor NaN
                 raise MasdError(f"--limits.{name} {value:g}: must be above 0")

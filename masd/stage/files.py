@@ -36,8 +36,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is synced to disk and renamed to `path`.
 
     The temporary name keeps the suffix of `path`, since libraries choose formats by it. Whatever
-    is raised inside, `path` is left as it was and the temporary file is removed. An `OSError` for want
-    of room names the folder: the system's own names nothing.
+    is raised inside, `path` is left as it was and the temporary file is removed. An `OSError` names `path`;
+    for want of room the folder: the system's own names nothing.
     """
     path = Path(path)
     check_name(path)
@@ -52,6 +52,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
     except OSError as error:
         if error.errno in _NO_ROOM and error.filename is None:
             error.filename = os.fspath(path.parent)
+        elif error.filename in (tmp, os.fspath(tmp)):
+            error.filename = os.fspath(path)  # the name that somebody asked for
         raise
     finally:
         if tmp.is_dir():

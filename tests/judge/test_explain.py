@@ -197,7 +197,7 @@ def test_a_picture_is_drawn_with_the_spectrogram_the_timeline_and_the_effects(li
     bars = [tuple(int(c[i : i + 2], 16) for i in (1, 3, 5)) for c in (picture.GENUINE, picture.FAKE)]
     assert colours & set(bars)
     quiet = picture.draw(
-        masd.Detector(light, explained=True).judge(tmp_path / "x.wav"),
+        masd.Detector(light, explained=True).judge(tmp_path / "x.wav", name=r"a $\frac$ _^ name"),
         picture.Spectrogram(np.zeros((96, 10), np.uint8), 6.0, (35, 75)),
     )
     assert quiet != (tmp_path / "x.png").read_bytes()
@@ -209,9 +209,11 @@ def test_a_picture_is_drawn_with_the_spectrogram_the_timeline_and_the_effects(li
         (["x.wav"], "x.jpg", "draws a PNG; give a name that ends with .png"),
         (["x.wav", "y.wav"], "x.png", "draws one recording; name one file"),
         (["."], "x.png", "draws one recording; name one file"),
+        (["x.wav"], "folder.png", "cannot be written there; give the name of a new file"),
     ],
 )
 def test_what_cannot_be_drawn_is_one_line(files, plot, said, tmp_path):
+    (tmp_path / "folder.png").mkdir()
     done = call("explain", *files, "--plot", plot, cwd=tmp_path)
     assert done.returncode == 1 and done.stderr.count("\n") == 1, done.stderr
     assert done.stderr == f"explain: error: --plot {plot}: {said}\n"

@@ -205,6 +205,11 @@ def test_several_threads_share_a_detector(detector, light):
     [
         (np.zeros(RATE, np.float32), None, r"give the sampling rate of samples in Hz"),
         (np.zeros(RATE, np.float32), 0, r"give the sampling rate"),
+        (np.zeros(RATE, np.float32), float("nan"), r"give the sampling rate"),
+        (np.zeros(RATE, np.float32), 2**40, r"give the sampling rate"),
+        (np.zeros((RATE, 0), np.float32), RATE, r"these are \(16000, 0\)"),
+        (np.zeros((RATE, 2000), np.int16), RATE, r"these are \(16000, 2000\)"),
+        (io.StringIO("text"), None, "StringIO: give a path, bytes, a binary file"),
         (np.zeros((2, RATE), np.float32), RATE, r"\(N, channels\), these are \(2, 16000\); transpose"),
         (np.zeros(RATE, complex), RATE, r"samples of complex128; give int16"),
         (np.zeros(0, np.float32), RATE, "empty, no samples"),
@@ -237,3 +242,28 @@ def test_the_packaged_model_is_refused_a_graph_rather_than_given_half_of_one(tmp
     done = call("export_model", "--model", PLUS, "--out", tmp_path / "x", "--export.onnx", "float32")
     assert done.returncode == 1 and "has no encoder, and only encoders are made graphs" in done.stderr
     assert not (tmp_path / "x" / "model.yaml").exists()
+
+
+@pytest.mark.parametrize("kind", [">i2", ">f4", "<f8"])
+def test_samples_of_another_byte_order_are_the_same_samples(detector, kind):
+    x = np.round(np.random.default_rng(0).normal(0, 3000, 4 * RATE))
+    values = x if kind == ">i2" else x / 32768
+    native = values.astype(np.dtype(kind).newbyteorder("="))
+    assert detector.judge(values.astype(kind), RATE).score == detector.judge(native, RATE).score
+
+
+def test_a_table_does_not_take_the_place_of_a_recording(light, extremes, tmp_path, capsys):
+    """`--csv rec/*.wav` names the first recording as the table."""
+    (tmp_path / "a.wav").write_bytes(extremes[0].read_bytes())
+    with pytest.raises(MasdError, match=r"--csv .*a\.wav: is there and is no table of verdicts"):
+        detect([str(extremes[0])], model=light, csv=tmp_path / "a.wav")
+    assert (tmp_path / "a.wav").read_bytes() == extremes[0].read_bytes()
+    for _ in range(2):
+        detect([str(extremes[0])], model=light, csv=tmp_path / "t.csv")
+    assert (tmp_path / "t.csv").read_text().count("\n") == 2
+
+
+@pytest.mark.parametrize("hop", [float("nan"), float("inf"), -1.0, 0.0, 5.0])
+def test_a_hop_that_is_none_is_refused(light, hop):
+    with pytest.raises(MasdError, match=r"--hop .*windows begin 0\.01 to 4 s apart"):
+        masd.Detector(light, hop=hop)

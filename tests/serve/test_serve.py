@@ -281,6 +281,7 @@ def test_the_command_serves_this_machine_alone_until_it_is_interrupted(tmp_path)
     ("words", "said"),
     [
         (["--limits.megabytes", "0"], "--limits.megabytes 0: must be above 0"),
+        (["--limits.seconds", ".nan"], "--limits.seconds nan: "),
         (["--port", "99999"], "--port 99999: "),
         (["--model", "nowhere"], "nowhere"),
         (["--prior", "2"], "--prior 2: must lie strictly between 0 and 1"),
