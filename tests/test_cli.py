@@ -56,7 +56,7 @@ def test_a_list_without_brackets_is_told_how_lists_are_written(tmp_path):
         (["--bogus", "1"], "bogus"),
         (["--config", "typo.yaml"], "compres"),
         (["--compress", "maybe"], "compress"),
-        (["--max-fail", ".nan"], "--max_fail nan: no finite number"),
+        (["--feats.f_min", ".nan"], "--feats.f_min nan: no finite number"),
     ],
 )
 def test_wrong_arguments_are_one_line_and_status_one(tmp_path, words, said):
