@@ -11,6 +11,7 @@ import torch
 
 import masd
 from masd.data.folder import write_folder
+from masd.errors import MasdError
 from masd.feats.config import FeatsConfig
 from masd.feats.dump import dump_shard, finish_dump
 from masd.metrics.scores import write_scores
@@ -71,3 +72,8 @@ def test_the_package_names_what_there_is(module, names):
     found = importlib.import_module(module)
     for name in re.findall(r"`(\w+)`", names):
         assert hasattr(found, name) or importlib.import_module(f"{module}.{name}")
+
+
+def test_a_calibration_that_does_not_exist_is_refused():
+    with pytest.raises(MasdError, match="calibration platt: temperature or affine"):
+        masd.Detector(calibration="platt")

@@ -143,6 +143,8 @@ class Judge:
         if explained and not isinstance(system, MasdSystem):
             raise MasdError("--explain true: only MASD's own models can do that")
         self.system, self.windows, self.explained = system, windows, explained
+        if calibration not in ("temperature", "affine"):
+            raise MasdError(f"calibration {calibration}: temperature or affine")
         self.hearing, self.affine = system.hearing, calibration == "affine"
         self.samples = self.hearing.window if windows else self.hearing.samples
         longest = self.hearing.window / self.hearing.rate

@@ -18,6 +18,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
@@ -73,7 +74,8 @@ def make_app(system: System, limits: Limits, prior: float | None = None) -> Star
     api = Api(system, limits, prior)
     routes = [Route(f"/{name}", _sends(PAGE / file)) for name, file in FILES.items()]
     routes += [Route("/api/about", api.about), Route("/api/judge", api.judge, methods=["POST"])]
-    return Starlette(routes=routes, middleware=[Middleware(Guard)], exception_handlers={Refused: _refused})
+    handlers: dict[Any, Any] = {Refused: _refused, HTTPException: _no_such}
+    return Starlette(routes=routes, middleware=[Middleware(Guard)], exception_handlers=handlers)
 
 
 def _sends(file: Path) -> Callable[[Request], Any]:
@@ -87,6 +89,16 @@ def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)
     wait = {"Retry-After": str(error.wait)} if error.wait else {}
     return JSONResponse({"error": error.line}, error.status, wait)
+
+
+def _no_such(request: Request, error: Exception) -> Response:
+    """Answer what no route takes, in JSON as every other error."""
+    assert isinstance(error, HTTPException)
+    return JSONResponse(
+        {"error": f"{error.detail}: there are GET /api/about and POST /api/judge"},
+        error.status_code,
+        error.headers,
+    )
 
 
 class Guard:
