@@ -40,7 +40,7 @@ def condition(
     part = shard(todo, job, num_jobs)
     for version in part:
         make(version, config, corpus["rate"], failures)
-    write_lines(data / "log" / f"rejected.{job}of{num_jobs}", failures.lines())
+    write_lines(data / "log" / f"rejected.{job}of{num_jobs}.log", failures.lines())
     log.info("shard %d of %d: %d utterances", job, num_jobs, len(part))
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 from pathlib import Path
 from typing import Any
 
+import yaml
 from plan import RECIPE, Item, load_corpus, load_size, read_protocol, vocoder_config
 from sources import decode, folder_speakers, listing, speaker_files
 from versions import source_folder
@@ -15,7 +17,7 @@ from masd.audio import write_wav
 from masd.cli import Command, run_commands
 from masd.data.folder import shard, write_folder
 from masd.errors import MasdError
-from masd.stage.files import Mark, digest, read_json, sha256, write_json, write_lines, write_yaml
+from masd.stage.files import Mark, digest, plain, read_json, sha256, write_changed
 from masd.vocoders.copy_synthesis import vocoder_of
 
 log = logging.getLogger("make_source")
@@ -121,16 +123,17 @@ def finish(protocol: Path, size: str, downloads: Path, data: Path, corpus: str =
     for attack in attacks:
         tag = settings["attacks"][attack]["tag"]
         config = vocoder_config(settings, attack, downloads / "wheels")
-        write_yaml(data / "vocoder" / f"{tag}.yaml", config)
+        write_changed(data / "vocoder" / f"{tag}.yaml", yaml.safe_dump(plain(config), sort_keys=False))
         made_by[attack] = vocoder_of(tag, config).digest()
         copied = [item for item in items if attack in item.attacks]
         folder(wav, data / "copies" / tag / "source", copied, settings["rate"])
     spoken = load_size(size).get("tts", {}).get("attacks", [])
     for attack in spoken:
         made_by[attack] = digest(settings["attacks"][attack], sha256(RECIPE / "conf" / "tts.txt"))
-    write_json(data / "vocoder" / "digests.json", made_by)
-    write_lines(data / "copy_tags", [settings["attacks"][a]["tag"] for a in attacks])
-    write_lines(data / "tts_attacks", spoken)
+    # the other track's stage 1 comes by here too: what is the same keeps its time
+    write_changed(data / "vocoder" / "digests.json", json.dumps(made_by, indent=1, sort_keys=True) + "\n")
+    write_changed(data / "copy_tags", "".join(f"{settings['attacks'][a]['tag']}\n" for a in attacks))
+    write_changed(data / "tts_attacks", "".join(f"{attack}\n" for attack in spoken))
     for old in (data / "source").glob("wav*"):
         if old.is_dir() and old != wav:
             shutil.rmtree(old)
