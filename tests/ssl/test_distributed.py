@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -100,6 +101,14 @@ def test_in_single_precision_they_part_by_rounding_alone(pair, tmp_path):
     np.testing.assert_allclose(steps(tmp_path / "one"), steps(two), rtol=0.05)
 
 
+@pytest.fixture
+def talks_again():
+    """All processes but the first are told to say less, for as long as they live."""
+    yield
+    logging.getLogger("masd").setLevel(logging.NOTSET)
+
+
+@pytest.mark.usefixtures("talks_again")
 def test_a_process_tells_nccl_its_gpu_and_how_long_to_wait(monkeypatch):
     """No GPU is here: what torch is told of one is looked at."""
     told, destroyed = {}, []
